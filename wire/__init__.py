@@ -1,0 +1,1 @@
+"""What host and centre say to each other: ids, messages, subject names, signatures. No I/O."""

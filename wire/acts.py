@@ -1,0 +1,106 @@
+"""An act as the kernel saw it: who, what and where, and what had already happened."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import msgpack
+
+
+class Kind(StrEnum):
+    """What sort of act."""
+
+    EXEC = "exec"
+    OPEN = "open"
+    CONNECT = "connect"
+    SEND = "send"
+
+
+class Guarantee(StrEnum):
+    """What the host could promise for an act."""
+
+    HELD = "held"  # stopped before the act
+    STOPPED = "stopped"  # after the call, before this process could use its result
+    LATE = "late"  # it has happened, in part or whole
+
+
+class Transport(StrEnum):
+    """How a connect or a send leaves the process."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    UNIX = "unix"
+    RAW = "raw"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process of the chain from the actor to its first labelled ancestor and beyond.
+
+    `start_ns` is the kernel's boot-clock start time; with `pid` it names a process for good.
+    `argv` is from the kernel for the actor's exec, otherwise read once when the hold is made.
+    """
+
+    pid: int
+    start_ns: int
+    comm: str
+    uid: int
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One act of a watched process. Text from the process is hostile: render it only escaped.
+
+    Times are nanoseconds: `time_ns` since the epoch (UTC), `boot_ns` on the host's boot clock.
+    Bytes that are not UTF-8 appear as backslash escapes.
+    """
+
+    kind: Kind
+    guarantee: Guarantee
+    time_ns: int
+    boot_ns: int
+    # who
+    subject: str  # name of the watched subject in the host's configuration
+    session: str  # "<pid>-<start_ns>" of the first labelled process of the tree
+    process: Process
+    tid: int
+    ancestors: tuple[Process, ...] = ()  # parent first
+    gid: int
+    user: str = ""  # name of process.uid on the host, empty if it has none
+    login_uid: int | None = None  # the audit login id; None for a service
+    login_user: str = ""
+    # what
+    executable: str  # the program that acts; for an exec, the new program
+    filename: str = ""  # exec: as the caller named it (a script's own path, for a script)
+    argv: tuple[str, ...] = ()  # exec only, committed copy of the kernel
+    argv_bytes: int = 0  # exact length of the argument block
+    argv_cut: bool = False  # argv holds less than argv_bytes: never read it as if whole
+    cwd: str = ""
+    environment: dict[str, str] | None = None  # exec only: the few variables that change meaning
+    # where: a file or a socket path
+    path: str = ""
+    path_cut: bool = False
+    path_resolved: bool = True  # False: as the caller wrote it, the kernel had nothing to resolve
+    device: int = 0  # as os.stat gives it
+    inode: int = 0
+    flags: tuple[str, ...] = ()  # open: read, write, append, create, truncate, created
+    # where: an address
+    transport: Transport | None = None
+    address: str = ""
+    port: int = 0
+    messages: int = 0  # send: how many datagrams the call had sent when it was stopped
+    addresses_cut: bool = False  # a sendmmsg with more addresses than were inspected
+    result: int | None = None  # the call's own result, negative errno on failure; None if not over
+
+
+def act_digest(act: Act) -> str:
+    """Return SHA-256 (hex) over the act: what was shown is what is decided and released."""
+    packed: bytes = msgpack.packb(asdict(act), use_bin_type=True)
+    return hashlib.sha256(b"holdfast act 1\0" + packed).hexdigest()
+
+
+def identity(process: Process) -> str:
+    """Return "<pid>-<start_ns>", which no later process of this boot shares."""
+    return f"{process.pid}-{process.start_ns}"

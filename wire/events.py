@@ -1,0 +1,73 @@
+"""The columns of an event batch: one table that host and centre both read."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wire.errors import MessageError
+from wire.messages import EventBatch
+
+
+class ColumnType(StrEnum):
+    """How a column is stored."""
+
+    INT = "int"  # signed, 64 bits
+    TEXT = "text"
+    TEXTS = "texts"  # list of text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `null` says whether a value may be absent."""
+
+    name: str
+    type: ColumnType
+    null: bool
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("time_ns", ColumnType.INT, False, "when, nanoseconds since the epoch (UTC)"),
+    Column("kind", ColumnType.TEXT, False, "exec, open, connect, send, gap or notice"),
+    Column("subject", ColumnType.TEXT, True, "the watched subject; absent for gap and notice"),
+    Column("session", ColumnType.TEXT, True, "pid-start of the first labelled process"),
+    Column("pid", ColumnType.INT, True, "process (thread group)"),
+    Column("tid", ColumnType.INT, True, "thread"),
+    Column("uid", ColumnType.INT, True, "user at the moment of the act"),
+    Column("gid", ColumnType.INT, True, "group at the moment of the act"),
+    Column("login_uid", ColumnType.INT, True, "audit login id; absent for a service"),
+    Column("program", ColumnType.TEXT, True, "exec: the new program; otherwise the actor's comm"),
+    Column("argv", ColumnType.TEXTS, True, "exec: the kernel's committed arguments"),
+    Column("path", ColumnType.TEXT, True, "file or socket path"),
+    Column("device", ColumnType.INT, True, "of the file, as os.stat gives it"),
+    Column("inode", ColumnType.INT, True, "of the file"),
+    Column("flags", ColumnType.TEXT, True, "open flags and marks, comma separated"),
+    Column("transport", ColumnType.TEXT, True, "tcp, udp, unix, raw or other"),
+    Column("address", ColumnType.TEXT, True, "IPv4 or IPv6 address"),
+    Column("port", ColumnType.INT, True, "port"),
+    Column("result", ColumnType.INT, True, "the call's result, negative errno on failure"),
+    Column("guarantee", ColumnType.TEXT, True, "held, stopped or late"),
+    Column("action", ColumnType.TEXT, True, "observe, ask, deny or allow"),
+    Column("rule", ColumnType.TEXT, True, "id of the rule that decided the action"),
+    Column("hold", ColumnType.TEXT, True, "the hold that this act became"),
+    Column("count", ColumnType.INT, False, "1, or for a gap how many events were lost"),
+    Column("detail", ColumnType.TEXT, True, "notice: its name and words, 'name: words'"),
+)
+
+NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+
+
+def check_columns(batch: EventBatch) -> None:
+    """Raise MessageError unless every known column is there and all have `batch.count` values.
+
+    A column that this side does not know is left alone, so a newer host may send more.
+    """
+    if batch.sequence < 1 or batch.first < 1 or batch.count < 0:
+        raise MessageError(f"events: sequence, first and count of batch {batch.sequence} are off")
+    for column in COLUMNS:
+        values = batch.columns.get(column.name)
+        if values is None:
+            raise MessageError(f"events: column {column.name} is missing; upgrade the agent")
+        if len(values) != batch.count:
+            raise MessageError(
+                f"events: column {column.name} has {len(values)} values, not {batch.count}"
+            )

@@ -1,0 +1,221 @@
+"""The messages between host and centre, as frozen values. See codec for their bytes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from wire.acts import Act
+from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
+
+
+class Ground(StrEnum):
+    """Why a process was let go or killed. There is no release without one."""
+
+    DECISION = "decision"
+    GRANT = "grant"
+    RULE = "rule"
+    TIMEOUT_POLICY = "timeout_policy"
+    BREAK_GLASS = "break_glass"
+    EMERGENCY = "emergency"
+
+
+class OnTimeout(StrEnum):
+    """What the host does when nobody answered in time."""
+
+    KILL = "kill"
+    KEEP = "keep"
+    RELEASE = "release"
+
+
+class KillScope(StrEnum):
+    """What a denial kills."""
+
+    PROCESS = "process"
+    TREE = "tree"
+
+
+class Severity(StrEnum):
+    """How much a rule matters; ordered from least to most."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class HoldStateName(StrEnum):
+    """States of a hold. The first five end the wait, the last three say what the host did."""
+
+    HELD = "held"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    RELEASED = "released"
+    KILLED = "killed"
+    REFUSED = "refused"
+
+
+class Answer(StrEnum):
+    """What one person says, and what the votes add up to."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFacts:
+    """The rule that caused a hold, as the reviewer and the auditor need it."""
+
+    id: str
+    description: str
+    severity: Severity
+    reason_required: bool = True
+    on_timeout: OnTimeout = OnTimeout.KILL
+    kill: KillScope = KillScope.PROCESS
+    ruleset: str = ""  # digest of the whole rule set in force
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOpened:
+    """A process is stopped and a person is asked. Only the host writes it, once."""
+
+    type: ClassVar[str] = "hold.opened"
+
+    hold: HoldId
+    host: HostId
+    host_name: str
+    boot_id: str
+    opened_ns: int  # since the epoch
+    deadline_boot_ns: int  # on the host's boot clock, which alone decides; 0: no deadline
+    deadline_ns: int  # the same instant since the epoch, for people; 0: no deadline
+    rule: RuleFacts
+    owner: str  # who answers for the subject, from the host's configuration; may be empty
+    act: Act
+    digest: str  # act_digest(act)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldState:
+    """A later state of a hold. Only the host writes it; `sequence` counts from 1 per hold."""
+
+    type: ClassVar[str] = "hold.state"
+
+    hold: HoldId
+    host: HostId
+    sequence: int
+    state: HoldStateName
+    time_ns: int
+    ground: Ground | None = None
+    verdict: VerdictId | None = None
+    by: str = ""
+    reason: str = ""
+    detail: str = ""  # what the host found, in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One person's say on one request, signed by the collector that knew who it was."""
+
+    type: ClassVar[str] = "vote"
+
+    vote: VoteId
+    request: RequestId
+    by: str
+    via: str  # the channel: api, cli, web, slack, teams
+    answer: Answer
+    reason: str
+    digest: str  # of the act as it was shown to the person
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """A remark on a request that decides nothing."""
+
+    type: ClassVar[str] = "comment"
+
+    comment: VoteId
+    request: RequestId
+    by: str
+    via: str
+    text: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the votes on a request add up to. The stream admits one per request."""
+
+    type: ClassVar[str] = "decision"
+
+    request: RequestId
+    answer: Answer
+    ground: Ground
+    by: str
+    via: str
+    reason: str
+    digest: str
+    votes: tuple[VoteId, ...]
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The signed word to one host about one hold; bound to the act by its digest."""
+
+    type: ClassVar[str] = "verdict"
+
+    verdict: VerdictId
+    host: HostId
+    hold: HoldId
+    request: RequestId
+    digest: str
+    answer: Answer
+    ground: Ground
+    by: str
+    via: str
+    reason: str
+    boot_id: str
+    expires_boot_ns: int  # on the host's boot clock; 0 for a hold without a deadline
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRecord:
+    """What a host says of itself when it starts; kept in the key-value bucket hf_hosts."""
+
+    type: ClassVar[str] = "host"
+
+    host: HostId
+    name: str
+    mode: str  # gate, stop or audit
+    kernel: str
+    version: str  # of the agent
+    boot_id: str
+    subjects: tuple[str, ...]
+    ruleset: str
+    started_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBatch:
+    """A run of events of one host, by columns (see events.COLUMNS), chained to the one before.
+
+    `sequence` counts batches and `first` counts events, each per host and from 1. `previous`
+    is the chain digest (hex) of the batch before, 64 zeros for the first.
+    """
+
+    type: ClassVar[str] = "events"
+
+    host: HostId
+    sequence: int
+    first: int
+    count: int
+    previous: str
+    columns: dict[str, list[object]]
+
+
+Message = HoldOpened | HoldState | Vote | Comment | Decision | Verdict | HostRecord | EventBatch

@@ -1,0 +1,141 @@
+"""NATS subjects, streams and key-value buckets: every name is spelled here and nowhere else."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wire.ids import HoldId, HostId, RequestId
+
+EVENTS = "HF_EVENTS"
+HOLDS = "HF_HOLDS"
+VOTES = "HF_VOTES"
+DECISIONS = "HF_DECISIONS"
+VERDICTS = "HF_VERDICTS"
+
+RULES_BUCKET = "hf_rules"
+HOSTS_BUCKET = "hf_hosts"
+GRANTS_BUCKET = "hf_grants"
+
+_DAY_S = 86_400
+_GIB = 1 << 30
+
+
+def event(host: HostId) -> str:
+    """Subject of a host's event batches."""
+    return f"hf.event.{host}"
+
+
+def hold(host: HostId, hold_id: HoldId) -> str:
+    """Subject of everything that a host says of one hold."""
+    return f"hf.hold.{host}.{hold_id}"
+
+
+def vote(request: RequestId) -> str:
+    """Subject of the votes and comments on one request."""
+    return f"hf.vote.{request}"
+
+
+def decision(request: RequestId) -> str:
+    """Subject of the one decision on a request."""
+    return f"hf.decision.{request}"
+
+
+def verdict(host: HostId, hold_id: HoldId) -> str:
+    """Subject of the signed verdict for one hold."""
+    return f"hf.verdict.{host}.{hold_id}"
+
+
+def verdict_consumer(host: HostId) -> str:
+    """Name of the durable consumer through which a host reads its own verdicts."""
+    return f"host-{host}"
+
+
+def inbox(role: str) -> str:
+    """Inbox prefix of a role, so that no role may listen to another's replies."""
+    return f"_INBOX_{role}"
+
+
+def host_role(host: HostId) -> str:
+    """Name of a host's role, as used in its inbox prefix."""
+    return f"host_{host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Settings of one stream as the server must report them. Times are seconds, sizes bytes."""
+
+    name: str
+    subjects: tuple[str, ...]
+    discard: Literal["old", "new"]
+    max_age_s: int = 0
+    max_bytes: int = -1
+    max_msgs_per_subject: int = -1
+    discard_new_per_subject: bool = False
+    deny_delete: bool = True
+    deny_purge: bool = True
+    duplicate_window_s: int = 600
+
+
+STREAMS: tuple[Stream, ...] = (
+    # Events alone may be dropped by age and size; the trail records the gap.
+    Stream(
+        name=EVENTS,
+        subjects=("hf.event.*",),
+        discard="old",
+        max_age_s=14 * _DAY_S,
+        max_bytes=20 * _GIB,
+    ),
+    Stream(name=HOLDS, subjects=("hf.hold.*.*",), discard="new"),
+    Stream(name=VOTES, subjects=("hf.vote.*",), discard="new"),
+    # One message per subject, never replaced: the first decision stands whatever a publisher
+    # leaves out of its headers.
+    Stream(
+        name=DECISIONS,
+        subjects=("hf.decision.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
+    Stream(
+        name=VERDICTS,
+        subjects=("hf.verdict.*.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
+)
+
+BUCKETS: tuple[str, ...] = (RULES_BUCKET, HOSTS_BUCKET, GRANTS_BUCKET)
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """Subjects that a role may publish to and subscribe to; everything else is refused."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def host_permissions(host: HostId) -> Permissions:
+    """Return what one host may do: speak under its own id and read its own verdicts.
+
+    It cannot create consumers; the collector makes its durable one, so the filter on it is not
+    the host's to choose.
+    """
+    consumer = verdict_consumer(host)
+    return Permissions(
+        publish=(
+            event(host),
+            f"hf.hold.{host}.*",
+            f"$KV.{HOSTS_BUCKET}.{host}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{VERDICTS}.{consumer}",
+            f"$JS.API.CONSUMER.INFO.{VERDICTS}.{consumer}",
+            f"$JS.ACK.{VERDICTS}.{consumer}.>",
+        ),
+        subscribe=(f"{inbox(host_role(host))}.>",),
+    )
+
+
+COLLECTOR_PERMISSIONS = Permissions(
+    publish=("hf.vote.*", "hf.decision.*", "hf.verdict.*.*", "$KV.>", "$JS.API.>", "$JS.ACK.>"),
+    subscribe=(f"{inbox('collector')}.>", "$KV.>"),
+)
