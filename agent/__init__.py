@@ -1,0 +1,1 @@
+"""The agent: one per host. Sensor, subjects, match, hold, transport."""

@@ -1,0 +1,28 @@
+"""Errors of the agent.
+
+AgentError
+├── ConfigError      a configuration file says something that cannot be meant
+├── SensorError      the kernel side cannot be loaded, reached or trusted
+├── JournalError     the record of holds on disk cannot be read or written
+└── ControlError     a process could not be stopped, released or killed
+"""
+
+
+class AgentError(Exception):
+    """Base of everything that this package raises; its text names the place and the remedy."""
+
+
+class ConfigError(AgentError):
+    """A configuration file says something that cannot be meant."""
+
+
+class SensorError(AgentError):
+    """The kernel side cannot be loaded, reached or trusted."""
+
+
+class JournalError(AgentError):
+    """The record of holds on disk cannot be read or written."""
+
+
+class ControlError(AgentError):
+    """A process could not be stopped, released or killed."""

@@ -1,0 +1,1 @@
+"""The sensor: what the kernel side reports of watched processes, as values of the wire."""

@@ -1,0 +1,79 @@
+"""The seam between the kernel side and the rest of the agent: what any sensor offers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+from rules.superset import KernelTables
+from wire.acts import Act
+
+HeldKey = NewType("HeldKey", int)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAct:
+    """One entry of the held map: the kernel has sent SIGSTOP to this process for this act.
+
+    `key` is unique for the life of the map, which outlives the agent.
+    """
+
+    key: HeldKey
+    act: Act
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One watched subject, as the configuration names it; ids are resolved."""
+
+    index: int  # 1 and up; what the kernel stores with a label
+    name: str
+    uids: tuple[int, ...] = ()
+    gids: tuple[int, ...] = ()
+    cgroups: tuple[str, ...] = ()  # paths under the cgroup v2 mount, as in /proc/PID/cgroup
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """What the kernel could not report, counted since the maps were made; only ever grows."""
+
+    events: int  # acts that a rule wanted observed and the ring had no room for
+    holds: int  # acts that could not be held and were killed instead
+    labels: int  # processes that matched and could not be labelled
+
+
+class Sensor(Protocol):
+    """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel."""
+
+    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
+        """Load or take up the kernel side, then label what already runs; raise SensorError."""
+
+    def set_tables(self, tables: KernelTables) -> None:
+        """Put a new rule set's superset in force; the old one stays until the new one stands."""
+
+    def holds_fd(self) -> int:
+        """Return a descriptor that becomes readable when something may have been held."""
+
+    def new_holds(self) -> list[HeldAct]:
+        """Return what is held and was not returned before by this object."""
+
+    def all_holds(self) -> list[HeldAct]:
+        """Return everything in the held map, which is the truth, whoever made it."""
+
+    def forget(self, key: HeldKey) -> None:
+        """Take an entry out of the held map, once its process runs on or is gone."""
+
+    def events_fd(self) -> int:
+        """Return a descriptor that becomes readable at the first event after a drain."""
+
+    def drain_events(self, limit: int) -> list[Act]:
+        """Return up to `limit` observed acts, oldest first."""
+
+    def losses(self) -> Losses:
+        """Return what was lost so far."""
+
+    def close(self) -> None:
+        """Let go of descriptors; what is pinned stays and goes on working."""
+
+    def unload(self) -> None:
+        """Remove everything of ours from the kernel: links, programs, maps."""
