@@ -1,0 +1,95 @@
+"""Runs the commands of the set-up, shows their last line, and ends them when the run is ended."""
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from deploy.bootstrap.errors import CommandError, Interrupted
+from deploy.bootstrap.progress import Step
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TAIL_LINES = 25
+
+
+def interruptible() -> None:
+    """Turn the signals that ask a program to end into Interrupted, wherever it is."""
+
+    def raise_interrupted(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for number in _ENDING:
+        signal.signal(number, raise_interrupted)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keep the ending signals back until the body is over; they arrive then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    step: Step | None = None,
+    user: int | None = None,
+    group: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    whole: bool = False,
+) -> None:
+    """Run a command to its end; raise CommandError with its last output if it fails.
+
+    A command that must be `whole` (a package being unpacked) is not told of an interruption:
+    it ends first, then the interruption is raised.
+    """
+    process = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        user=user,
+        group=group,
+        extra_groups=[] if user is not None else None,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    if not whole:
+        tail = _follow(process, step)
+    else:
+        with uninterrupted():
+            tail = _follow(process, step)
+    if process.returncode != 0:
+        raise CommandError(
+            f"{' '.join(argv)} failed with exit code {process.returncode}; it last said:\n"
+            + "\n".join(f"    {line}" for line in tail)
+        )
+
+
+def _follow(process: "subprocess.Popen[str]", step: Step | None) -> "deque[str]":
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            tail.append(line.rstrip())
+            if step is not None:
+                step.detail(line)
+        process.wait()
+    except BaseException:
+        # It leads its own session, so the terminal's Ctrl-C has not reached it or its children.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+    finally:
+        process.stdout.close()
+    return tail

@@ -1,0 +1,66 @@
+"""Installs the distribution's packages that are missing, and only those."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.bootstrap.commands import run
+from deploy.bootstrap.errors import CommandError, MissingError
+from deploy.bootstrap.progress import Progress, Step
+
+# What Holdfast's kernel side and its own environment need; bcc compiles, bpftool gives types.
+FOR_KERNEL = ("python3-bpfcc", "libbpf1", "bpftool")
+FOR_ENVIRONMENT = ("python3-venv",)
+
+_APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300")
+_LISTS = Path("/var/lib/apt/lists")
+
+
+def missing(packages: Sequence[str]) -> list[str]:
+    """Return those of `packages` that dpkg does not report as installed."""
+    found = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
+    return [name for name in packages if name not in installed]
+
+
+def ensure(packages: Sequence[str], progress: Progress, command: str) -> None:
+    """Install what is missing of `packages`; raise MissingError or CommandError with the remedy."""
+    names = missing(packages)
+    if not names:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise MissingError(
+            f"{command}: missing packages; install them with: sudo apt-get install "
+            + " ".join(names)
+        )
+    with progress.step(f"install {' '.join(names)}") as step:
+        _install(names, step)
+
+
+def _install(names: Sequence[str], step: Step) -> None:
+    if not any(_LISTS.glob("*_Packages*")):
+        run([*_APT, "update"], step=step)
+    try:
+        _download(names, step)
+    except CommandError:
+        # The lists may be older than the archive.
+        run([*_APT, "update"], step=step)
+        _download(names, step)
+    # The download may be cut off; dpkg may not, or the next apt-get finds half a package.
+    run(
+        [*_APT, "install", "--no-download", *names],
+        step=step,
+        environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"},
+        whole=True,
+    )
+
+
+def _download(names: Sequence[str], step: Step) -> None:
+    run([*_APT, "install", "--download-only", *names], step=step)

@@ -1,0 +1,59 @@
+"""The layers of the tests: what each runs, and what it needs. Every test is in exactly one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# Directories that are a layer of their own; the others are told apart by markers.
+_OWN = ("meta", "tryout", "vm", "soak", "bench")
+_ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: `arguments` choose its tests for pytest; none for the style layer."""
+
+    name: str
+    covers: str
+    arguments: tuple[str, ...] = ()
+    root: bool = False
+    long: bool = False
+
+    @property
+    def directory(self) -> Path | None:
+        """The directory that a layer of its own lives in."""
+        own = self.arguments[0].removeprefix("tests/") if self.arguments else ""
+        return Path("tests") / own if own in _OWN else None
+
+
+LAYERS: tuple[Layer, ...] = (
+    Layer(name="style", covers="ruff format, ruff check, mypy --strict"),
+    Layer(
+        name="unit",
+        covers="one part at a time",
+        arguments=("tests", *_ELSEWHERE, "-m", "not nats and not kernel and not end_to_end"),
+    ),
+    Layer(
+        name="nats",
+        covers="against a real nats-server",
+        arguments=("tests", *_ELSEWHERE, "-m", "nats and not kernel and not end_to_end"),
+    ),
+    Layer(
+        name="kernel",
+        covers="the BPF programs on this kernel",
+        arguments=("tests", *_ELSEWHERE, "-m", "kernel and not end_to_end"),
+        root=True,
+    ),
+    Layer(
+        name="end_to_end",
+        covers="agent, collector, nats-server and kernel together",
+        arguments=("tests", *_ELSEWHERE, "-m", "end_to_end"),
+        root=True,
+    ),
+    Layer(name="try", covers="deploy/try itself", arguments=("tests/tryout",), root=True),
+    Layer(name="meta", covers="documents and the shape of the house", arguments=("tests/meta",)),
+    Layer(name="vm", covers="stock kernels", arguments=("tests/vm",), root=True, long=True),
+    Layer(name="soak", covers="hours of load", arguments=("tests/soak",), root=True, long=True),
+    Layer(name="bench", covers="what it costs", arguments=("tests/bench",), root=True, long=True),
+)
+
+NAMES: tuple[str, ...] = tuple(layer.name for layer in LAYERS)

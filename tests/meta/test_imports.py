@@ -1,0 +1,78 @@
+"""Imports point down, and the loader stays alone."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGES = ("wire", "rules", "agent", "collector")
+MAY_IMPORT = {
+    "wire": {"wire"},
+    "rules": {"rules", "wire"},
+    "agent": {"agent", "rules", "wire"},
+    "collector": {"collector", "rules", "wire"},
+}
+LOADER = CHECKOUT / "agent" / "kernel" / "loader.py"
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the top-level name of everything that a module imports, wherever it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they point"
+            assert node.module is not None
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_of_a_package_point_down_only(package: str) -> None:
+    """Wire and rules are the ground; agent and collector stand on them and never on each other."""
+    ours = {*PACKAGES, "deploy", "tests"}
+    wrong = [
+        f"{path.relative_to(CHECKOUT)} imports {name}"
+        for path in sorted((CHECKOUT / package).rglob("*.py"))
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name in ours - MAY_IMPORT[package]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_set_up_imports_nothing_that_is_not_there_yet() -> None:
+    """deploy/bootstrap and the test runner run before .venv exists, on the system's Python."""
+    allowed = {*sys.stdlib_module_names, "deploy", "tests"}
+    paths = [
+        *(CHECKOUT / "deploy" / "bootstrap").rglob("*.py"),
+        *(CHECKOUT / "tests").glob("[lr]*.py"),
+    ]
+    assert len(paths) > 5
+    wrong = [
+        f"{path.relative_to(CHECKOUT)} imports {name}"
+        for path in paths
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_loader_is_python_3_9_and_needs_nothing_of_ours_but_bcc() -> None:
+    """It runs under whatever Python the distribution builds bcc for."""
+    tree = ast.parse(LOADER.read_text(encoding="utf-8"), feature_version=(3, 9))
+    foreign = set(_imported(tree)) - set(sys.stdlib_module_names) - {"bcc"}
+    assert not foreign, f"{LOADER.relative_to(CHECKOUT)} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "deploy/bootstrap", "deploy/tryout"])
+def test_every_package_draws_its_errors(package: str) -> None:
+    """A reader finds what a package can raise in one place, drawn as a tree at its top."""
+    path = CHECKOUT / package / "errors.py"
+    assert path.exists(), f"{package} has no errors.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    drawn = ast.get_docstring(tree) or ""
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    missing = [name for name in classes if name not in drawn]
+    assert not missing, f"{package}/errors.py does not draw {missing}"
