@@ -1,0 +1,150 @@
+"""Compile, check, pin and attach the BPF programs, then exit, so that no compiler stays in memory.
+
+Run by the agent as `/usr/bin/python3 -I .../loader --pin /sys/fs/bpf/holdfast`, since distributions
+install bcc for the system's Python only. Python 3.9 syntax, standard library and bcc. Says what it
+did as one JSON line; a failure is one line on stderr and exit status 1.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+
+import build
+import kernel
+import offsets
+import selfcheck
+from btf import Btf, BtfError
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
+
+# Program, raw tracepoint, and whether it is attached at once. The others are attached by the agent
+# while a rule needs them: any system call tracepoint costs every process of the host.
+TRACEPOINTS = (
+    ("on_fork", "sched_process_fork", True),
+    ("on_exec", "sched_process_exec", True),
+    ("on_exit", "sched_process_exit", True),
+    ("on_cgroup_mkdir", "cgroup_mkdir", False),
+    ("on_socket_state", "inet_sock_set_state", False),
+    ("on_open_return", "sys_exit", False),
+    ("on_network_return", "sys_exit", False),
+)
+_NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
+
+
+class LoadError(Exception):
+    """What prevents the load, and what to do about it."""
+
+
+def source_digest():
+    """Return SHA-256 over every source of the kernel side: what is loaded must be what is here."""
+    digest = hashlib.sha256()
+    for directory in (PROGRAMS, HERE):
+        for name in sorted(os.listdir(directory)):
+            if name.endswith((".c", ".h", ".py")):
+                with open(os.path.join(directory, name), "rb") as file:
+                    content = file.read()
+                digest.update(("%s %d\n" % (name, len(content))).encode() + content)
+    return digest.digest()
+
+
+def _load(shift):
+    try:
+        header = offsets.header(Btf.of_running_kernel(), os.uname().machine, shift)
+    except BtfError as error:
+        raise LoadError(str(error))
+    text, _ = build.sources(PROGRAMS, "stop.c")
+    try:
+        from bcc import BPF
+    except ImportError:
+        raise LoadError(
+            "bcc is not installed for %s; install python3-bpfcc (Debian, Ubuntu) or python3-bcc "
+            "(Fedora, RHEL), not the bcc of PyPI" % sys.executable
+        )
+    try:
+        module = build.compile_programs(header + text)
+        functions = {
+            name: module.load_func(name.encode(), BPF.RAW_TRACEPOINT)
+            for name in ["check_offsets"] + [row[0] for row in TRACEPOINTS]
+        }
+    except Exception as error:  # bcc raises plain Exception
+        raise LoadError("the programs do not load on this kernel: %s" % error)
+    return module, functions
+
+
+def _maps(module):
+    return {name: module[name].map_fd for name in _map_names()}
+
+
+def _map_names():
+    with open(os.path.join(PROGRAMS, "maps.h")) as file:
+        words = file.read().replace("(", " ").replace(",", " ").split()
+    return sorted({word for word in words if word.startswith("hf_")} - set(_NOT_PINNED))
+
+
+def _pin(directory, module, functions):
+    """Pin everything under a new name and give it the right one at the end, so it is all or nothing."""
+    making = directory + "-loading"
+    _remove(making)
+    for part in ("maps", "programs", "links"):
+        os.makedirs(os.path.join(making, part), 0o700)
+    maps = _maps(module)
+    kernel.set_element(maps["hf_about"], 0, source_digest())
+    for name, descriptor in maps.items():
+        kernel.pin(descriptor, os.path.join(making, "maps", name))
+    for name, tracepoint, at_once in TRACEPOINTS:
+        kernel.pin(functions[name].fd, os.path.join(making, "programs", name))
+        if at_once:
+            link = kernel.attach_raw_tracepoint(functions[name].fd, tracepoint)
+            kernel.pin(link, os.path.join(making, "links", name))
+    os.rename(making, directory)
+
+
+def _remove(directory):
+    if os.path.isdir(directory):
+        shutil.rmtree(directory)
+
+
+def run(arguments):
+    """Do the work; return what to report. Raises LoadError."""
+    started = time.monotonic()
+    if arguments.pin and os.path.isdir(arguments.pin):
+        raise LoadError("%s is there already: an agent's programs are loaded" % arguments.pin)
+    module, functions = _load(arguments.shift)
+    loaded = time.monotonic()
+    try:
+        wrong = selfcheck.differences(functions["check_offsets"].fd, module["hf_check"].map_fd)
+    except OSError as error:
+        raise LoadError("the self-check cannot run on this kernel: %s" % error)
+    if wrong:
+        raise LoadError(
+            "field offsets differ from this kernel's; nothing was attached: " + "; ".join(wrong)
+        )
+    if arguments.pin:
+        try:
+            _pin(arguments.pin, module, functions)
+        except OSError as error:
+            _remove(arguments.pin + "-loading")
+            raise LoadError("cannot pin under %s: %s; is bpffs mounted there?" % (arguments.pin, error))
+    return {"load_s": round(loaded - started, 3), "all_s": round(time.monotonic() - started, 3)}
+
+
+def main():
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="holdfast-loader", description=__doc__)
+    parser.add_argument("--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs")
+    parser.add_argument("--shift", help=argparse.SUPPRESS)
+    try:
+        print(json.dumps(run(parser.parse_args())))
+    except LoadError as error:
+        print("holdfast loader: %s" % error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Which kernel fields the programs read, and the header that tells the compiler where they are."""
+
+from btf import BtfError
+
+# (structure, fields). A field that is read through a pointer of 8 bytes, or whole, is checked for
+# its size again by the compiler, where it is read.
+_FIELDS = (
+    ("task_struct", "tgid group_leader start_boottime real_parent cred comm mm fs files signal"),
+    ("cred", "uid euid gid egid group_info"),
+    ("group_info", "ngroups gid"),
+    ("signal_struct", "live"),
+    ("mm_struct", "arg_start arg_end env_start env_end exe_file"),
+    ("fs_struct", "pwd"),
+    ("path", "dentry mnt"),
+    ("dentry", "d_parent d_name d_inode"),
+    ("qstr", "len name"),
+    ("vfsmount", "mnt_root"),
+    ("mount", "mnt mnt_parent mnt_mountpoint"),
+    ("inode", "i_ino i_sb i_mode"),
+    ("super_block", "s_dev"),
+    ("files_struct", "fdt"),
+    ("fdtable", "max_fds fd"),
+    ("file", "f_path f_inode f_mode private_data"),
+    ("linux_binprm", "file filename"),
+    ("socket", "type sk"),
+    ("sock_common", "skc_family skc_dport skc_daddr skc_v6_daddr"),
+    ("unix_sock", "addr path peer"),
+    ("unix_address", "len name"),
+    ("cgroup", "root kn"),
+    ("cgroup_root", "hierarchy_id"),
+    ("kernfs_node", "id"),
+    ("pt_regs", "orig_ax di si dx r10 r8 r9"),
+)
+_OPTIONAL = (("task_struct", "loginuid"),)  # without CONFIG_AUDIT nobody has a login id
+
+# System calls by name; the agent runs where these numbers are the kernel's.
+SYSTEM_CALLS = {
+    "x86_64": {
+        "open": 2,
+        "connect": 42,
+        "sendto": 44,
+        "sendmsg": 46,
+        "creat": 85,
+        "openat": 257,
+        "sendmmsg": 307,
+        "io_uring_setup": 425,
+        "openat2": 437,
+    }
+}
+
+
+def header(btf, machine, shift=None):
+    """Return C definitions OFF_*, SIZE_* and NR_*; raise BtfError that names what is missing.
+
+    `shift` ("structure.field=bytes") moves one offset: tests use it to prove that a wrong one is
+    found before anything is attached.
+    """
+    if machine not in SYSTEM_CALLS:
+        raise BtfError("machine %s is not supported; only %s is" % (machine, ", ".join(SYSTEM_CALLS)))
+    lines = []
+    missing = []
+    moved, _, by = (shift or "").partition("=")
+    for structure, fields in _FIELDS:
+        for field in fields.split():
+            found = btf.field(structure, field)
+            if found is None:
+                missing.append("%s.%s" % (structure, field))
+            else:
+                extra = int(by) if moved == "%s.%s" % (structure, field) else 0
+                lines += _define(structure, field, (found[0] + extra, found[1]))
+    if missing:
+        raise BtfError("this kernel's BTF has no %s, which is read" % ", ".join(missing))
+    for structure, field in _OPTIONAL:
+        found = btf.field(structure, field)
+        if found:
+            lines += _define(structure, field, found)
+    lines += ["#define NR_%s %d" % pair for pair in sorted(SYSTEM_CALLS[machine].items())]
+    return "\n".join(lines) + "\n"
+
+
+def _define(structure, field, found):
+    return [
+        "#define OFF_%s__%s %d" % (structure, field, found[0]),
+        "#define SIZE_%s__%s %d" % (structure, field, found[1]),
+    ]

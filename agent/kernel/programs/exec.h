@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// exec, judged when the kernel has committed to the new program and before its first instruction.
+
+// The name as the caller wrote it: each of its components may be what a rule names.
+static __always_inline void want_filename(struct walk *walk, u8 table, struct facts *facts) {
+  // First where the components end, then the look-ups: each loop is simple enough for the verifier.
+  walk->length = walk->position = 0;
+  for (u32 i = 0; i < FILENAME_BYTES; i++) {
+    // Keeps the compiler from carrying what is in walk along in registers.
+    asm volatile("" ::: "memory");
+    char letter = facts->filename[i];
+    if (letter == '/' || letter == 0) {
+      walk->ends[walk->position & (MAXIMUM_COMPONENTS - 1)] = i;
+      walk->position++;
+    }
+    if (letter == 0) break;
+    walk->length++;
+  }
+  // More components than are kept: the agent shall look.
+  if (walk->position > MAXIMUM_COMPONENTS) walk->want |= 0xf;
+  for (u32 i = 0; i < MAXIMUM_COMPONENTS; i++) {
+    u32 start = i ? walk->ends[(i - 1) & (MAXIMUM_COMPONENTS - 1)] + 1 : 0;
+    if (i >= walk->position) break;
+    want_name(walk, table, &facts->filename[start & (FILENAME_BYTES - 1)], walk->ends[i] - start);
+  }
+  want_prefix(walk, table, facts->filename);
+  // The program's path lies before the name in the record, so 31 bytes before the end can be read.
+  u32 bytes = walk->length & (FILENAME_BYTES - 1);
+  want_tail(walk, table, &facts->filename[bytes], bytes > 31 ? 31 : bytes);
+}
+
+// raw tracepoint sched_process_exec(task, old_pid, bprm)
+int on_exec(struct bpf_raw_tracepoint_args *ctx) {
+  u64 task = bpf_get_current_task(), bprm = ctx->args[2], file = 0, name = 0;
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0, bytes = 0, want;
+  struct label label = {};
+  struct config *config = configuration();
+  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  if (!(config->kinds & (1 << KIND_EXEC))) return 0;
+  struct facts *facts = hf_facts.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  if (!facts || !walk) return 0;
+  read_act(&facts->act, task, &label);
+  facts->act.kind = KIND_EXEC;
+  facts->act.guarantee = GUARANTEE_HELD;
+  READ(file, bprm, linux_binprm, file);
+  u8 table = table_byte(config, TABLE_EXEC);
+  walk->want = 0;
+  u32 position = file_path(walk, &facts->act, file, table);
+  COPY_PATH(walk, position, facts->path, bytes, facts->act.marks);
+  facts->act.path_bytes = bytes;
+  __builtin_memset(facts->filename, 0, sizeof(facts->filename));
+  READ(name, bprm, linux_binprm, filename);
+  if (bpf_probe_read_kernel_str(facts->filename, sizeof(facts->filename), (void *)name) >= FILENAME_BYTES) {
+    // The end of the name is missing, and with it what a rule may name: the agent shall look.
+    facts->act.marks |= MARK_PATH_CUT;
+    walk->want |= 0xf;
+  }
+  want_filename(walk, table, facts);
+  want_anything(walk, table);
+  want = walk->want;
+  if (!want) return 0;
+  read_arguments(facts, task);
+  read_surroundings(facts, walk, task, 0);
+  read_ancestors(facts, task);
+  if (want & WANT_STOP_READ)
+    stop(facts);
+  else
+    report_exec(facts);
+  return 0;
+}

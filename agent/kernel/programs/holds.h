@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// Stopping. Nothing is stopped without an entry in hf_holds, which carries all that an agent needs
+// to take it up; what cannot be entered or stopped is killed, never let go.
+
+static __always_inline void report(struct act *act, struct walk *walk, u32 position) {
+  struct observed *observed = hf_acts.ringbuf_reserve(sizeof(*observed));
+  if (!observed) {
+    count(COUNT_EVENTS_LOST);
+    return;
+  }
+  __builtin_memcpy(&observed->act, act, sizeof(*act));
+  u32 bytes = WALK_BYTES - position;
+  if (bytes > SHORT_PATH_BYTES - 1) {
+    bytes = SHORT_PATH_BYTES - 1;
+    observed->act.marks |= MARK_PATH_CUT;
+  }
+  asm volatile("" : "+r"(bytes));
+  bytes &= SHORT_PATH_BYTES - 1;
+  bpf_probe_read_kernel(observed->path, bytes, &walk->buffer[position & (WALK_BYTES - 1)]);
+  observed->path[bytes] = 0;
+  observed->act.path_bytes = bytes;
+  // No flag: the kernel wakes the reader only if it had caught up, so once per batch.
+  hf_acts.ringbuf_submit(observed, 0);
+}
+
+static __always_inline void report_exec(struct facts *facts) {
+  u32 bytes = __builtin_offsetof(struct facts, argv) + (facts->argv_bytes & (ARGV_BYTES - 1));
+  if (hf_execs.ringbuf_output(facts, bytes, 0)) count(COUNT_EVENTS_LOST);
+}
+
+static __always_inline void stop(struct facts *facts) {
+  u64 key = facts->act.boot_ns;
+  int failed = 1;
+  for (int i = 0; i < 8; i++) {
+    failed = hf_holds.insert(&key, facts);
+    if (!failed) break;
+    key++;  // two processors in the same nanosecond
+  }
+  if (failed || bpf_send_signal(19)) {
+    if (!failed) hf_holds.delete(&key);
+    count(COUNT_HOLDS_LOST);
+    facts->act.marks |= MARK_KILLED;
+    bpf_send_signal(9);
+    return;
+  }
+  hf_wake.ringbuf_output(&key, sizeof(key), BPF_RB_FORCE_WAKEUP);
+}

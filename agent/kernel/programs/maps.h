@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// The maps, all of which the loader pins under their own names.
+
+#define MAXIMUM_HOLDS 512
+#define MAXIMUM_LABELS 65536
+#define WALK_BYTES 1024
+#define MAXIMUM_COMPONENTS 64
+
+struct config {
+  u32 agent_tgid;   // never labelled
+  u32 generation;   // which half of the rule tables is in force: 0 or 1
+  u32 groups;       // how many of the groups array are in use
+  u32 cgroups;      // whether any subject is a cgroup
+  u32 kinds;        // bit per KIND_* that some rule cares about
+  u32 reserved;
+};
+
+struct label {
+  u64 start_ns;
+  u64 root_start_ns;
+  u32 root_tgid;
+  u16 subject;
+  u16 reserved;
+};
+
+struct group {
+  u32 gid;
+  u32 subject;
+};
+
+// LPM keys: the first byte of data is generation << 4 | table.
+struct path_key {
+  u32 prefix_bits;
+  u8 table;
+  char text[247];
+};
+struct tail_key {
+  u32 prefix_bits;
+  u8 table;
+  char reversed[31];
+};
+struct name_key {
+  u8 table;
+  char name[31];
+};
+struct inode_key {
+  u64 inode;
+  u32 device;
+  u32 table;
+};
+struct net4_key {
+  u32 prefix_bits;
+  u8 generation;
+  u8 address[4];
+  u8 pad[3];
+};
+struct net6_key {
+  u32 prefix_bits;
+  u8 generation;
+  u8 address[16];
+  u8 pad[3];
+};
+struct port_key {
+  u32 region;
+  u32 port;
+};
+struct region {
+  u32 number;
+  u32 any_port;
+};
+struct cgroup_path {
+  char text[192];
+};
+// Working space of one program run. What loops carry along lives here and not in registers, so that
+// the verifier sees the same state in every round and prunes instead of following each one.
+struct walk {
+  u32 position;
+  u32 want;
+  u32 length;
+  u32 ends[MAXIMUM_COMPONENTS];
+  struct path_key path_key;
+  struct tail_key tail_key;
+  struct name_key name_key;
+  char tail[32];
+  char buffer[WALK_BYTES + WALK_BYTES / 2];
+};
+
+#define COUNT_EVENTS_LOST 0
+#define COUNT_HOLDS_LOST 1
+#define COUNT_LABELS_LOST 2
+#define COUNTERS 3
+
+struct about {
+  u8 digest[32];  // of the sources, so that an agent knows whether these programs are its own
+};
+
+BPF_ARRAY(hf_about, struct about, 1);
+BPF_ARRAY(hf_config, struct config, 1);
+BPF_TABLE("percpu_array", u32, u64, hf_counters, COUNTERS);
+BPF_HASH(hf_labels, u32, struct label, MAXIMUM_LABELS);
+BPF_HASH(hf_users, u32, u32, 256);
+BPF_ARRAY(hf_groups, struct group, 8);
+BPF_HASH(hf_cgroups, u64, u32, 4096);
+BPF_HASH(hf_cgroup_paths, struct cgroup_path, u32, 64);
+
+BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
+BPF_RINGBUF_OUTPUT(hf_wake, 16);
+BPF_RINGBUF_OUTPUT(hf_acts, 1024);
+BPF_RINGBUF_OUTPUT(hf_execs, 1024);
+
+BPF_LPM_TRIE(hf_paths, struct path_key, u32, 16384);
+BPF_LPM_TRIE(hf_tails, struct tail_key, u32, 4096);
+BPF_HASH(hf_names, struct name_key, u32, 16384);
+BPF_HASH(hf_inodes, struct inode_key, u32, 16384);
+BPF_ARRAY(hf_anything, u32, 32);
+BPF_LPM_TRIE(hf_net4, struct net4_key, struct region, 8192);
+BPF_LPM_TRIE(hf_net6, struct net6_key, struct region, 8192);
+BPF_HASH(hf_ports, struct port_key, u32, 65536);
+
+BPF_PERCPU_ARRAY(hf_facts, struct facts, 1);
+BPF_PERCPU_ARRAY(hf_walk, struct walk, 1);

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// connect and send. A TCP connection is judged by the socket at its first step, whichever call made
+// it (connect, a Fast Open send, io_uring); the rest when the call returns.
+
+#define FAMILY_UNIX 1
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+#define SOCKET_STREAM 1
+#define SOCKET_DATAGRAM 2
+#define SOCKET_RAW 3
+#define STATE_SYN_SENT 2
+#define MODE_TYPE 0170000
+#define MODE_SOCKET 0140000
+#define MAXIMUM_MESSAGES 16
+
+static __always_inline void set_address4(struct act *act, const void *address) {
+  act->address_family = 4;
+  bpf_probe_read_kernel(act->address, 4, address);
+}
+
+static __always_inline void set_address6(struct act *act, const void *address) {
+  u64 high = 0;
+  u32 middle = 0;
+  bpf_probe_read_kernel(act->address, 16, address);
+  __builtin_memcpy(&high, act->address, 8);
+  __builtin_memcpy(&middle, act->address + 8, 4);
+  act->address_family = 6;
+  if (high == 0 && middle == bpf_htonl(0xffff)) {
+    // An IPv4 address in IPv6's clothes reaches the same host, and rules name it as IPv4.
+    act->address_family = 4;
+    __builtin_memcpy(act->address, act->address + 12, 4);
+    __builtin_memset(act->address + 4, 0, 12);
+  }
+}
+
+static __always_inline void set_address_of_socket(struct act *act, u64 sock) {
+  u16 family = 0, port = 0;
+  READ(family, sock, sock_common, skc_family);
+  READ(port, sock, sock_common, skc_dport);
+  act->port = bpf_ntohs(port);
+  if (family == FAMILY_INET)
+    set_address4(act, (void *)(sock + OFF_sock_common__skc_daddr));
+  else if (family == FAMILY_INET6)
+    set_address6(act, (void *)(sock + OFF_sock_common__skc_v6_daddr));
+}
+
+static __always_inline u8 transport_of(u16 family, u16 type) {
+  if (family == FAMILY_UNIX) return TRANSPORT_UNIX;
+  if (family != FAMILY_INET && family != FAMILY_INET6) return TRANSPORT_OTHER;
+  if (type == SOCKET_STREAM) return TRANSPORT_TCP;
+  if (type == SOCKET_DATAGRAM) return TRANSPORT_UDP;
+  if (type == SOCKET_RAW) return TRANSPORT_RAW;
+  return TRANSPORT_OTHER;
+}
+
+static __always_inline void finish_network(struct facts *facts, struct walk *walk, u64 task, u32 want, u32 position) {
+  struct act *act = &facts->act;
+  u32 bytes = 0;
+  want &= WANT_OBSERVE_READ | WANT_STOP_READ;
+  if (!want) return;
+  if (!(want & WANT_STOP_READ) || (act->result < 0 && act->kind == KIND_SEND)) {
+    report(act, walk, position);
+    return;
+  }
+  COPY_PATH(walk, position, facts->path, bytes, act->marks);
+  act->path_bytes = bytes;
+  facts->filename[0] = 0;
+  read_arguments(facts, task);
+  read_surroundings(facts, walk, task, 1);
+  read_ancestors(facts, task);
+  stop(facts);
+}
+
+// raw tracepoint inet_sock_set_state(sock, old, new): SYN_SENT is entered only by the caller of
+// connect or of a Fast Open send, with the address that the kernel has committed to.
+int on_socket_state(struct bpf_raw_tracepoint_args *ctx) {
+  if ((int)ctx->args[2] != STATE_SYN_SENT) return 0;
+  u64 task = bpf_get_current_task(), sock = ctx->args[0];
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
+  struct label label = {};
+  struct config *config = configuration();
+  if (!config || !(config->kinds & (1 << KIND_CONNECT)) || !find_label(task, tgid, config, &label)) return 0;
+  struct facts *facts = hf_facts.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  if (!facts || !walk) return 0;
+  read_act(&facts->act, task, &label);
+  facts->act.kind = KIND_CONNECT;
+  facts->act.guarantee = GUARANTEE_STOPPED;
+  facts->act.transport = TRANSPORT_TCP;
+  // The call is not over: its result is not known, and the agent must not read one into it.
+  facts->act.result = -0x7fffffff;
+  set_address_of_socket(&facts->act, sock);
+  finish_network(facts, walk, task, want_address(config, &facts->act), WALK_BYTES);
+  return 0;
+}
+
+static __always_inline u64 socket_of(u64 task, u32 descriptor, u16 *family, u16 *type) {
+  u64 file = file_of(task, descriptor), inode = 0, socket = 0, sock = 0;
+  u16 mode = 0;
+  short kind = 0;
+  if (!file) return 0;
+  READ(inode, file, file, f_inode);
+  READ(mode, inode, inode, i_mode);
+  if ((mode & MODE_TYPE) != MODE_SOCKET) return 0;
+  READ(socket, file, file, private_data);
+  READ(kind, socket, socket, type);
+  READ(sock, socket, socket, sk);
+  if (!sock) return 0;
+  *type = kind;
+  READ(*family, sock, sock_common, skc_family);
+  return sock;
+}
+
+// Path of the socket that a connected AF_UNIX socket really reached; returns its start.
+static __always_inline u32 unix_peer(struct walk *walk, struct act *act, u64 sock, u8 table) {
+  u64 peer = 0, dentry = 0, vfsmount = 0, inode = 0, address = 0;
+  int length = 0;
+  READ(peer, sock, unix_sock, peer);
+  if (!peer) return WALK_BYTES;
+  bpf_probe_read_kernel(&dentry, 8, (void *)(peer + OFF_unix_sock__path + OFF_path__dentry));
+  bpf_probe_read_kernel(&vfsmount, 8, (void *)(peer + OFF_unix_sock__path + OFF_path__mnt));
+  if (dentry) {
+    READ(inode, dentry, dentry, d_inode);
+    read_inode(act, inode);
+    want_inode(walk, table, act->inode, act->device);
+    return walk_path(walk, dentry, vfsmount, table, &act->marks);
+  }
+  READ(address, peer, unix_sock, addr);
+  if (!address) return WALK_BYTES;
+  READ(length, address, unix_address, len);
+  u32 bytes = length - 2;  // less the family
+  if (bytes > 108) return WALK_BYTES;
+  asm volatile("" : "+r"(bytes));
+  bytes &= 127;
+  u32 position = (WALK_BYTES - bytes) & 2047;
+  if (position > WALK_BYTES) return WALK_BYTES;
+  walk->buffer[WALK_BYTES] = 0;
+  bpf_probe_read_kernel(&walk->buffer[position & 1023], bytes, (void *)(address + OFF_unix_address__name + 2));
+  walk->buffer[position & 1023] = '@';  // an abstract name begins with a zero byte
+  want_prefix(walk, table, &walk->buffer[position & 1023]);
+  want_tail(walk, table, &walk->buffer[WALK_BYTES], bytes > 31 ? 31 : bytes);
+  return position;
+}
+
+static __always_inline void judge_connect(struct config *config, struct label *label, u64 task, long result, u32 descriptor) {
+  u16 family = 0, type = 0;
+  u32 zero = 0, want = 0, position = WALK_BYTES;
+  u64 sock = socket_of(task, descriptor, &family, &type);
+  struct facts *facts = hf_facts.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  // A connect that failed reached nothing; TCP is judged by on_socket_state, before the result.
+  if (!facts || !walk || !sock || result < 0) return;
+  u8 transport = transport_of(family, type);
+  if (transport == TRANSPORT_TCP || (transport == TRANSPORT_OTHER && family != FAMILY_INET && family != FAMILY_INET6)) return;
+  struct act *act = &facts->act;
+  read_act(act, task, label);
+  act->kind = KIND_CONNECT;
+  act->guarantee = GUARANTEE_STOPPED;
+  act->result = result;
+  act->transport = transport;
+  walk->buffer[WALK_BYTES] = 0;
+  if (transport == TRANSPORT_UNIX) {
+    u8 table = table_byte(config, TABLE_UNIX);
+    walk->want = 0;
+    position = unix_peer(walk, act, sock, table);
+    want_anything(walk, table);
+    want = walk->want;
+  } else {
+    set_address_of_socket(act, sock);
+    want = want_address(config, act);
+  }
+  finish_network(facts, walk, task, want, position);
+}
+
+// The beginning of struct msghdr as sendmsg(2) takes it in a 64-bit program.
+struct message_header {
+  u64 name;
+  u32 name_bytes;
+  u32 pad;
+};
+#define MESSAGE_STRIDE 64  // sizeof(struct mmsghdr)
+
+// Reads one destination from the caller's memory; returns what the rules want of it.
+static __always_inline u32 destination(struct config *config, struct act *act, struct walk *walk, u64 address, u32 bytes, u32 *position) {
+  u16 family = 0, port = 0;
+  *position = WALK_BYTES;
+  walk->buffer[WALK_BYTES] = 0;
+  if (!address || bytes < 2 || bpf_probe_read_user(&family, 2, (void *)address)) return 0;
+  if (family == FAMILY_INET || family == FAMILY_INET6) {
+    char raw[16] = {};
+    bpf_probe_read_user(&port, 2, (void *)(address + 2));
+    act->port = bpf_ntohs(port);
+    if (family == FAMILY_INET) {
+      bpf_probe_read_user(raw, 4, (void *)(address + 4));
+      set_address4(act, raw);
+    } else {
+      bpf_probe_read_user(raw, 16, (void *)(address + 8));
+      set_address6(act, raw);
+    }
+    return want_address(config, act);
+  }
+  if (family != FAMILY_UNIX) return 0;
+  u32 length = bytes - 2;
+  u8 table = table_byte(config, TABLE_UNIX);
+  if (length > 108) length = 108;
+  asm volatile("" : "+r"(length));
+  length &= 127;
+  u32 start = (WALK_BYTES - length) & 2047;
+  if (start > WALK_BYTES) return 0;
+  bpf_probe_read_user(&walk->buffer[start & 1023], length, (void *)(address + 2));
+  if (walk->buffer[start & 1023] == 0) walk->buffer[start & 1023] = '@';
+  act->marks |= MARK_UNRESOLVED;
+  *position = start;
+  walk->want = 0;
+  want_prefix(walk, table, &walk->buffer[start & 1023]);
+  want_tail(walk, table, &walk->buffer[WALK_BYTES], length > 31 ? 31 : length);
+  want_anything(walk, table);
+  return walk->want;
+}
+
+// One call that sends `messages` times: to `single`, or to the names in `vector` of mmsghdr.
+static __always_inline void judge_send(struct config *config, struct label *label, u64 task, long result, u32 descriptor,
+                                       struct message_header *single, u64 vector, u32 messages) {
+  u16 family = 0, type = 0;
+  u32 zero = 0, want = 0, position = WALK_BYTES;
+  u64 sock = socket_of(task, descriptor, &family, &type);
+  struct facts *facts = hf_facts.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  if (!facts || !walk || !sock) return;
+  u8 transport = transport_of(family, type);
+  if (transport == TRANSPORT_TCP) return;
+  struct act *act = &facts->act;
+  read_act(act, task, label);
+  act->kind = KIND_SEND;
+  act->guarantee = GUARANTEE_LATE;
+  act->result = result;
+  act->transport = transport;
+  act->messages = vector ? (result > 0 ? result : 0) : (result >= 0);
+  if (vector && result > 0 && result < messages) messages = result;  // the rest was not sent
+  for (u32 i = 0; i < MAXIMUM_MESSAGES; i++) {
+    struct message_header header = *single;
+    if (i >= messages) break;
+    if (vector) bpf_probe_read_user(&header, sizeof(header), (void *)(vector + (u64)MESSAGE_STRIDE * i));
+    if (!header.name) continue;
+    want = destination(config, act, walk, header.name, header.name_bytes, &position);
+    if (want) break;
+  }
+  if (!want && messages > MAXIMUM_MESSAGES) {
+    // What was not inspected could be any address: the agent shall look.
+    act->marks |= MARK_ADDRESSES_CUT;
+    want = WANT_STOP_READ;
+  }
+  finish_network(facts, walk, task, want, position);
+}
+
+// raw tracepoint sys_exit(regs, result), attached while a rule cares about connect
+int on_network_return(struct bpf_raw_tracepoint_args *ctx) {
+  u64 regs = ctx->args[0], nr = 0, first = 0, second = 0, vector = 0, messages = 1;
+  long result = ctx->args[1];
+  READ(nr, regs, pt_regs, orig_ax);
+  if (nr != NR_connect && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg) return 0;
+  u64 task = bpf_get_current_task();
+  u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  struct label label = {};
+  struct message_header header = {};
+  struct config *config = configuration();
+  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  READ(first, regs, pt_regs, di);
+  READ(second, regs, pt_regs, si);
+  if (nr == NR_connect) {
+    judge_connect(config, &label, task, result, first);
+    return 0;
+  }
+  if (nr == NR_sendto) {
+    u64 bytes = 0;
+    READ(header.name, regs, pt_regs, r8);
+    READ(bytes, regs, pt_regs, r9);
+    header.name_bytes = bytes;
+  } else if (nr == NR_sendmsg) {
+    bpf_probe_read_user(&header, sizeof(header), (void *)second);
+  } else {
+    vector = second;
+    READ(messages, regs, pt_regs, dx);
+  }
+  // Without an address it goes where the socket is connected, which was judged at connect.
+  if (vector || header.name) judge_send(config, &label, task, result, first, &header, vector, messages);
+  return 0;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// The loader runs this in its own process before anything is attached, and compares what it reads
+// with the operating system's own answers. A wrong offset shows here, not in a production trail.
+
+struct check {
+  struct facts facts;
+  char opened[PATH_BYTES];
+  struct act socket;
+  char socket_path[SHORT_PATH_BYTES];
+  u32 in_group;
+  u32 not_in_group;
+  u32 live;
+  u32 descriptor_mode;
+  u64 parent_start_ns;
+  u64 cgroup;
+};
+BPF_ARRAY(hf_check, struct check, 1);
+
+// arguments: descriptor of a file, of a connected socket, a group of the loader, a group that is not
+int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
+  u64 task = bpf_get_current_task(), cred = 0, signal = 0, file;
+  u32 zero = 0, bytes = 0, position;
+  struct check *check = hf_check.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  struct label label = {.start_ns = start_of(task)};
+  if (!check || !walk) return 0;
+  read_act(&check->facts.act, task, &label);
+  read_arguments(&check->facts, task);
+  read_surroundings(&check->facts, walk, task, 1);
+  read_ancestors(&check->facts, task);
+  file = file_of(task, ctx->args[0]);
+  if (file) {
+    position = file_path(walk, &check->facts.act, file, 0);
+    COPY_PATH(walk, position, check->opened, bytes, check->facts.act.marks);
+    READ(check->descriptor_mode, file, file, f_mode);
+  }
+  u16 family = 0, type = 0;
+  u64 sock = socket_of(task, ctx->args[1], &family, &type);
+  if (sock) {
+    check->socket.transport = transport_of(family, type);
+    check->socket.marks = 0;
+    if (family == FAMILY_UNIX) {
+      position = unix_peer(walk, &check->socket, sock, 0);
+      COPY_PATH(walk, position, check->socket_path, bytes, check->socket.marks);
+    } else {
+      set_address_of_socket(&check->socket, sock);
+    }
+  }
+  READ(cred, task, task_struct, cred);
+  check->in_group = in_group_list(cred, ctx->args[2]);
+  check->not_in_group = in_group_list(cred, ctx->args[3]);
+  READ(signal, task, task_struct, signal);
+  READ(check->live, signal, signal_struct, live);
+  check->cgroup = bpf_get_current_cgroup_id();
+  return 0;
+}

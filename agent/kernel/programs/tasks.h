@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// Reading kernel structures and the current task. Every offset is a constant that the loader took
+// from the running kernel's BTF; no member access is left to the compiler, whose layout could differ.
+
+#define READ(target, pointer, type, field)                                                        \
+  ({                                                                                              \
+    _Static_assert(sizeof(target) == SIZE_##type##__##field, #type "." #field " has another size"); \
+    bpf_probe_read_kernel(&(target), sizeof(target), (void *)((u64)(pointer) + OFF_##type##__##field)); \
+  })
+
+static __always_inline void count(u32 which) {
+  u64 *value = hf_counters.lookup(&which);
+  if (value) (*value)++;
+}
+
+static __always_inline struct config *configuration(void) {
+  u32 zero = 0;
+  return hf_config.lookup(&zero);
+}
+
+static __always_inline u64 start_of(u64 task) {
+  u64 leader = 0, start = 0;
+  READ(leader, task, task_struct, group_leader);
+  READ(start, leader, task_struct, start_boottime);
+  return start;
+}
+
+static __always_inline void read_act(struct act *act, u64 task, struct label *label) {
+  u64 ids = bpf_get_current_pid_tgid(), cred = 0;
+  __builtin_memset(act, 0, sizeof(*act));
+  act->boot_ns = bpf_ktime_get_boot_ns();
+  act->start_ns = label->start_ns;
+  act->root_start_ns = label->root_start_ns;
+  act->root_tgid = label->root_tgid;
+  act->subject = label->subject;
+  act->tgid = ids >> 32;
+  act->tid = ids;
+  // The identity that the kernel judges by is the effective one.
+  READ(cred, task, task_struct, cred);
+  READ(act->uid, cred, cred, euid);
+  READ(act->gid, cred, cred, egid);
+#ifdef OFF_task_struct__loginuid
+  READ(act->login_uid, task, task_struct, loginuid);
+#else
+  act->login_uid = -1;
+#endif
+  bpf_get_current_comm(act->comm, sizeof(act->comm));
+}
+
+static __always_inline void read_ancestors(struct facts *facts, u64 task) {
+  __builtin_memset(facts->ancestors, 0, sizeof(facts->ancestors));
+  for (int i = 0; i < ANCESTORS; i++) {
+    u64 parent = 0, cred = 0;
+    struct process *process = &facts->ancestors[i];
+    READ(parent, task, task_struct, real_parent);
+    if (!parent || parent == task) break;
+    READ(task, parent, task_struct, group_leader);
+    READ(process->tgid, task, task_struct, tgid);
+    if (!process->tgid) break;
+    READ(process->start_ns, task, task_struct, start_boottime);
+    READ(cred, task, task_struct, cred);
+    READ(process->uid, cred, cred, euid);
+    READ(process->comm, task, task_struct, comm);
+  }
+}
+
+// The committed copy on the new program's stack; the caller's own memory is not looked at.
+static __always_inline void read_arguments(struct facts *facts, u64 task) {
+  u64 mm = 0, start = 0, end = 0, bytes;
+  facts->argv_total = facts->argv_bytes = facts->environment_total = facts->environment_bytes = 0;
+  READ(mm, task, task_struct, mm);
+  if (!mm) return;
+  READ(start, mm, mm_struct, arg_start);
+  READ(end, mm, mm_struct, arg_end);
+  if (end > start) {
+    bytes = end - start;
+    facts->argv_total = bytes;
+    if (bytes > ARGV_BYTES - 1) {
+      bytes = ARGV_BYTES - 1;
+      facts->act.marks |= MARK_ARGV_CUT;
+    }
+    asm volatile("" : "+r"(bytes));
+    bytes &= ARGV_BYTES - 1;
+    if (bpf_probe_read_user(facts->argv, bytes, (void *)start))
+      facts->act.marks |= MARK_ARGV_CUT;
+    else
+      facts->argv_bytes = bytes;
+  }
+  READ(start, mm, mm_struct, env_start);
+  READ(end, mm, mm_struct, env_end);
+  if (end > start) {
+    bytes = end - start;
+    facts->environment_total = bytes;
+    if (bytes > ENVIRONMENT_BYTES - 1) {
+      bytes = ENVIRONMENT_BYTES - 1;
+      facts->act.marks |= MARK_ENVIRONMENT_CUT;
+    }
+    asm volatile("" : "+r"(bytes));
+    bytes &= ENVIRONMENT_BYTES - 1;
+    if (bpf_probe_read_user(facts->environment, bytes, (void *)start))
+      facts->act.marks |= MARK_ENVIRONMENT_CUT;
+    else
+      facts->environment_bytes = bytes;
+  }
+}
