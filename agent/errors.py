@@ -4,7 +4,9 @@ AgentError
 ├── ConfigError      a configuration file says something that cannot be meant
 ├── SensorError      the kernel side cannot be loaded, reached or trusted
 ├── JournalError     the record of holds on disk cannot be read or written
-└── ControlError     a process could not be stopped, released or killed
+├── ControlError     a process could not be stopped, released or killed
+├── NotRunningError  no agent runs that could be asked
+└── TransportError   NATS cannot be reached, or did not take a message
 """
 
 
@@ -26,3 +28,11 @@ class JournalError(AgentError):
 
 class ControlError(AgentError):
     """A process could not be stopped, released or killed."""
+
+
+class TransportError(AgentError):
+    """NATS cannot be reached, or did not take a message."""
+
+
+class NotRunningError(AgentError):
+    """No agent runs that could be asked."""

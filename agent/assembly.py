@@ -1,0 +1,137 @@
+"""Puts a configured agent together around a sensor. Says what is made in which order."""
+
+import asyncio
+import fcntl
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+
+from agent import identity as identities
+from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
+from agent.config import AgentConfig
+from agent.errors import AgentError
+from agent.holds.intake import Host
+from agent.holds.keeper import Keeper, Parts
+from agent.identity import HostIdentity
+from agent.journal import Journal
+from agent.processes import ProcessControl
+from agent.report import EventReport
+from agent.rulings import Ruled
+from agent.sensor.interface import Sensor, Subject
+from agent.subjects import resolve
+from agent.transport.link import Link
+from agent.transport.outbox import Outbox
+from agent.transport.sender import EventSender
+from agent.transport.spool import Spool
+from wire.acts import Act
+from wire.signing import Verifier
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What holds need to be kept, with or without a connection to the centre."""
+
+    boot_id: str
+    subjects: tuple[Subject, ...]
+    clock: SystemClock
+    journal: Journal
+    spool: Spool
+    link: Link
+    sender: EventSender
+    outbox: Outbox
+    report: EventReport
+    keeper: Keeper
+
+
+@contextmanager
+def only_one(config: AgentConfig) -> Iterator[None]:
+    """Hold the lock that a living agent holds; raise AgentError if another does."""
+    try:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (config.state, config.run):
+            directory.chmod(0o700)
+        descriptor = os.open(config.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise AgentError(f"{config.lock}: cannot be opened: {error.strerror}; run as root") from (
+            error
+        )
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AgentError(
+                f"{config.lock}: an agent runs here already; stop it first "
+                "(systemctl stop holdfast-agent)"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def core(config: AgentConfig, sensor: Sensor, judge: Callable[[Act], Ruled]) -> Iterator[Core]:
+    """Open everything but the network; close it at the end. Call within `only_one`."""
+    who = identities.load(config.identity)
+    subjects = resolve(config.subjects, place=str(config.place))
+    _many_files()
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    with closing(Journal(config.state / "journal.db", who.host)) as journal:
+        limit = config.spool_limit_mib * _MIB
+        spool_path = config.state / "events.db"
+        with closing(Spool(spool_path, who.host, limit_bytes=limit)) as spool:
+            link = Link(who)
+            sender = EventSender(spool, link, who.host, clock)
+            outbox = Outbox(journal, link)
+            report = EventReport(sender, clock)
+            if spool.moved is not None:
+                report.notice("spool_damaged", f"put aside as {spool.moved}; its events are lost")
+            boot = boot_id()
+
+            def alarm(call: Callable[[], None]) -> Alarm:
+                return BootAlarm(loop, call)
+
+            parts = Parts(
+                host=_host(who, subjects, boot),
+                sensor=sensor,
+                journal=journal,
+                control=ProcessControl(loop),
+                judge=judge,
+                verifier=Verifier(who.centre_keys),
+                report=report,
+                clock=clock,
+                said=outbox.wake,
+            )
+            keeper = Keeper(parts, alarm)
+            try:
+                yield Core(
+                    boot_id=boot,
+                    subjects=subjects,
+                    clock=clock,
+                    journal=journal,
+                    spool=spool,
+                    link=link,
+                    sender=sender,
+                    outbox=outbox,
+                    report=report,
+                    keeper=keeper,
+                )
+            finally:
+                keeper.close()
+
+
+def _host(who: HostIdentity, subjects: tuple[Subject, ...], boot: str) -> Host:
+    owners = {subject.name: subject.owner for subject in subjects}
+    return Host(id=who.host, name=who.name, boot_id=boot, owners=owners)
+
+
+def _many_files() -> None:
+    """Each process with a hold is an open descriptor, so take as many as root gives."""
+    with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

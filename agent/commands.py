@@ -1,0 +1,99 @@
+"""Commands that look and change nothing: check, status in words, and those about rule files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from agent import config as configs
+from agent import identity as identities
+from agent.errors import AgentError
+from agent.subjects import resolve
+from rules.errors import RuleErrors
+from rules.examples import parse
+from rules.explain import explain
+from rules.load import load
+
+
+def check(path: Path, out: TextIO) -> int:
+    """Check configuration, identity, subjects and rules; print each finding; 1 if one is wrong."""
+    try:
+        config = configs.load(path)
+    except AgentError as error:
+        print(f"error: {error}", file=out)
+        return 1
+    problems: list[str] = []
+
+    def attempt(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except AgentError as error:
+            problems.append(str(error))
+
+    attempt(lambda: identities.load(config.identity))
+    attempt(lambda: resolve(config.subjects, place=str(config.place)))
+    for problem in problems:
+        print(f"error: {problem}", file=out)
+    known = {subject.name for subject in config.subjects}
+    broken = _rules(config.rules, out, known)
+    if not problems and not broken:
+        print(f"{path}: good", file=out)
+    return 1 if problems or broken else 0
+
+
+def rules_check(files: Sequence[Path], out: TextIO) -> int:
+    """Check rule files; print each finding; 1 if one is an error."""
+    return _rules(files, out, None)
+
+
+def rules_explain(file: Path, act: str, subject: str, out: TextIO) -> int:
+    """Print what the rules of a file say to an act written in one line, and why."""
+    print(explain(load([file]), parse(act, subject=subject)), file=out)
+    return 0
+
+
+def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
+    """Print a running agent's answer for people."""
+    link = "connected" if answer["connected"] else "not connected, messages wait on disk"
+    print(f"host     {answer['name']} ({answer['host']}), mode {answer['mode']}", file=out)
+    print(f"centre   {link}", file=out)
+    print(f"rules    {answer['ruleset']}", file=out)
+    print(
+        f"waiting  {answer['unpublished_hold_messages']} messages about holds, "
+        f"{answer['unsent_events']} events",
+        file=out,
+    )
+    lost = answer["lost"]
+    print(
+        f"lost     {lost['events']} events, {lost['holds']} acts killed because they could not "
+        f"be held, {lost['labels']} labels",
+        file=out,
+    )
+    if answer["not_taken_up"]:
+        print(f"held and not taken up: {answer['not_taken_up']}; the log says why", file=out)
+    print(f"held     {len(answer['holds'])}", file=out)
+    for hold in answer["holds"]:
+        left = hold["seconds_left"]
+        time = f", {left} s left" if left is not None else ""
+        print(
+            f"  {hold['hold']}  pid {hold['pid']}  {hold['state']}  {hold['rule']}{time}", file=out
+        )
+
+
+def _rules(paths: Sequence[Path], out: TextIO, known: set[str] | None) -> int:
+    try:
+        rules = load(paths)
+    except RuleErrors as error:
+        print(f"{error}", file=out)
+        return 1
+    for finding in rules.warnings:
+        print(f"{finding}", file=out)
+    for rule in rules.rules:
+        strangers = sorted(rule.subjects - known) if known is not None else []
+        if strangers:
+            print(
+                f"{rule.place}: warning: {rule.id}: names subjects that are not watched here: "
+                f"{', '.join(strangers)}",
+                file=out,
+            )
+    print(f"{len(rules.rules)} rules, {rules.digest}", file=out)
+    return 0

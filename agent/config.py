@@ -1,0 +1,136 @@
+"""agent.toml: what is watched, by which rules, and where the agent keeps its things.
+
+Knows the keys and their defaults; hides TOML. Every error names the file, the key and the remedy.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from agent.errors import ConfigError
+
+DEFAULT_CONFIG = Path("/etc/holdfast/agent.toml")
+DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
+
+
+class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    name: str
+    users: tuple[str | int, ...] = ()
+    groups: tuple[str | int, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    owner: str = ""
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    rules: tuple[str, ...]
+    subjects: tuple[_Subject, ...]
+    identity: str = str(DEFAULT_IDENTITY)
+    state: str = "/var/lib/holdfast-agent"
+    run: str = "/run/holdfast-agent"
+    bpffs: str = "/sys/fs/bpf/holdfast"
+    spool_limit_mib: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectConfig:
+    """One watched subject as it is written: names of users and groups are not yet resolved."""
+
+    name: str
+    users: tuple[str | int, ...] = ()
+    groups: tuple[str | int, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """What agent.toml says. `place` is the file, for messages."""
+
+    place: Path
+    identity: Path
+    state: Path
+    run: Path
+    bpffs: Path
+    rules: tuple[Path, ...]
+    spool_limit_mib: int
+    subjects: tuple[SubjectConfig, ...]
+
+    @property
+    def socket(self) -> Path:
+        """The control socket."""
+        return self.run / "agent.sock"
+
+    @property
+    def lock(self) -> Path:
+        """The file that a living agent holds locked."""
+        return self.state / "agent.lock"
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def read_toml(path: Path, shape: type[S]) -> S:
+    """Return the file at `path` as `shape`; raise ConfigError naming file, key and remedy."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file; see docs/agent.md for one") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        return msgspec.convert(raw, shape)
+    except msgspec.ValidationError as error:
+        keys = ", ".join(field.name for field in msgspec.structs.fields(shape))
+        raise ConfigError(f"{path}: {error}; the keys are {keys} (docs/agent.md)") from error
+
+
+def load(path: Path) -> AgentConfig:
+    """Return the configuration in `path`; relative paths in it are relative to its directory."""
+    file = read_toml(path, _File)
+    here = path.absolute().parent
+    if not file.rules:
+        raise ConfigError(f"{path}: rules: names no file; name a rule file or a directory of them")
+    if not file.subjects:
+        raise ConfigError(f"{path}: subjects: nobody is watched; add a [[subjects]] table")
+    if not 1 <= file.spool_limit_mib <= 1 << 20:
+        raise ConfigError(f"{path}: spool_limit_mib: must be 1 or more (MiB)")
+    _check_subjects(path, file.subjects)
+    return AgentConfig(
+        place=path,
+        identity=here / file.identity,
+        state=here / file.state,
+        run=here / file.run,
+        bpffs=here / file.bpffs,
+        rules=tuple(here / rule for rule in file.rules),
+        spool_limit_mib=file.spool_limit_mib,
+        subjects=tuple(
+            SubjectConfig(
+                name=subject.name,
+                users=subject.users,
+                groups=subject.groups,
+                cgroups=subject.cgroups,
+                owner=subject.owner,
+            )
+            for subject in file.subjects
+        ),
+    )
+
+
+def _check_subjects(path: Path, subjects: tuple[_Subject, ...]) -> None:
+    seen: set[str] = set()
+    for number, subject in enumerate(subjects, start=1):
+        place = f"{path}: subjects[{number}]"
+        if not subject.name or not subject.name.isprintable():
+            raise ConfigError(f"{place}: name: is empty or not printable; give a short plain name")
+        if subject.name in seen:
+            raise ConfigError(f"{place}: name: {subject.name!r} is used twice; names are unique")
+        seen.add(subject.name)
+        if not (subject.users or subject.groups or subject.cgroups):
+            raise ConfigError(
+                f"{place}: {subject.name!r} matches nobody; give users, groups or cgroups"
+            )

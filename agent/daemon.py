@@ -1,0 +1,250 @@
+"""The running agent: sensor, holds and transport on one event loop, until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from importlib import metadata
+from typing import Any, Protocol
+
+from agent import identity as identities
+from agent.assembly import Core, core, only_one
+from agent.config import AgentConfig
+from agent.control import ControlServer
+from agent.errors import AgentError
+from agent.rulings import RuleBook
+from agent.sensor.interface import Sensor
+from agent.transport.announcer import Announcer
+from agent.transport.inbox import Inbox
+from agent.transport.sender import EventSender
+from wire.messages import HostRecord
+
+log = logging.getLogger("holdfast.agent")
+
+_AGAIN_S = 1.0
+_UNLOAD_S = 15.0
+
+
+class Events(Protocol):
+    """What turns the sensor's observed acts into rows."""
+
+    def start(self) -> None:
+        """Begin to read."""
+
+    def close(self) -> None:
+        """Stop reading, after what is there has been read."""
+
+
+MakeEvents = Callable[[Sensor, RuleBook, EventSender], Events]
+
+
+class Daemon:
+    """One agent. `mode` is what the sensor can promise: gate, stop or audit."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        sensor: Sensor,
+        *,
+        mode: str,
+        make_events: MakeEvents | None = None,
+        unload_on_exit: bool = False,
+    ) -> None:
+        self._config = config
+        self._sensor = sensor
+        self._mode = mode
+        self._make_events = make_events
+        self._unload_on_exit = unload_on_exit
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Make `run` return. What is held stays held."""
+        self._stop.set()
+
+    async def run(self, ready: Callable[[str], None]) -> None:
+        """Work until `stop`; call `ready` with one line once acts are held and answers obeyed."""
+        who = identities.load(self._config.identity)
+        book = RuleBook(self._config.rules)
+        with (
+            only_one(self._config),
+            core(self._config, self._sensor, lambda act: book.decide(act, fresh=True)) as parts,
+        ):
+            self._sensor.start(parts.subjects, book.tables)
+            announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
+            holds = parts.keeper.start()
+            events = (
+                self._make_events(self._sensor, book, parts.sender) if self._make_events else None
+            )
+            control = ControlServer(self._config.socket, self._handlers(parts, book, announcer))
+            await control.start()
+            self._signals(parts, book, announcer)
+            self._watch_holds(parts)
+            if events is not None:
+                events.start()
+            try:
+                ready(f"ready host={who.host} mode={self._mode} holds={holds}")
+                await self._work(parts, announcer)
+            finally:
+                asyncio.get_running_loop().remove_reader(self._sensor.holds_fd())
+                if events is not None:
+                    events.close()
+                await control.close()
+                self._sensor.close()
+
+    async def _work(self, parts: Core, announcer: Announcer) -> None:
+        inbox = Inbox(parts.link, parts.keeper.on_verdict)
+        tasks = [
+            asyncio.create_task(job, name=name)
+            for name, job in (
+                ("link", parts.link.run()),
+                ("outbox", parts.outbox.run()),
+                ("sender", parts.sender.run()),
+                ("inbox", inbox.run()),
+                ("announcer", announcer.run()),
+                ("stop", self._stop.wait()),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a task that fails ends the agent; the holds stay held
+            if self._unload_on_exit:
+                await self._unload(parts)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _unload(self, parts: Core) -> None:
+        """Leave nothing of ours behind: kill what is held, say so, take the kernel side out."""
+        by = "holdfast-agent run --unload-on-exit"
+        with suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(_UNLOAD_S):
+                await parts.keeper.end_all("the agent was stopped and unloaded", by)
+        self._sensor.unload()
+        # A centre that cannot be reached is told at the next start.
+        with suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(_UNLOAD_S if parts.link.connected else 0):
+                await parts.outbox.empty()
+
+    def _watch_holds(self, parts: Core) -> None:
+        loop, descriptor = asyncio.get_running_loop(), self._sensor.holds_fd()
+
+        def on_holds() -> None:
+            try:
+                parts.keeper.on_holds()
+            except Exception:  # top of the loop; what is held stays held
+                log.exception("holds cannot be read; tried again")
+                loop.remove_reader(descriptor)
+                loop.call_later(_AGAIN_S, again)
+
+        def again() -> None:
+            if not self._stop.is_set():
+                loop.add_reader(descriptor, on_holds)
+                on_holds()
+
+        loop.add_reader(descriptor, on_holds)
+        # What came between the take-up and the reader.
+        on_holds()
+
+    def _signals(self, parts: Core, book: RuleBook, announcer: Announcer) -> None:
+        loop = asyncio.get_running_loop()
+
+        def reload() -> None:
+            with suppress(AgentError):  # logged and recorded where it happened
+                self._reload(parts, book, announcer)
+
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _handlers(
+        self, parts: Core, book: RuleBook, announcer: Announcer
+    ) -> Mapping[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]]:
+        def release_all(request: Mapping[str, Any], by: str) -> Mapping[str, Any]:
+            reason = request.get("reason")
+            if not isinstance(reason, str) or not reason.strip():
+                raise AgentError("a release of everything needs a reason; give --reason TEXT")
+            return {"released": parts.keeper.release_all(reason.strip(), by)}
+
+        return {
+            "status": lambda _request, _by: self._status(parts, announcer),
+            "release_all": release_all,
+            "reload": lambda _request, _by: self._reload(parts, book, announcer),
+        }
+
+    def _reload(self, parts: Core, book: RuleBook, announcer: Announcer) -> Mapping[str, Any]:
+        try:
+            rules = book.reload(self._sensor.set_tables)
+        except AgentError as error:
+            parts.report.notice("rules_refused", f"the old rules stay in force: {error}")
+            raise
+        announcer.change(replace(announcer.record, ruleset=rules.digest))
+        parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        return {"rules": len(rules.rules), "ruleset": rules.digest}
+
+    def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:
+        return HostRecord(
+            host=host,
+            name=name,
+            mode=self._mode,
+            kernel=platform.release(),
+            version=version(),
+            boot_id=parts.boot_id,
+            subjects=tuple(subject.name for subject in parts.subjects),
+            ruleset=book.digest,
+            started_ns=parts.clock.now_ns(),
+        )
+
+    def _status(self, parts: Core, announcer: Announcer) -> Mapping[str, Any]:
+        record, losses = announcer.record, self._sensor.losses()
+        boot_ns = parts.clock.boot_ns()
+        return {
+            "host": record.host,
+            "name": record.name,
+            "mode": record.mode,
+            "ruleset": record.ruleset,
+            "version": record.version,
+            "pid": os.getpid(),
+            "connected": parts.link.connected,
+            "unpublished_hold_messages": parts.journal.unpublished(),
+            "unsent_events": parts.sender.waiting,
+            "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "not_taken_up": len(parts.keeper.stuck()),
+            "holds": [
+                {
+                    "hold": hold.id,
+                    "pid": hold.process.pid,
+                    "state": hold.state.value,
+                    "rule": hold.rule,
+                    "seconds_left": (hold.deadline_boot_ns - boot_ns) // 1_000_000_000
+                    if hold.deadline_boot_ns and hold.waiting
+                    else None,
+                }
+                for hold in parts.keeper.holds()
+            ],
+        }
+
+
+def version() -> str:
+    """Return the version of the installed agent, or of the checkout it runs from."""
+    try:
+        return metadata.version("holdfast")
+    except metadata.PackageNotFoundError:
+        return "checkout"
+
+
+def tell_systemd(state: str) -> None:
+    """Tell the service manager a state such as READY=1, if there is one that listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.sendto(state.encode(), address)

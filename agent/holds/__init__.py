@@ -1,0 +1,1 @@
+"""Holds: what is stopped, why, until when, and what becomes of it."""

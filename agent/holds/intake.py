@@ -1,0 +1,69 @@
+"""From an entry of the kernel's held map to a Hold: what the rules say, and what is asked. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from agent.holds.model import Doom, Hold, Pass, Voice, Why
+from agent.release import ProcessId
+from agent.rulings import Ruled
+from agent.sensor.interface import HeldAct
+from rules.model import Action
+from wire.acts import act_digest
+from wire.ids import HoldId, HostId, new_id
+from wire.messages import Ground, HoldOpened, KillScope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What every hold of this host says of it. `owners` answer for subjects, by name."""
+
+    id: HostId
+    name: str
+    boot_id: str
+    owners: Mapping[str, str]
+
+
+def take(
+    held: HeldAct, ruled: Ruled, host: Host, *, boot_ns: int, now_ns: int
+) -> tuple[Hold, HoldOpened | None]:
+    """Return the hold of a held act, and what the centre is told if a person is to be asked.
+
+    A rule that denies or lets pass decides at once. The kernel holds a superset of what rules
+    ask for, so an act that no rule matches passes, on the ground of the rules as they are.
+    """
+    act, rule = held.act, ruled.rule
+    hold_id = HoldId(new_id())
+    why = Why(ground=Ground.RULE, reason=rule.id if rule else "")
+    digest = act_digest(act)
+    deadline = boot_ns + ruled.timeout_ns if ruled.timeout_ns else 0
+    hold = Hold(
+        id=hold_id,
+        key=held.key,
+        process=ProcessId.of(act.process),
+        session=act.session,
+        act_boot_ns=act.boot_ns,
+        boot_id=host.boot_id,
+        digest=digest,
+        rule=rule.id if rule else "",
+        voice=Voice.ASKED,
+    )
+    if ruled.action is Action.DENY:
+        scope = rule.kill if rule else KillScope.PROCESS
+        return replace(hold, voice=Voice.STATES, fate=Doom(why, scope)), None
+    if ruled.action is not Action.ASK or rule is None:
+        return replace(hold, voice=Voice.QUIET, fate=Pass(why)), None
+    opened = HoldOpened(
+        hold=hold_id,
+        host=host.id,
+        host_name=host.name,
+        boot_id=host.boot_id,
+        opened_ns=now_ns,
+        deadline_boot_ns=deadline,
+        deadline_ns=now_ns + ruled.timeout_ns if ruled.timeout_ns else 0,
+        rule=rule,
+        owner=host.owners.get(act.subject, ""),
+        act=act,
+        digest=digest,
+    )
+    asking = replace(hold, deadline_boot_ns=deadline, on_timeout=rule.on_timeout, kill=rule.kill)
+    return asking, opened

@@ -1,0 +1,284 @@
+"""The rules by which holds move: pure, no clock, no disk, no signal.
+
+Each input is planned into a Step, and only an accepted Step (the journal has it) changes
+anything. What to do with a process follows from the states of its holds alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from agent.errors import AgentError
+from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
+from agent.release import KillOrder, ProcessId, Release
+from agent.sensor.interface import HeldKey
+from wire.ids import HoldId, HostId
+from wire.messages import (
+    Answer,
+    Ground,
+    HoldOpened,
+    HoldState,
+    HoldStateName,
+    KillScope,
+    OnTimeout,
+    Verdict,
+)
+
+
+class Machine:
+    """All holds of one host that are not over. Methods named plan_* change nothing."""
+
+    def __init__(self, host: HostId) -> None:
+        self._host = host
+        self._holds: dict[HoldId, Hold] = {}
+        self._of: dict[ProcessId, dict[HoldId, None]] = {}
+        self._keys: set[HeldKey] = set()
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    def __iter__(self) -> Iterator[Hold]:
+        return iter(list(self._holds.values()))
+
+    def get(self, hold: HoldId) -> Hold | None:
+        """Return a hold that is not over, None if there is none of that id."""
+        return self._holds.get(hold)
+
+    def has(self, key: HeldKey) -> bool:
+        """Return whether an entry of the held map has a hold that is not over."""
+        return key in self._keys
+
+    def processes(self) -> list[ProcessId]:
+        """Return every process that has a hold."""
+        return list(self._of)
+
+    def of(self, process: ProcessId) -> list[Hold]:
+        """Return the holds of a process, oldest first."""
+        return [self._holds[hold] for hold in self._of.get(process, ())]
+
+    def next_deadline(self) -> int | None:
+        """Return the earliest deadline (boot clock) of those that wait, None without one."""
+        return min(
+            (hold.deadline_boot_ns for hold in self if hold.waiting and hold.deadline_boot_ns),
+            default=None,
+        )
+
+    def accept(self, step: Step) -> None:
+        """Make a step so; call once it is in the journal."""
+        for hold in step.holds:
+            if hold.finished:
+                self._holds.pop(hold.id, None)
+                self._keys.discard(hold.key)
+                mine = self._of.get(hold.process, {})
+                mine.pop(hold.id, None)
+                if not mine:
+                    self._of.pop(hold.process, None)
+            else:
+                self._holds[hold.id] = hold
+                self._keys.add(hold.key)
+                self._of.setdefault(hold.process, {})[hold.id] = None
+
+    # -- what comes in ------------------------------------------------------------------------
+
+    def plan_open(self, hold: Hold, opened: HoldOpened | None, now_ns: int) -> Step:
+        """Take up a new hold; `opened` is what the centre is told if a person is to be asked."""
+        if hold.id in self._holds or hold.finished:
+            raise AgentError(f"hold {hold.id} is not new")
+        if (hold.voice is Voice.ASKED) != (opened is not None):
+            raise AgentError(f"hold {hold.id}: a person is asked by exactly one message")
+        if opened is not None:
+            return Step(holds=(hold,), says=(opened,))
+        if isinstance(hold.fate, Doom):
+            return self._one(hold, HoldStateName.DENIED, hold.fate, now_ns, hold.fate.why)
+        return Step(holds=(hold,))
+
+    def plan_answer(self, verdict: Verdict, now_ns: int) -> Step:
+        """Apply a verdict that was checked; its hold must wait."""
+        hold = self._holds[verdict.hold]
+        if not hold.waiting:
+            raise AgentError(f"hold {hold.id} is {hold.state} and waits for no answer")
+        why = Why(
+            ground=verdict.ground, verdict=verdict.verdict, by=verdict.by, reason=verdict.reason
+        )
+        used = ((verdict.verdict, hold.id),)
+        if verdict.answer is Answer.APPROVE:
+            step = self._one(hold, HoldStateName.APPROVED, Pass(why), now_ns, why)
+        else:
+            step = self._one(hold, HoldStateName.DENIED, Doom(why, hold.kill), now_ns, why)
+        return replace(step, used=used)
+
+    def plan_late(self, hold: Hold, verdict: Verdict, now_ns: int) -> Step:
+        """Record an answer that came after the wait was over. It changes no state."""
+        why = Why(
+            ground=verdict.ground, verdict=verdict.verdict, by=verdict.by, reason=verdict.reason
+        )
+        detail = (
+            f"too late: {verdict.by} said {verdict.answer} by {verdict.via}, when the hold was "
+            f"{hold.state} already"
+        )
+        step = self._one(hold, hold.state, hold.fate, now_ns, why, detail)
+        # It is the ground of nothing: what became of the process had another.
+        says = tuple(replace(say, ground=None) for say in step.says if isinstance(say, HoldState))
+        return replace(step, says=says, used=((verdict.verdict, hold.id),))
+
+    def plan_expire(self, boot_ns: int, now_ns: int) -> Step:
+        """End the wait of every hold whose deadline has come, as its rule says."""
+        why = Why(ground=Ground.TIMEOUT_POLICY)
+        steps = []
+        for hold in self:
+            if not hold.waiting or not hold.deadline_boot_ns or hold.deadline_boot_ns > boot_ns:
+                continue
+            fate: Fate = None
+            if hold.on_timeout is OnTimeout.KILL:
+                fate = Doom(why, hold.kill)
+            elif hold.on_timeout is OnTimeout.RELEASE:
+                fate = Pass(why)
+            detail = f"nobody answered in time; the rule says {hold.on_timeout}"
+            steps.append(self._one(hold, HoldStateName.EXPIRED, fate, now_ns, why, detail))
+        return _joined(steps)
+
+    def plan_release_all(self, why: Why, now_ns: int) -> Step:
+        """Let everything pass that no one has denied."""
+        return _joined(
+            self._one(hold, self._ended(hold, HoldStateName.APPROVED), Pass(why), now_ns, why)
+            for hold in self
+            if hold.fate is None
+        )
+
+    def plan_kill_all(self, why: Why, now_ns: int) -> Step:
+        """Doom everything that is stopped, approved or not."""
+        return _joined(
+            self._one(
+                hold,
+                self._ended(hold, HoldStateName.DENIED),
+                Doom(why, KillScope.PROCESS),
+                now_ns,
+                why,
+            )
+            for hold in self
+            if not isinstance(hold.fate, Doom)
+        )
+
+    # -- what follows -------------------------------------------------------------------------
+
+    def order(self, process: ProcessId) -> Release | KillOrder | None:
+        """Return what the holds of a process add up to: any denial kills, all must pass to run."""
+        mine = self.of(process)
+        doomed = [(hold, hold.fate) for hold in mine if isinstance(hold.fate, Doom)]
+        if doomed:
+            # The widest scope that any denial asks for.
+            hold, fate = next(
+                ((h, f) for h, f in doomed if f.scope is KillScope.TREE),
+                doomed[0],
+            )
+            others: tuple[ProcessId, ...] = ()
+            if fate.scope is KillScope.TREE:
+                family = {other.process for other in self if other.session == hold.session}
+                others = tuple(sorted(family - {process}))
+            return KillOrder(
+                process=process,
+                scope=fate.scope,
+                ground=fate.why.ground,
+                hold=hold.id,
+                others=others,
+            )
+        grounds = {hold.id: hold.fate.why.ground for hold in mine if isinstance(hold.fate, Pass)}
+        if not mine or len(grounds) < len(mine):
+            return None
+        return Release(process=process, grounds=grounds)
+
+    # -- what was done ------------------------------------------------------------------------
+
+    def plan_resumed(self, release: Release, now_ns: int) -> Step:
+        """The process was seen to run on."""
+        steps = []
+        for hold_id in release.grounds:
+            hold = self._holds.get(hold_id)
+            if hold is None or not isinstance(hold.fate, Pass):
+                continue
+            steps.append(self._over(hold, HoldStateName.RELEASED, now_ns, hold.fate.why, ""))
+        return _joined(steps)
+
+    def plan_gone(
+        self,
+        process: ProcessId,
+        now_ns: int,
+        *,
+        cause: str = "the process has ended",
+        killed_for: KillOrder | None = None,
+    ) -> Step:
+        """The process has exited: by itself (`cause`), or killed with the tree of another."""
+        mine = self.of(process)
+        order = self.order(process)
+        killer = order if isinstance(order, KillOrder) else killed_for
+        return _joined(self._ending(hold, killer, now_ns, cause) for hold in mine)
+
+    def plan_failed(self, process: ProcessId, problem: str, now_ns: int) -> Step:
+        """What was ordered could not be done; say so once, nothing else changes."""
+        return _joined(
+            self._one(hold, hold.state, hold.fate, now_ns, hold.fate.why, problem)
+            for hold in self.of(process)
+            if hold.fate is not None
+        )
+
+    # -- one hold -----------------------------------------------------------------------------
+
+    def _ending(self, hold: Hold, killer: KillOrder | None, now_ns: int, cause: str) -> Step:
+        if isinstance(hold.fate, Doom):
+            return self._over(hold, HoldStateName.KILLED, now_ns, hold.fate.why, "")
+        if killer is not None:
+            cause = f"the process was killed for hold {killer.hold}"
+        if isinstance(hold.fate, Pass):
+            if killer is not None:
+                why = Why(ground=killer.ground)
+                return self._over(hold, HoldStateName.KILLED, now_ns, why, cause)
+            cause = f"{cause} before it could run on; this host did not kill it"
+            return self._over(hold, HoldStateName.KILLED, now_ns, None, cause)
+        if hold.state is HoldStateName.EXPIRED:
+            return self._over(hold, HoldStateName.EXPIRED, now_ns, None, cause)
+        return self._over(hold, HoldStateName.CANCELLED, now_ns, None, cause)
+
+    @staticmethod
+    def _ended(hold: Hold, state: HoldStateName) -> HoldStateName:
+        """Return the state that an answer for all gives: a wait that is over stays over."""
+        return state if hold.waiting else hold.state
+
+    def _over(
+        self, hold: Hold, state: HoldStateName, now_ns: int, why: Why | None, detail: str
+    ) -> Step:
+        return self._one(replace(hold, finished=True), state, hold.fate, now_ns, why, detail)
+
+    def _one(
+        self,
+        hold: Hold,
+        state: HoldStateName,
+        fate: Fate,
+        now_ns: int,
+        why: Why | None,
+        detail: str = "",
+    ) -> Step:
+        after = replace(hold, state=state, fate=fate)
+        if hold.voice is Voice.QUIET:
+            return Step(holds=(after,))
+        after = replace(after, sequence=hold.sequence + 1)
+        said = HoldState(
+            hold=hold.id,
+            host=self._host,
+            sequence=after.sequence,
+            state=state,
+            time_ns=now_ns,
+            ground=why.ground if why else None,
+            verdict=why.verdict if why else None,
+            by=why.by if why else "",
+            reason=why.reason if why else "",
+            detail=detail,
+        )
+        return Step(holds=(after,), says=(said,))
+
+
+def _joined(steps: Iterable[Step]) -> Step:
+    every = list(steps)
+    return Step(
+        holds=tuple(hold for step in every for hold in step.holds),
+        says=tuple(say for step in every for say in step.says),
+        used=tuple(pair for step in every for pair in step.used),
+    )

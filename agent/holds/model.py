@@ -1,0 +1,94 @@
+"""One hold as the host keeps it: a frozen value, from the stop to what the host did."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.release import ProcessId
+from agent.sensor.interface import HeldKey
+from wire.ids import HoldId, VerdictId
+from wire.messages import Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
+
+
+class Voice(StrEnum):
+    """What the centre is told of a hold."""
+
+    ASKED = "asked"  # that it was opened, and each state
+    STATES = "states"  # each state: a rule has denied it, nobody is asked
+    QUIET = "quiet"  # nothing: a rule has let it pass, its event says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """The ground of what becomes of a hold, and who gave it."""
+
+    ground: Ground
+    verdict: VerdictId | None = None
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The process may run on as far as this hold goes."""
+
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """The process is to be killed."""
+
+    why: Why
+    scope: KillScope
+
+
+Fate = Pass | Doom | None  # None: nothing yet, it stays stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """One stopped act. `sequence` counts the states that were said of it; times are boot clock.
+
+    `deadline_boot_ns` is 0 without a deadline. `act_boot_ns` with `key` and `process` names the
+    entry of the kernel's held map for good.
+    """
+
+    id: HoldId
+    key: HeldKey
+    process: ProcessId
+    session: str
+    act_boot_ns: int
+    boot_id: str
+    digest: str
+    rule: str = ""
+    voice: Voice
+    deadline_boot_ns: int = 0
+    on_timeout: OnTimeout = OnTimeout.KILL
+    kill: KillScope = KillScope.PROCESS
+    state: HoldStateName = HoldStateName.HELD
+    fate: Fate = None
+    sequence: int = 0
+    finished: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer can still change what becomes of it."""
+        return self.state is HoldStateName.HELD and not self.finished
+
+
+Say = HoldOpened | HoldState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What changes at once: holds as they are from now on, and what the centre is told.
+
+    `used` are the verdicts that are spent by it. A step is journalled before anything acts on it.
+    """
+
+    holds: tuple[Hold, ...] = ()
+    says: tuple[Say, ...] = ()
+    used: tuple[tuple[VerdictId, HoldId], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.holds or self.says or self.used)

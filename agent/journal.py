@@ -1,0 +1,258 @@
+"""The record of holds on disk, and in the same file what the centre is still to be told of them.
+
+A step is here, for good, before anything is published or signalled because of it.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.database import open_database, transaction
+from agent.errors import JournalError
+from agent.holds.model import Doom, Fate, Hold, Pass, Say, Step, Voice, Why
+from agent.release import ProcessId
+from agent.sensor.interface import HeldKey
+from wire import codec, subjects
+from wire.ids import HoldId, HostId, MessageId, VerdictId, new_id
+from wire.messages import Ground, HoldOpened, HoldStateName, KillScope, OnTimeout
+
+_VERSION = 1
+_DAY_NS = 86_400 * 1_000_000_000
+# A verdict that comes again long after its hold is over must still be known for a repetition.
+KEEP_NS = 30 * _DAY_NS
+
+_SCHEMA = """
+CREATE TABLE holds (
+    id TEXT PRIMARY KEY, key TEXT NOT NULL, pid INTEGER NOT NULL, start_ns INTEGER NOT NULL,
+    session TEXT NOT NULL, act_boot_ns INTEGER NOT NULL, boot_id TEXT NOT NULL,
+    digest TEXT NOT NULL, rule TEXT NOT NULL, voice TEXT NOT NULL,
+    deadline_boot_ns INTEGER NOT NULL, on_timeout TEXT NOT NULL, kill TEXT NOT NULL,
+    state TEXT NOT NULL, sequence INTEGER NOT NULL, finished INTEGER NOT NULL,
+    fate TEXT, scope TEXT, ground TEXT, verdict TEXT, answered_by TEXT, reason TEXT,
+    opened BLOB, changed_ns INTEGER NOT NULL,
+    CHECK (fate IS NULL OR ground IS NOT NULL)
+) STRICT;
+CREATE INDEX holds_finished ON holds (finished, changed_ns);
+CREATE TABLE verdicts (
+    id TEXT PRIMARY KEY, hold TEXT NOT NULL, used_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, hold TEXT NOT NULL, subject TEXT NOT NULL,
+    message_id TEXT NOT NULL, data BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_hold ON outbox (hold, number);
+"""
+
+_COLUMNS = (
+    "id, key, pid, start_ns, session, act_boot_ns, boot_id, digest, rule, voice, "
+    "deadline_boot_ns, on_timeout, kill, state, sequence, finished, fate, scope, ground, "
+    "verdict, answered_by, reason"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message about a hold that the centre has not acknowledged."""
+
+    number: int
+    hold: HoldId
+    subject: str
+    message_id: MessageId
+    data: bytes
+
+
+class Journal:
+    """The journal in one file. `moved` is where a damaged one was put, if there was one."""
+
+    def __init__(self, path: Path, host: HostId) -> None:
+        self._path = path
+        self._host = host
+        opened = open_database(path, _SCHEMA, version=_VERSION)
+        self._db = opened.connection
+        self.moved = opened.moved
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def record(self, step: Step, now_ns: int) -> None:
+        """Write a step whole; raise JournalError, with nothing written, if that fails.
+
+        A step of which the centre is told nothing must only outlive a crash: after a loss of
+        power its processes are gone.
+        """
+        with transaction(self._db, self._path, durable=bool(step.says or step.used)):
+            opened = {say.hold: say for say in step.says if isinstance(say, HoldOpened)}
+            for hold in step.holds:
+                self._put(hold, opened.get(hold.id), now_ns)
+            self._db.executemany(
+                "INSERT INTO verdicts VALUES (?, ?, ?)",
+                [(verdict, hold, now_ns) for verdict, hold in step.used],
+            )
+            self._db.executemany(
+                "INSERT INTO outbox (hold, subject, message_id, data) VALUES (?, ?, ?, ?)",
+                [self._letter(say) for say in step.says],
+            )
+
+    def unfinished(self) -> list[Hold]:
+        """Return every hold that is not over, oldest first, of whatever boot."""
+        rows = self._all(f"SELECT {_COLUMNS} FROM holds WHERE finished = 0 ORDER BY rowid")  # noqa: S608
+        return [_hold(row) for row in rows]
+
+    def get(self, hold: HoldId) -> Hold | None:
+        """Return a hold, over or not; None if it was never here or is long over."""
+        rows = self._all(f"SELECT {_COLUMNS} FROM holds WHERE id = ?", hold)  # noqa: S608
+        return _hold(rows[0]) if rows else None
+
+    def is_over(self, hold: Hold) -> bool:
+        """Return whether the act of this hold is one that is over here under another id."""
+        rows = self._all(
+            "SELECT 1 FROM holds WHERE finished = 1 AND boot_id = ? AND key = ? AND pid = ? "
+            "AND start_ns = ? AND act_boot_ns = ?",
+            hold.boot_id,
+            str(hold.key),
+            hold.process.pid,
+            hold.process.start_ns,
+            hold.act_boot_ns,
+        )
+        return bool(rows)
+
+    def opened(self, hold: HoldId) -> HoldOpened | None:
+        """Return what the centre was told when the hold was opened, None for a quiet one."""
+        rows = self._all("SELECT opened FROM holds WHERE id = ?", hold)
+        if not rows or rows[0][0] is None:
+            return None
+        return codec.decode_as(rows[0][0], HoldOpened)
+
+    def used(self, verdict: VerdictId) -> HoldId | None:
+        """Return the hold that a verdict was spent on, None if it was not."""
+        rows = self._all("SELECT hold FROM verdicts WHERE id = ?", verdict)
+        return HoldId(rows[0][0]) if rows else None
+
+    def letters(self, limit: int) -> list[Letter]:
+        """Return what is to be published next, at most one for each hold, oldest first."""
+        rows = self._all(
+            "SELECT number, hold, subject, message_id, data FROM outbox WHERE number IN "
+            "(SELECT min(number) FROM outbox GROUP BY hold) ORDER BY number LIMIT ?",
+            limit,
+        )
+        return [Letter(row[0], HoldId(row[1]), row[2], MessageId(row[3]), row[4]) for row in rows]
+
+    def unpublished(self) -> int:
+        """Return how many messages wait to be acknowledged."""
+        return int(self._all("SELECT count(*) FROM outbox")[0][0])
+
+    def published(self, letter: Letter) -> None:
+        """Take an acknowledged message out. Not synced: publishing twice is harmless."""
+        with transaction(self._db, self._path, durable=False):
+            self._db.execute("DELETE FROM outbox WHERE number = ?", (letter.number,))
+
+    def rename(self, letter: Letter) -> None:
+        """Give a message another id, because the server knew the first one already."""
+        with transaction(self._db, self._path):
+            self._db.execute(
+                "UPDATE outbox SET message_id = ? WHERE number = ?", (new_id(), letter.number)
+            )
+
+    def prune(self, now_ns: int) -> None:
+        """Delete what has been over for long."""
+        before = now_ns - KEEP_NS
+        with transaction(self._db, self._path, durable=False):
+            self._db.execute(
+                "DELETE FROM holds WHERE finished = 1 AND (changed_ns < ? OR voice = ?)",
+                (before, Voice.QUIET),
+            )
+            self._db.execute(
+                "DELETE FROM verdicts WHERE used_ns < ? AND hold NOT IN (SELECT id FROM holds)",
+                (before,),
+            )
+
+    def _put(self, hold: Hold, opened: HoldOpened | None, now_ns: int) -> None:
+        if hold.finished and hold.voice is Voice.QUIET:
+            self._db.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
+            return
+        values = _values(hold)
+        marks = ", ".join("?" * (len(values) + 2))
+        updates = ", ".join(
+            f"{name} = excluded.{name}" for name in [*_COLUMNS.split(", ")[1:], "changed_ns"]
+        )
+        self._db.execute(
+            f"INSERT INTO holds ({_COLUMNS}, opened, changed_ns) VALUES ({marks}) "  # noqa: S608
+            f"ON CONFLICT (id) DO UPDATE SET {updates}",
+            (*values, codec.encode(opened) if opened else None, now_ns),
+        )
+
+    def _letter(self, say: Say) -> tuple[str, str, str, bytes]:
+        return say.hold, subjects.hold(self._host, say.hold), new_id(), codec.encode(say)
+
+    def _all(self, sql: str, *values: object) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{self._path}: cannot be read: {error}; restart the agent, which puts a damaged "
+                "file aside"
+            ) from error
+
+
+def ids_on_disk(holds: Iterable[Hold]) -> dict[tuple[int, ProcessId, int], Hold]:
+    """Index holds by what names their entry in the kernel's held map for good."""
+    return {(hold.key, hold.process, hold.act_boot_ns): hold for hold in holds}
+
+
+def _values(hold: Hold) -> tuple[object, ...]:
+    why = hold.fate.why if hold.fate else None
+    return (
+        hold.id,
+        str(hold.key),  # 64 bits without a sign, which SQLite's integers are not
+        hold.process.pid,
+        hold.process.start_ns,
+        hold.session,
+        hold.act_boot_ns,
+        hold.boot_id,
+        hold.digest,
+        hold.rule,
+        hold.voice,
+        hold.deadline_boot_ns,
+        hold.on_timeout,
+        hold.kill,
+        hold.state,
+        hold.sequence,
+        int(hold.finished),
+        None if hold.fate is None else ("pass" if isinstance(hold.fate, Pass) else "doom"),
+        hold.fate.scope if isinstance(hold.fate, Doom) else None,
+        why.ground if why else None,
+        why.verdict if why else None,
+        why.by if why else None,
+        why.reason if why else None,
+    )
+
+
+def _hold(row: tuple[Any, ...]) -> Hold:
+    return Hold(
+        id=HoldId(row[0]),
+        key=HeldKey(int(row[1])),
+        process=ProcessId(row[2], row[3]),
+        session=row[4],
+        act_boot_ns=row[5],
+        boot_id=row[6],
+        digest=row[7],
+        rule=row[8],
+        voice=Voice(row[9]),
+        deadline_boot_ns=row[10],
+        on_timeout=OnTimeout(row[11]),
+        kill=KillScope(row[12]),
+        state=HoldStateName(row[13]),
+        sequence=row[14],
+        finished=bool(row[15]),
+        fate=_fate(row),
+    )
+
+
+def _fate(row: tuple[Any, ...]) -> Fate:
+    if row[16] is None:
+        return None
+    why = Why(ground=Ground(row[18]), verdict=row[19], by=row[20], reason=row[21])
+    return Pass(why) if row[16] == "pass" else Doom(why, KillScope(row[17]))

@@ -1,0 +1,193 @@
+"""The one module that signals processes. A process is a pidfd, checked once by its start time.
+
+A pid that was given to another process in the meantime is never signalled.
+"""
+
+import asyncio
+import errno
+import os
+import select
+import signal
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from agent import procfs
+from agent.errors import ControlError
+from agent.release import ProcessId, Release
+
+
+class Resumed(StrEnum):
+    """What was found right after SIGCONT."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"  # it did run on, and is stopped again: a later act, or another's signal
+    GONE = "gone"
+
+
+class ProcessControl:
+    """Stops, resumes and kills processes, and calls back when one has exited.
+
+    A process that was asked about stays open as a pidfd until `drop`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._open: dict[ProcessId, int] = {}
+        self._watched: set[ProcessId] = set()
+
+    def is_alive(self, process: ProcessId) -> bool:
+        """Return whether any thread of the process has yet to exit; raise ControlError."""
+        descriptor = self._descriptor(process)
+        return descriptor is not None and not _exited(descriptor)
+
+    def is_stopped(self, process: ProcessId) -> bool:
+        """Return whether every living thread of the process is stopped."""
+        if not self.is_alive(process):
+            return False
+        # A leader that has exited before its threads is a zombie; it says nothing about them.
+        states = {thread.state for thread in procfs.threads(process.pid)} - {"Z", "X"}
+        return bool(states) and states <= {"T", "t"}
+
+    def watch_exit(self, process: ProcessId, call: Callable[[], None]) -> bool:
+        """Call once the process has exited; False, and no call, if it has already."""
+        assert self._loop is not None, "watching needs the loop that was given at the start"
+        descriptor = self._descriptor(process)
+        if descriptor is None or _exited(descriptor):
+            return False
+        self._watched.add(process)
+        self._loop.add_reader(descriptor, self._on_exit, process, call)
+        return True
+
+    def stop(self, process: ProcessId) -> None:
+        """Send SIGSTOP; raise ControlError if it cannot be sent. A process that is gone is fine."""
+        self._send(process, signal.SIGSTOP)
+
+    def resume(self, release: Release) -> Resumed:
+        """Send SIGCONT, then look whether it worked; raise ControlError if it cannot be sent."""
+        if not isinstance(release, Release):
+            raise ControlError("nothing runs on without a release that names its grounds")
+        if not self._send(release.process, signal.SIGCONT):
+            return Resumed.GONE
+        # The kernel wakes the threads before the call returns, so this is no race with the wake.
+        if not self.is_alive(release.process):
+            return Resumed.GONE
+        return Resumed.STOPPED if self.is_stopped(release.process) else Resumed.RUNNING
+
+    def kill(self, process: ProcessId) -> None:
+        """Send SIGKILL; raise ControlError if it cannot be sent. A process that is gone is fine."""
+        self._send(process, signal.SIGKILL)
+
+    def kill_tree(self, process: ProcessId, others: Iterable[ProcessId] = ()) -> int:
+        """Kill the process, `others`, and all that descend from them; return how many.
+
+        Each is stopped when it is found, and the search goes on until it finds nobody new, so
+        none can fork away between being seen and being killed.
+        """
+        found: dict[ProcessId, None] = {}
+        try:
+            fresh = [root for root in (process, *others) if self.is_alive(root)]
+            while fresh:
+                for member in fresh:
+                    found[member] = None
+                    self.stop(member)
+                fresh = [child for child in _descendants(found) if self.is_alive(child)]
+        finally:
+            # Whatever went wrong in the search, those that were found are stopped: end them.
+            killed = sum(self._send(member, signal.SIGKILL) for member in reversed(found))
+            for member in found:
+                if member not in self._watched:
+                    self.drop(member)
+        return killed
+
+    def drop(self, process: ProcessId) -> None:
+        """Forget a process: close its pidfd and call nobody about it."""
+        descriptor = self._open.pop(process, None)
+        if descriptor is None:
+            return
+        self._unwatch(process, descriptor)
+        os.close(descriptor)
+
+    def close(self) -> None:
+        """Forget every process."""
+        for process in list(self._open):
+            self.drop(process)
+
+    def _send(self, process: ProcessId, number: signal.Signals) -> bool:
+        descriptor = self._descriptor(process)
+        if descriptor is None:
+            return False
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        except OSError as error:
+            raise ControlError(
+                f"process {process}: {number.name} cannot be sent: {error.strerror}; the agent "
+                "must run as root"
+            ) from error
+        return True
+
+    def _descriptor(self, process: ProcessId) -> int | None:
+        """Return the pidfd of the process, None if it is gone."""
+        descriptor = self._open.get(process)
+        if descriptor is None:
+            descriptor = _open(process)
+            if descriptor is not None:
+                self._open[process] = descriptor
+        return descriptor
+
+    def _on_exit(self, process: ProcessId, call: Callable[[], None]) -> None:
+        self._unwatch(process, self._open[process])
+        call()
+
+    def _unwatch(self, process: ProcessId, descriptor: int) -> None:
+        if process in self._watched:
+            assert self._loop is not None
+            self._watched.discard(process)
+            self._loop.remove_reader(descriptor)
+
+
+def _open(process: ProcessId) -> int | None:
+    if process.pid <= 1 or process.pid == os.getpid():
+        raise ControlError(f"process {process}: neither init nor the agent is ever signalled")
+    # Opened first, compared afterwards: if the pid still belongs to the process then, it did
+    # when the pidfd was opened, since a pid is not given twice while its owner lives.
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    except OSError as error:
+        # A thread that has taken the number of a process that is gone.
+        if error.errno == errno.EINVAL:
+            return None
+        raise ControlError(
+            f"process {process}: cannot be opened: {error.strerror}; raise the agent's limit of "
+            "open files (LimitNOFILE)"
+        ) from error
+    found = procfs.stat(process.pid)
+    if found is None or found.start_ticks != process.start_ns // procfs.TICK_NS:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _exited(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _descendants(roots: Iterable[ProcessId]) -> list[ProcessId]:
+    """Return all that descend from `roots`, with start times at the resolution of /proc."""
+    everyone = {found.pid: found for found in procfs.everyone()}
+    family = {root.pid for root in roots}
+    new: list[ProcessId] = []
+    grew = True
+    while grew:
+        grew = False
+        for found in everyone.values():
+            if found.pid not in family and found.parent in family:
+                family.add(found.pid)
+                new.append(ProcessId(found.pid, found.start_ticks * procfs.TICK_NS))
+                grew = True
+    return new

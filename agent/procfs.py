@@ -1,0 +1,67 @@
+"""What /proc says of a process: start time, parent, and whether it is stopped. Read only."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+# /proc gives the start time in ticks, cut off; the kernel's own is in nanoseconds.
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """A few fields of /proc/PID/stat. `start_ticks` counts clock ticks since boot."""
+
+    pid: int
+    state: str
+    parent: int
+    start_ticks: int
+
+
+def stat(pid: int) -> Stat | None:
+    """Return what is known of a process, None if there is none."""
+    return _read(_PROC / str(pid) / "stat", pid)
+
+
+def threads(pid: int) -> Iterator[Stat]:
+    """Yield every thread of a process that is still there."""
+    try:
+        names = os.listdir(_PROC / str(pid) / "task")
+    except OSError:
+        return
+    for name in names:
+        found = _read(_PROC / str(pid) / "task" / name / "stat", int(name))
+        if found is not None:
+            yield found
+
+
+def everyone() -> Iterator[Stat]:
+    """Yield every process on the host."""
+    for name in os.listdir(_PROC):
+        if name.isdecimal():
+            found = stat(int(name))
+            if found is not None:
+                yield found
+
+
+def login_name(pid: int) -> str:
+    """Return who logged in to start a process (the audit login id), empty for a service."""
+    import pwd
+
+    try:
+        uid = int((_PROC / str(pid) / "loginuid").read_text(encoding="ascii"))
+        return pwd.getpwuid(uid).pw_name
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _read(path: Path, pid: int) -> Stat | None:
+    try:
+        text = path.read_bytes()
+    except OSError:  # ESRCH too: it went away between open and read
+        return None
+    # The name in parentheses may itself hold spaces and parentheses.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[19]))

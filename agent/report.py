@@ -1,0 +1,30 @@
+"""What the agent says of itself and of held acts, as rows of the event table."""
+
+import logging
+
+from agent.clock import Clock
+from agent.rows import act_row, notice_row
+from agent.transport.sender import EventSender
+from wire.acts import Act
+from wire.ids import HoldId
+
+log = logging.getLogger("holdfast.agent")
+
+
+class EventReport:
+    """Writes held acts and notices into the events, and notices into the log as well."""
+
+    def __init__(self, sender: EventSender, clock: Clock) -> None:
+        self._sender = sender
+        self._clock = clock
+
+    def held(
+        self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
+    ) -> None:
+        """Record one act that was held."""
+        self._sender.add_row(act_row(act, action=action, rule=rule, hold=hold, detail=detail))
+
+    def notice(self, name: str, words: str) -> None:
+        """Record something that the host itself has to say."""
+        log.warning("%s: %s", name, words)
+        self._sender.add_row(notice_row(self._clock.now_ns(), name, words))

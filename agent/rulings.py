@@ -1,0 +1,97 @@
+"""The rules in force on this host: loaded, kept when a new set is broken, asked about acts."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import ConfigError
+from rules.errors import RuleErrors
+from rules.load import load
+from rules.match import decide, facts
+from rules.model import Action, RuleSet
+from rules.superset import KernelTables, compile_tables
+from wire.acts import Act
+from wire.messages import RuleFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """What the rules say to one act. `action` and `rule` are None when none matches.
+
+    `timeout_ns` is how long a person has; 0 for as long as it takes.
+    """
+
+    action: Action | None
+    rule: RuleFacts | None
+    timeout_ns: int = 0
+
+
+class RuleBook:
+    """The rule files and what was last read from them without an error."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._set = _load(self._paths)
+        self.tables = compile_tables(self._set)
+        self._inodes = _inodes(self.tables)
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rule set in force."""
+        return self._set
+
+    @property
+    def digest(self) -> str:
+        """Digest of the rule set in force."""
+        return self._set.digest
+
+    def reload(self, put_in_force: Callable[[KernelTables], None]) -> RuleSet:
+        """Read the files again; the old rules stay unless all of it works.
+
+        Raises ConfigError with each problem as file:line:column, or what `put_in_force` raises.
+        """
+        fresh = _load(self._paths)
+        tables = compile_tables(fresh)
+        put_in_force(tables)
+        self._set, self.tables = fresh, tables
+        self._inodes = _inodes(tables)
+        return fresh
+
+    def decide(self, act: Act, *, fresh: bool = False) -> Ruled:
+        """Return what the rules say. `fresh` looks the named files up again, for a held act."""
+        if fresh and act.inode:
+            self._inodes = _inodes(self.tables)
+        aliases = self._inodes.get((act.device, act.inode), ()) if act.inode else ()
+        ruling = decide(self._set, act, aliases)
+        if ruling.rule is None:
+            return Ruled(action=None, rule=None)
+        return Ruled(
+            action=ruling.action,
+            rule=facts(ruling.rule, self._set),
+            timeout_ns=int((ruling.rule.timeout_s or 0) * 1_000_000_000),
+        )
+
+
+def _load(paths: Sequence[Path]) -> RuleSet:
+    try:
+        return load(paths)
+    except RuleErrors as error:
+        raise ConfigError(f"{error}") from error
+
+
+def _inodes(tables: KernelTables) -> dict[tuple[int, int], tuple[str, ...]]:
+    """Return the paths that rules name in full, by the file that each is at this moment.
+
+    So a bind mount or a hard link of such a file is known as the file that it is.
+    """
+    found: dict[tuple[int, int], tuple[str, ...]] = {}
+    for _, path in tables.literals:
+        try:
+            seen = os.stat(path)
+        except OSError:  # not there now
+            continue
+        name = (seen.st_dev, seen.st_ino)
+        if path not in found.get(name, ()):
+            found[name] = (*found.get(name, ()), path)
+    return found

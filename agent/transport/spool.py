@@ -1,0 +1,198 @@
+"""Events on disk until the centre has them: loose batches, then sealed ones that are chained.
+
+A batch is sealed when it leaves for the first time: it gets its numbers and its place in the
+chain, and is never dropped or changed after that. Only loose batches are dropped when the spool
+is full, and a gap with the exact count takes their place.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from agent.database import open_database, transaction
+from agent.rows import Columns, events_in, gap_row, joined, part, to_columns
+from wire import codec
+from wire.ids import HostId, MessageId, new_id
+from wire.messages import EventBatch
+
+_VERSION = 1
+_FIRST_LINK = "0" * 64
+# Half of what a message may have, so that joining small batches never makes one too large.
+_FILL = codec.LARGEST // 2
+_MOST_JOINED = 512
+
+_SCHEMA = """
+CREATE TABLE chain (sequence INTEGER NOT NULL, events INTEGER NOT NULL, previous TEXT NOT NULL)
+    STRICT;
+CREATE TABLE loose (
+    number INTEGER PRIMARY KEY, rows INTEGER NOT NULL, events INTEGER NOT NULL,
+    gap INTEGER NOT NULL, columns BLOB NOT NULL
+) STRICT;
+CREATE TABLE sealed (
+    sequence INTEGER PRIMARY KEY, message_id TEXT NOT NULL, data BLOB NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A batch that has its place in the chain. `data` is the message, for good."""
+
+    sequence: int
+    message_id: MessageId
+    data: bytes
+
+
+class Spool:
+    """Events that the centre does not have yet. `moved` is where a damaged file was put."""
+
+    def __init__(self, path: Path, host: HostId, *, limit_bytes: int) -> None:
+        self._path = path
+        self._host = host
+        self._limit = limit_bytes
+        opened = open_database(path, _SCHEMA, version=_VERSION)
+        self._db = opened.connection
+        self.moved = opened.moved
+        if self._db.execute("SELECT count(*) FROM chain").fetchone()[0] == 0:
+            self._db.execute("INSERT INTO chain VALUES (0, 0, ?)", (_FIRST_LINK,))
+        size, last = self._db.execute(
+            "SELECT coalesce(sum(length(columns)), 0), coalesce(max(number), 0) FROM loose"
+        ).fetchone()
+        self._bytes: int = size
+        self._last: int = last
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are not acknowledged, without those of a sealed batch on its way."""
+        return int(self._db.execute("SELECT coalesce(sum(rows), 0) FROM loose").fetchone()[0])
+
+    def add(self, columns: Columns, now_ns: int) -> None:
+        """Keep rows until they are sent; raise JournalError if the disk refuses.
+
+        What is too large for one message is split. One event that is too large by itself becomes
+        a gap of one.
+        """
+        with transaction(self._db, self._path, durable=False):
+            before = (self._bytes, self._last)
+            try:
+                for piece in self._pieces(columns, now_ns):
+                    self._insert(piece)
+                if self._bytes > self._limit:
+                    self._drop_oldest(now_ns)
+            except BaseException:
+                self._bytes, self._last = before
+                raise
+
+    def next(self) -> Sealed | None:
+        """Return the batch to send: the one on its way, else a new one; None if all are sent.
+
+        It is synced to disk before it is returned: its number must never be given twice.
+        """
+        row = self._db.execute(
+            "SELECT sequence, message_id, data FROM sealed ORDER BY sequence LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            return Sealed(row[0], MessageId(row[1]), row[2])
+        with transaction(self._db, self._path):
+            return self._seal()
+
+    def on_their_way(self) -> list[MessageId]:
+        """Return the message ids of batches that are sealed and not acknowledged."""
+        return [MessageId(row[0]) for row in self._db.execute("SELECT message_id FROM sealed")]
+
+    def sent(self, batch: Sealed) -> None:
+        """Take out a batch that was acknowledged. Not synced: sending twice is harmless."""
+        with transaction(self._db, self._path, durable=False):
+            self._db.execute("DELETE FROM sealed WHERE sequence = ?", (batch.sequence,))
+
+    def rename(self, batch: Sealed) -> Sealed:
+        """Give a batch another message id, because the server knew the first one already."""
+        message_id = MessageId(new_id())
+        with transaction(self._db, self._path):
+            self._db.execute(
+                "UPDATE sealed SET message_id = ? WHERE sequence = ?", (message_id, batch.sequence)
+            )
+        return Sealed(batch.sequence, message_id, batch.data)
+
+    def _seal(self) -> Sealed | None:
+        numbers: list[int] = []
+        tables: list[Columns] = []
+        size = 0
+        for number, length, packed in self._db.execute(
+            "SELECT number, length(columns), columns FROM loose ORDER BY number LIMIT ?",
+            (_MOST_JOINED,),
+        ):
+            if tables and size + length > _FILL:
+                break
+            numbers.append(number)
+            tables.append(msgpack.unpackb(packed, raw=False))
+            size += length
+        if not tables:
+            return None
+        columns = joined(tables)
+        sequence, events, previous = self._db.execute("SELECT * FROM chain").fetchone()
+        count = len(columns["count"])
+        batch = EventBatch(
+            host=self._host,
+            sequence=sequence + 1,
+            first=events + 1,
+            count=count,
+            previous=previous,
+            columns=columns,
+        )
+        sealed = Sealed(batch.sequence, MessageId(new_id()), codec.encode(batch))
+        self._db.execute("DELETE FROM loose WHERE number <= ?", (numbers[-1],))
+        self._db.execute(
+            "INSERT INTO sealed VALUES (?, ?, ?)", (sealed.sequence, sealed.message_id, sealed.data)
+        )
+        self._db.execute(
+            "UPDATE chain SET sequence = ?, events = ?, previous = ?",
+            (sealed.sequence, events + count, codec.chain_digest(sealed.data)),
+        )
+        self._bytes -= size
+        return sealed
+
+    def _pieces(self, columns: Columns, now_ns: int) -> list[tuple[Columns, bytes]]:
+        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        if len(packed) <= _FILL:
+            return [(columns, packed)]
+        count = len(columns["count"])
+        if count == 1:
+            lost = to_columns([gap_row(now_ns, events_in(columns), "an event too large to send")])
+            return [(lost, msgpack.packb(lost, use_bin_type=True))]
+        halves = part(columns, 0, count // 2), part(columns, count // 2, count)
+        return [piece for half in halves for piece in self._pieces(half, now_ns)]
+
+    def _insert(self, piece: tuple[Columns, bytes]) -> None:
+        columns, packed = piece
+        self._last += 1
+        self._db.execute(
+            "INSERT INTO loose VALUES (?, ?, ?, 0, ?)",
+            (self._last, len(columns["count"]), events_in(columns), packed),
+        )
+        self._bytes += len(packed)
+
+    def _drop_oldest(self, now_ns: int) -> None:
+        """Replace the oldest batches by one gap until a tenth of the spool is free again.
+
+        A gap that is the oldest already is made to cover what is dropped now.
+        """
+        aim, lost, victims = self._limit * 9 // 10, 0, []
+        for number, events, length in self._db.execute(
+            "SELECT number, events, length(columns) FROM loose ORDER BY number"
+        ):
+            if self._bytes <= aim:
+                break
+            victims.append(number)
+            lost += events
+            self._bytes -= length
+        columns = to_columns([gap_row(now_ns, lost, "the spool was full; the oldest were dropped")])
+        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        self._db.execute("DELETE FROM loose WHERE number <= ?", (victims[-1],))
+        self._db.execute("INSERT INTO loose VALUES (?, 1, ?, 1, ?)", (victims[-1], lost, packed))
+        self._bytes += len(packed)
