@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import Any, NewType, Protocol
 
 from rules.superset import KernelTables
 from wire.acts import Act
 
 HeldKey = NewType("HeldKey", int)
+# Head of the ring's record, the fields of records.ActFields, and the path.
+ObservedRow = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,17 @@ class Sensor(Protocol):
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""
 
-    def drain_events(self, limit: int) -> list[Act]:
-        """Return up to `limit` observed acts, oldest first."""
+    def drain_execs(self, limit: int) -> list[Act]:
+        """Return up to `limit` observed execs, oldest first."""
+
+    def drain_acts(self, limit: int) -> list[ObservedRow]:
+        """Return up to `limit` other observed acts, oldest first, unpacked but not yet values.
+
+        There may be hundreds of thousands a second, so `act_of_row` is for one of each sort.
+        """
+
+    def act_of_row(self, row: ObservedRow) -> Act:
+        """Return an observed act as a value."""
 
     def losses(self) -> Losses:
         """Return what was lost so far."""

@@ -6,7 +6,6 @@ did as one JSON line; a failure is one line on stderr and exit status 1.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import kernel
 import offsets
 import selfcheck
 from btf import Btf, BtfError
+from digest import source_digest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
@@ -40,39 +40,27 @@ class LoadError(Exception):
     """What prevents the load, and what to do about it."""
 
 
-def source_digest():
-    """Return SHA-256 over every source of the kernel side: what is loaded must be what is here."""
-    digest = hashlib.sha256()
-    for directory in (PROGRAMS, HERE):
-        for name in sorted(os.listdir(directory)):
-            if name.endswith((".c", ".h", ".py")):
-                with open(os.path.join(directory, name), "rb") as file:
-                    content = file.read()
-                digest.update(("%s %d\n" % (name, len(content))).encode() + content)
-    return digest.digest()
-
-
 def _load(shift):
     try:
         header = offsets.header(Btf.of_running_kernel(), os.uname().machine, shift)
     except BtfError as error:
-        raise LoadError(str(error))
+        raise LoadError(str(error)) from error
     text, _ = build.sources(PROGRAMS, "stop.c")
     try:
         from bcc import BPF
-    except ImportError:
+    except ImportError as error:
         raise LoadError(
             "bcc is not installed for %s; install python3-bpfcc (Debian, Ubuntu) or python3-bcc "
             "(Fedora, RHEL), not the bcc of PyPI" % sys.executable
-        )
+        ) from error
     try:
         module = build.compile_programs(header + text)
         functions = {
             name: module.load_func(name.encode(), BPF.RAW_TRACEPOINT)
             for name in ["check_offsets"] + [row[0] for row in TRACEPOINTS]
         }
-    except Exception as error:  # bcc raises plain Exception
-        raise LoadError("the programs do not load on this kernel: %s" % error)
+    except Exception as error:
+        raise LoadError("the programs do not load on this kernel: %s" % error) from error
     return module, functions
 
 
@@ -87,13 +75,13 @@ def _map_names():
 
 
 def _pin(directory, module, functions):
-    """Pin everything under a new name and give it the right one at the end, so it is all or nothing."""
+    """Pin everything under another name, and give it the right one at the end: all or nothing."""
     making = directory + "-loading"
     _remove(making)
     for part in ("maps", "programs", "links"):
         os.makedirs(os.path.join(making, part), 0o700)
     maps = _maps(module)
-    kernel.set_element(maps["hf_about"], 0, source_digest())
+    kernel.set_element(maps["hf_about"], 0, source_digest(os.path.dirname(HERE)))
     for name, descriptor in maps.items():
         kernel.pin(descriptor, os.path.join(making, "maps", name))
     for name, tracepoint, at_once in TRACEPOINTS:
@@ -119,7 +107,7 @@ def run(arguments):
     try:
         wrong = selfcheck.differences(functions["check_offsets"].fd, module["hf_check"].map_fd)
     except OSError as error:
-        raise LoadError("the self-check cannot run on this kernel: %s" % error)
+        raise LoadError("the self-check cannot run on this kernel: %s" % error) from error
     if wrong:
         raise LoadError(
             "field offsets differ from this kernel's; nothing was attached: " + "; ".join(wrong)
@@ -129,14 +117,18 @@ def run(arguments):
             _pin(arguments.pin, module, functions)
         except OSError as error:
             _remove(arguments.pin + "-loading")
-            raise LoadError("cannot pin under %s: %s; is bpffs mounted there?" % (arguments.pin, error))
+            raise LoadError(
+                "cannot pin under %s: %s; is bpffs mounted there?" % (arguments.pin, error)
+            ) from error
     return {"load_s": round(loaded - started, 3), "all_s": round(time.monotonic() - started, 3)}
 
 
 def main():
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="holdfast-loader", description=__doc__)
-    parser.add_argument("--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs")
+    parser.add_argument(
+        "--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs"
+    )
     parser.add_argument("--shift", help=argparse.SUPPRESS)
     try:
         print(json.dumps(run(parser.parse_args())))

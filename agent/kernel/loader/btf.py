@@ -21,15 +21,17 @@ class BtfError(Exception):
     """The kernel's BTF is missing, broken, or lacks a type that is read."""
 
 
-class Btf(object):
+class Btf:
     """Structures by name. Reading takes about a tenth of a second for a whole kernel."""
 
     def __init__(self, data):
         """Take the raw bytes of a BTF file; raise BtfError if they are not one."""
         try:
-            magic, _, _, head, type_at, type_bytes, text_at, _ = struct.unpack_from("<HBBIIIII", data)
-        except struct.error:
-            raise BtfError("the kernel's BTF is cut short")
+            magic, _, _, head, type_at, type_bytes, text_at, _ = struct.unpack_from(
+                "<HBBIIIII", data
+            )
+        except struct.error as error:
+            raise BtfError("the kernel's BTF is cut short") from error
         if magic != 0xEB9F:
             raise BtfError("the kernel's BTF does not begin as BTF does")
         self._data = data
@@ -55,8 +57,9 @@ class Btf(object):
                 return cls(file.read())
         except OSError as error:
             raise BtfError(
-                "%s: %s; the kernel must be built with CONFIG_DEBUG_INFO_BTF=y" % (PATH, error.strerror)
-            )
+                "%s: %s; the kernel must be built with CONFIG_DEBUG_INFO_BTF=y"
+                % (PATH, error.strerror)
+            ) from error
 
     def _name(self, offset):
         start = self._text + offset
@@ -101,7 +104,7 @@ class Btf(object):
         return None
 
     def field(self, structure, field):
-        """Return (offset, size) in bytes of a field, also inside unnamed members; None if not there."""
+        """Return (offset, size) in bytes of a field, also inside unnamed members, or None."""
         for number in self._by_name.get(structure, ()):
             found = self._find(number, field, 0)
             if found:

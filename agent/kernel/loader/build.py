@@ -30,9 +30,11 @@ typedef int __s32; typedef unsigned int __u32;
 typedef long long __s64; typedef unsigned long long __u64;
 typedef __s8 s8; typedef __u8 u8; typedef __s16 s16; typedef __u16 u16;
 typedef __s32 s32; typedef __u32 u32; typedef __s64 s64; typedef __u64 u64;
-typedef __u16 __be16; typedef __u32 __be32; typedef __u64 __be64; typedef __u16 __sum16; typedef __u32 __wsum;
+typedef __u16 __be16; typedef __u32 __be32; typedef __u64 __be64;
+typedef __u16 __sum16; typedef __u32 __wsum;
 typedef __u16 __le16; typedef __u32 __le32; typedef __u64 __le64;
-typedef unsigned long size_t; typedef unsigned long uintptr_t; typedef _Bool bool; typedef int pid_t;
+typedef unsigned long size_t; typedef unsigned long uintptr_t; typedef _Bool bool;
+typedef int pid_t;
 #define __aligned_u64 __u64 __attribute__((aligned(8)))
 #define NULL ((void *)0)
 #define __always_inline inline __attribute__((always_inline))
@@ -61,7 +63,7 @@ def sources(directory, name):
 
 def _tree(root):
     release = [int(part) for part in re.findall(r"\d+", os.uname().release)[:3]]
-    version = ", ".join(str(part) for part in (release + [0, 0])[:3])
+    version = ", ".join(str(part) for part in [*release, 0, 0][:3])
     files = {"linux/kconfig.h": _KCONFIG % version, "linux/types.h": _TYPES}
     files.update((name, "") for name in _EMPTY)
     for name, text in files.items():
@@ -80,4 +82,6 @@ def compile_programs(text):
         os.environ["BCC_KERNEL_SOURCE"] = root
         from bcc import BPF
 
-        return BPF(text=text, cflags=["-Wno-unused-function", "-Werror=implicit-function-declaration"])
+        return BPF(
+            text=text, cflags=["-Wno-unused-function", "-Werror=implicit-function-declaration"]
+        )

@@ -39,7 +39,9 @@ def run_once(program, arguments):
     size = 8 * len(arguments)
     bpf(
         TEST_RUN,
-        struct.pack("<IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, size, 0, ctypes.addressof(context), 0),
+        struct.pack(
+            "<IIIIQQIIIIQQ", program, 0, 0, 0, 0, 0, 0, 0, size, 0, ctypes.addressof(context), 0
+        ),
     )
 
 
@@ -60,5 +62,7 @@ def set_element(map_descriptor, index, value):
     buffer = ctypes.create_string_buffer(value)
     bpf(
         MAP_UPDATE,
-        struct.pack("<IIQQQ", map_descriptor, 0, ctypes.addressof(key), ctypes.addressof(buffer), 0),
+        struct.pack(
+            "<IIQQQ", map_descriptor, 0, ctypes.addressof(key), ctypes.addressof(buffer), 0
+        ),
     )

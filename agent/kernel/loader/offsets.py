@@ -56,7 +56,9 @@ def header(btf, machine, shift=None):
     found before anything is attached.
     """
     if machine not in SYSTEM_CALLS:
-        raise BtfError("machine %s is not supported; only %s is" % (machine, ", ".join(SYSTEM_CALLS)))
+        raise BtfError(
+            "machine %s is not supported; only %s is" % (machine, ", ".join(SYSTEM_CALLS))
+        )
     lines = []
     missing = []
     moved, _, by = (shift or "").partition("=")

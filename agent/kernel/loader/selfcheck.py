@@ -14,10 +14,25 @@ import kernel
 
 # The layout of struct act, struct facts and struct check in programs/records.h and selfcheck.h.
 _ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
-_PATH, _DIRECTORY, _FILENAME, _ARGV, _ENVIRONMENT, _ANCESTORS, _SHORT = 1024, 512, 256, 4096, 4096, 12, 256
+_PATH, _DIRECTORY, _FILENAME, _ARGV, _ENVIRONMENT, _ANCESTORS, _SHORT = (
+    1024,
+    512,
+    256,
+    4096,
+    4096,
+    12,
+    256,
+)
 _PROCESS = struct.Struct("<QII16s")
 _FACTS_BYTES = (
-    _ACT.size + _PATH + 2 * _DIRECTORY + _FILENAME + _ANCESTORS * _PROCESS.size + 16 + _ENVIRONMENT + _ARGV
+    _ACT.size
+    + _PATH
+    + 2 * _DIRECTORY
+    + _FILENAME
+    + _ANCESTORS * _PROCESS.size
+    + 16
+    + _ENVIRONMENT
+    + _ARGV
 )
 _TAIL = struct.Struct("<IIIIQQ")
 CHECK_BYTES = _FACTS_BYTES + _PATH + _ACT.size + _SHORT + _TAIL.size
@@ -37,7 +52,9 @@ def _parse(raw):
     at += _DIRECTORY
     parent = _PROCESS.unpack_from(raw, at)
     at += _ANCESTORS * _PROCESS.size
-    argv_total, argv_bytes, environment_total, environment_bytes = struct.unpack_from("<4I", raw, at)
+    argv_total, argv_bytes, environment_total, environment_bytes = struct.unpack_from(
+        "<4I", raw, at
+    )
     at += 16
     environment = raw[at : at + environment_bytes]
     at += _ENVIRONMENT
@@ -150,8 +167,16 @@ def _compare_process(seen):
     yield "mm_struct.env_start", seen["environment"], environment[: _ENVIRONMENT - 1]
     yield "task_struct.real_parent", seen["parent"][1], parent
     if parent:
-        yield "task_struct.start_boottime of the parent", _ticks(seen["parent"][0]), _stat(parent)[0]
-        yield "task_struct.comm", _text(seen["parent"][3]), _text(_read("/proc/%d/comm" % parent).rstrip(b"\n"))
+        yield (
+            "task_struct.start_boottime of the parent",
+            _ticks(seen["parent"][0]),
+            _stat(parent)[0],
+        )
+        yield (
+            "task_struct.comm",
+            _text(seen["parent"][3]),
+            _text(_read("/proc/%d/comm" % parent).rstrip(b"\n")),
+        )
     yield "group_info.gid (a group of ours)", seen["in_group"], 1
     yield "group_info.gid (not a group of ours)", seen["not_in_group"], 0
     yield "signal_struct.live", seen["live"], len(os.listdir("/proc/self/task"))
@@ -165,7 +190,11 @@ def _compare_file(seen, path):
     act, stat = seen["act"], os.stat(path)
     yield "file.f_path, dentry, mount", seen["opened"], path
     yield "inode.i_ino", act[3], stat.st_ino
-    yield "super_block.s_dev", (act[11] >> 20, act[11] & 0xFFFFF), (os.major(stat.st_dev), os.minor(stat.st_dev))
+    yield (
+        "super_block.s_dev",
+        (act[11] >> 20, act[11] & 0xFFFFF),
+        (os.major(stat.st_dev), os.minor(stat.st_dev)),
+    )
     yield "file.f_mode", seen["mode"] & 3, 1  # opened for reading only
 
 
@@ -192,7 +221,11 @@ def differences(program, check_map):
                 compared = [
                     ("sock_common.skc_daddr or skc_v6_daddr", _address(seen["reached"]), address),
                     ("sock_common.skc_dport", seen["reached"][16], port),
-                    ("unix_sock.peer, path", seen["socket_path"] if socket_path else "", socket_path),
+                    (
+                        "unix_sock.peer, path",
+                        seen["socket_path"] if socket_path else "",
+                        socket_path,
+                    ),
                 ]
                 if number == 0:
                     compared += list(_compare_process(seen)) + list(_compare_file(seen, path))

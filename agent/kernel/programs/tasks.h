@@ -29,7 +29,7 @@ static __always_inline void read_act(struct act *act, u64 task, struct label *la
   u64 ids = bpf_get_current_pid_tgid(), cred = 0;
   __builtin_memset(act, 0, sizeof(*act));
   act->boot_ns = bpf_ktime_get_boot_ns();
-  act->start_ns = label->start_ns;
+  act->start_ns = start_of(task);
   act->root_start_ns = label->root_start_ns;
   act->root_tgid = label->root_tgid;
   act->subject = label->subject;

@@ -1,0 +1,1 @@
+"""The kernel side: BPF programs in C, and the loader that runs under the system's Python."""

@@ -1,0 +1,202 @@
+"""bpf(2) by ctypes and ring buffers by mmap: pinned objects are used without a BPF library."""
+
+import ctypes
+import errno
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.errors import SensorError
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.syscall.restype = ctypes.c_long
+_SYSTEM_CALL = {"x86_64": 321, "aarch64": 280}
+_ATTRIBUTE_BYTES = 128
+_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PIN, _GET, _RAW_TRACEPOINT = 1, 2, 3, 4, 6, 7, 17
+_INFO = 15
+_PAGE = mmap.PAGESIZE
+_BUSY, _DISCARDED, _LENGTH = 0x80000000, 0x40000000, 0x3FFFFFFF
+
+
+def _bpf(command: int, attribute: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attribute.ljust(_ATTRIBUTE_BYTES, b"\0"), _ATTRIBUTE_BYTES)
+    number = _SYSTEM_CALL[os.uname().machine]
+    result = int(_LIBC.syscall(number, command, buffer, _ATTRIBUTE_BYTES))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def open_pinned(path: Path) -> int:
+    """Return a descriptor of a pinned map, program or link; raise SensorError naming the path."""
+    text = ctypes.create_string_buffer(os.fsencode(path))
+    try:
+        return _bpf(_GET, struct.pack("<QII", ctypes.addressof(text), 0, 0))
+    except OSError as error:
+        raise SensorError(f"{path}: {error.strerror}; unload and start the agent again") from error
+
+
+def pin(descriptor: int, path: Path) -> None:
+    """Pin a map, program or link at `path` on bpffs."""
+    text = ctypes.create_string_buffer(os.fsencode(path))
+    _bpf(_PIN, struct.pack("<QII", ctypes.addressof(text), descriptor, 0))
+
+
+def attach_raw_tracepoint(program: int, name: str) -> int:
+    """Attach a program to a raw tracepoint; return the descriptor of the link."""
+    text = ctypes.create_string_buffer(name.encode())
+    return _bpf(_RAW_TRACEPOINT, struct.pack("<QII", ctypes.addressof(text), program, 0))
+
+
+class Map:
+    """A pinned map of fixed-size keys and values, given and returned as bytes."""
+
+    def __init__(self, path: Path, key_bytes: int, value_bytes: int, copies: int = 1) -> None:
+        """Open the map at `path`; raise SensorError if it has other sizes than these.
+
+        A per-processor map has `copies` values per key, which are given and returned in a row.
+        """
+        self.fd = open_pinned(path)
+        info = ctypes.create_string_buffer(88)
+        _bpf(_INFO, struct.pack("<IIQ", self.fd, 88, ctypes.addressof(info)))
+        _, _, key_size, value_size = struct.unpack_from("<IIII", info.raw)
+        if (key_size, value_size) != (key_bytes, value_bytes):
+            raise SensorError(
+                f"{path}: keys and values have {key_size} and {value_size} bytes, not {key_bytes} "
+                f"and {value_bytes}; another version is loaded: run holdfast-agent unload"
+            )
+        self._key = ctypes.create_string_buffer(key_bytes)
+        self._value = ctypes.create_string_buffer(value_bytes * copies)
+        self._attribute = struct.pack(
+            "<IIQQQ", self.fd, 0, ctypes.addressof(self._key), ctypes.addressof(self._value), 0
+        )
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None if the map has no such key."""
+        self._key.raw = key
+        try:
+            _bpf(_LOOKUP, self._attribute)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        return self._value.raw
+
+    def set(self, key: bytes, value: bytes, *, only_new: bool = False) -> bool:
+        """Store a value; with `only_new` return False, and change nothing, if the key is there."""
+        self._key.raw = key
+        self._value.raw = value
+        try:
+            _bpf(_UPDATE, self._attribute[:24] + struct.pack("<Q", 1 if only_new else 0))
+        except OSError as error:
+            if only_new and error.errno == errno.EEXIST:
+                return False
+            raise
+        return True
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key; return whether it was there."""
+        self._key.raw = key
+        try:
+            # The kernel wants zeros behind the key.
+            _bpf(_DELETE, self._attribute[:16])
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def all_keys(self) -> list[bytes]:
+        """Return all keys. One that is added or removed meanwhile may be there or not."""
+        found: list[bytes] = []
+        size = len(self._key.raw)
+        following = ctypes.create_string_buffer(size)
+        first = struct.pack("<IIQQ", self.fd, 0, 0, ctypes.addressof(following))
+        later = struct.pack(
+            "<IIQQ", self.fd, 0, ctypes.addressof(self._key), ctypes.addressof(following)
+        )
+        attribute = first
+        while True:
+            try:
+                _bpf(_NEXT_KEY, attribute)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return found
+                raise
+            self._key.raw = following.raw
+            found.append(following.raw)
+            attribute = later
+
+    def close(self) -> None:
+        """Give the descriptor back; the pinned map stays."""
+        os.close(self.fd)
+
+
+class Ring:
+    """A pinned ring buffer, mapped. The data is mapped twice in a row, so no record is split."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and map the ring at `path`."""
+        self.fd = open_pinned(path)
+        info = ctypes.create_string_buffer(88)
+        _bpf(_INFO, struct.pack("<IIQ", self.fd, 88, ctypes.addressof(info)))
+        self._size: int = struct.unpack_from("<IIIII", info.raw)[4]
+        self._consumer = mmap.mmap(
+            self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+        )
+        self._producer = mmap.mmap(
+            self.fd, _PAGE + 2 * self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE
+        )
+        self._read_at = memoryview(self._consumer)[:8].cast("Q")
+        self._written_to = memoryview(self._producer)[:8].cast("Q")
+        self._data = memoryview(self._producer)[_PAGE:]
+        self._words = self._data.cast("I")
+
+    def records(self) -> Iterator[memoryview]:
+        """Yield what is there now, oldest first; each view is valid until the next is asked for.
+
+        A record counts as read once the next one is asked for, so stopping early loses nothing.
+        """
+        position, mask = self._read_at[0], self._size - 1
+        end = self._written_to[0]
+        while position < end:
+            at = position & mask
+            head = self._words[at >> 2]
+            if head & _BUSY:
+                return
+            length = head & _LENGTH
+            if not head & _DISCARDED:
+                yield self._data[at + 8 : at + 8 + length]
+            position += (length + 15) & ~7
+            self._read_at[0] = position
+
+    def unpack(self, record: struct.Struct, limit: int) -> list[tuple[Any, ...]]:
+        """Return up to `limit` records of one size, unpacked; far cheaper than one at a time.
+
+        `record` begins with the ring's own head, "<II", which comes first in each tuple. The ring
+        must hold nothing else: neither other sizes nor discarded records.
+        """
+        position, mask = self._read_at[0], self._size - 1
+        count = min((self._written_to[0] - position) // record.size, limit)
+        at = position & mask
+        found = []
+        for row in record.iter_unpack(self._data[at : at + count * record.size]):
+            if row[0] != record.size - 8:
+                break  # still being written
+            found.append(row)
+        self._read_at[0] = position + len(found) * record.size
+        return found
+
+    def close(self) -> None:
+        """Unmap and give the descriptor back; the pinned ring stays."""
+        self._read_at.release()
+        self._written_to.release()
+        self._words.release()
+        self._data.release()
+        self._consumer.close()
+        self._producer.close()
+        os.close(self.fd)

@@ -1,0 +1,199 @@
+"""Who is watched, in the kernel's maps, and labels for what already ran when the hooks went in."""
+
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from agent.errors import SensorError
+from agent.sensor.bpf import Map
+from agent.sensor.interface import Subject
+
+_LABEL = struct.Struct("<QQIHH")
+_CGROUP_TEXT = 192
+_MAXIMUM_GROUPS = 8
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def cgroup_mount() -> Path | None:
+    """Return where cgroup v2 is mounted, or None."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == "cgroup2":
+            return Path(fields[1])
+    return None
+
+
+def cgroup_of(pid: int | str) -> str:
+    """Return the cgroup v2 path of a process, as in /proc/PID/cgroup; empty if it has none."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return ""
+
+
+def within(path: str, cgroup: str) -> bool:
+    """Return whether cgroup `path` is `cgroup` or below it."""
+    return path == cgroup or path.startswith(cgroup.rstrip("/") + "/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What the scan knows of one process."""
+
+    pid: int
+    parent: int
+    start_ns: int
+    subject: int
+
+
+class Labels:
+    """The maps of subjects and labels."""
+
+    def __init__(self, maps: Path) -> None:
+        """Open the maps under `maps` (a directory of bpffs)."""
+        self._labels = Map(maps / "hf_labels", 4, _LABEL.size)
+        self._users = Map(maps / "hf_users", 4, 4)
+        self._groups = Map(maps / "hf_groups", 4, 8)
+        self._cgroups = Map(maps / "hf_cgroups", 8, 4)
+        self._cgroup_paths = Map(maps / "hf_cgroup_paths", _CGROUP_TEXT, 4)
+
+    def set_subjects(self, subjects: Sequence[Subject]) -> int:
+        """Watch these subjects; return how many groups are in use. Raises SensorError."""
+        own = cgroup_of("self")
+        users = {uid: one.index for one in subjects for uid in one.uids}
+        groups = [(gid, one.index) for one in subjects for gid in one.gids]
+        if len(groups) > _MAXIMUM_GROUPS:
+            raise SensorError(
+                f"{len(groups)} groups are watched, at most {_MAXIMUM_GROUPS} can be; "
+                "watch the users or the cgroup instead"
+            )
+        self._replace(self._users, {struct.pack("<I", uid): index for uid, index in users.items()})
+        for position, (gid, index) in enumerate(groups):
+            self._groups.set(struct.pack("<I", position), struct.pack("<II", gid, index))
+        mount = cgroup_mount()
+        paths: dict[bytes, int] = {}
+        ids: dict[bytes, int] = {}
+        for one in subjects:
+            for cgroup in one.cgroups:
+                if within(own, cgroup):
+                    raise SensorError(
+                        f"subject {one.name}: cgroup {cgroup} holds this agent itself; "
+                        "run the agent in a unit of its own"
+                    )
+                if mount is None:
+                    raise SensorError(
+                        f"subject {one.name}: no cgroup v2 is mounted; mount it or watch users"
+                    )
+                paths[os.fsencode(cgroup).ljust(_CGROUP_TEXT, b"\0")] = one.index
+                place = mount / cgroup.lstrip("/")
+                if place.is_dir():
+                    ids[struct.pack("<Q", place.stat().st_ino)] = one.index
+        self._replace(self._cgroup_paths, paths)
+        self._replace(self._cgroups, ids)
+        return len(groups)
+
+    @staticmethod
+    def _replace(one: Map, wanted: dict[bytes, int]) -> None:
+        for key, index in wanted.items():
+            one.set(key, struct.pack("<I", index))
+        for key in one.all_keys():
+            if key not in wanted:
+                one.delete(key)
+
+    def label_running(self, subjects: Sequence[Subject]) -> int:
+        """Label what runs already and matches, and all its descendants; return how many were new.
+
+        The hooks are in, so whatever a process forks after it is labelled is labelled by the
+        kernel; what it forked before that is found by looking again until nothing is new.
+        """
+        total = 0
+        while True:
+            new = self._label_once(subjects)
+            total += new
+            if not new:
+                return total
+
+    def _label_once(self, subjects: Sequence[Subject]) -> int:
+        running = {one.pid: one for one in _scan(subjects)}
+        new = 0
+        for process in running.values():
+            key = struct.pack("<I", process.pid)
+            if self._labels.get(key) is not None:
+                continue
+            root = _root(process, running)
+            if root is None:
+                continue
+            value = self._label_under(root, process, running)
+            new += self._labels.set(key, value, only_new=True)
+        return new
+
+    def _label_under(
+        self, root: _Running, process: _Running, running: dict[int, _Running]
+    ) -> bytes:
+        """Return the label of an ancestor if the kernel has made one, else one of our own."""
+        above: _Running | None = process
+        while above is not None and above.parent in running:
+            above = running[above.parent]
+            known = self._labels.get(struct.pack("<I", above.pid))
+            if known is not None:
+                _, root_start, root_pid, subject, _ = _LABEL.unpack(known)
+                return _LABEL.pack(process.start_ns, root_start, root_pid, subject, 0)
+        return _LABEL.pack(process.start_ns, root.start_ns, root.pid, root.subject, 0)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for one in (self._labels, self._users, self._groups, self._cgroups, self._cgroup_paths):
+            one.close()
+
+
+def _root(process: _Running, running: dict[int, _Running]) -> _Running | None:
+    """Return the highest ancestor (or the process itself) that matches a subject, or None."""
+    root = None
+    seen: set[int] = set()
+    at: _Running | None = process
+    while at is not None and at.pid not in seen:
+        seen.add(at.pid)
+        if at.subject:
+            root = at
+        at = running.get(at.parent)
+    return root
+
+
+def _scan(subjects: Sequence[Subject]) -> Iterable[_Running]:
+    own = os.getpid()
+    for process in psutil.process_iter():
+        try:
+            pid = process.pid
+            if pid == own:
+                continue
+            stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            subject = _matching(process, subjects)
+            yield _Running(pid, int(stat[1]), int(stat[19]) * _TICK_NS, subject)
+        except (psutil.Error, OSError):
+            continue  # it is gone, and with it whatever it could have done
+
+
+def _matching(process: psutil.Process, subjects: Sequence[Subject]) -> int:
+    uids = process.uids()
+    gids = {*process.gids()[:2], *_supplementary(process.pid)}
+    cgroup = cgroup_of(process.pid)
+    for one in subjects:
+        if (
+            uids.real in one.uids
+            or uids.effective in one.uids
+            or not gids.isdisjoint(one.gids)
+            or any(within(cgroup, path) for path in one.cgroups)
+        ):
+            return one.index
+    return 0
+
+
+def _supplementary(pid: int) -> list[int]:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("Groups:"):
+            return [int(gid) for gid in line.split()[1:]]
+    return []

@@ -1,0 +1,135 @@
+"""Load the kernel side or take up what an earlier agent left; attach what rules need; unload."""
+
+import json
+import logging
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import agent.kernel
+from agent.errors import SensorError
+from agent.kernel.loader.digest import source_digest
+from agent.sensor.bpf import Map, attach_raw_tracepoint, open_pinned, pin
+from agent.sensor.records import FACTS_BYTES, KIND_NUMBERS
+from wire.acts import Kind
+
+log = logging.getLogger(__name__)
+
+# The distribution's own Python, which alone has the distribution's bcc.
+SYSTEM_PYTHON = "/usr/bin/python3"
+_KERNEL = Path(agent.kernel.__file__).parent
+_LOAD_LIMIT_S = 120
+
+# Attached while a rule wants one of these kinds. Any system call tracepoint costs every process of
+# the host about 90 ns a call, so none stays that is not needed.
+_BY_KIND = {
+    "on_open_return": ("sys_exit", {Kind.OPEN}),
+    "on_network_return": ("sys_exit", {Kind.CONNECT, Kind.SEND}),
+    "on_socket_state": ("inet_sock_set_state", {Kind.CONNECT}),
+}
+
+
+def ensure_loaded(directory: Path) -> None:
+    """Make sure that our programs are pinned under `directory`; raise SensorError with the remedy.
+
+    Programs of another version are replaced, unless they hold something: then their agent has to
+    settle it first, since only it can read them.
+    """
+    wanted = source_digest(str(_KERNEL))
+    if directory.is_dir():
+        if _about(directory) == wanted:
+            log.info("taking up the programs at %s", directory)
+            return
+        if _holds_anything(directory):
+            raise SensorError(
+                f"{directory}: another version's programs hold processes; answer those requests, "
+                "or run that version's holdfast-agent release --all, and start again"
+            )
+        unload(directory)
+    _load(directory)
+
+
+def _about(directory: Path) -> bytes | None:
+    try:
+        about = Map(directory / "maps" / "hf_about", 4, 32)
+    except SensorError:
+        return None
+    try:
+        return about.get(struct.pack("<I", 0))
+    finally:
+        about.close()
+
+
+def _holds_anything(directory: Path) -> bool:
+    try:
+        holds = Map(directory / "maps" / "hf_holds", 8, FACTS_BYTES)
+    except SensorError:
+        # Of another shape, so it cannot be read; something may be held.
+        return (directory / "maps" / "hf_holds").exists()
+    try:
+        return bool(holds.all_keys())
+    finally:
+        holds.close()
+
+
+def _load(directory: Path) -> None:
+    command = [SYSTEM_PYTHON, "-I", str(_KERNEL / "loader"), "--pin", str(directory)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_LOAD_LIMIT_S,
+            check=False,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SensorError(f"the loader did not run: {error}; is {SYSTEM_PYTHON} there?") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        said = next(
+            (one for one in lines if one.startswith("holdfast loader:")), "\n".join(lines[-5:])
+        )
+        raise SensorError(said or f"the loader ended with status {done.returncode}")
+    log.info("loaded the programs: %s", json.loads(done.stdout))
+
+
+def attach_for(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
+    """Attach the programs that the rules need and detach those that they do not."""
+    for name, (tracepoint, wanted_by) in _BY_KIND.items():
+        _attach(directory, name, tracepoint, wanted=not wanted_by.isdisjoint(kinds))
+    _attach(directory, "on_cgroup_mkdir", "cgroup_mkdir", wanted=cgroups)
+
+
+def _attach(directory: Path, name: str, tracepoint: str, *, wanted: bool) -> None:
+    link = directory / "links" / name
+    if wanted and not link.exists():
+        program = open_pinned(directory / "programs" / name)
+        try:
+            made = attach_raw_tracepoint(program, tracepoint)
+            pin(made, link)
+            os.close(made)
+        except OSError as error:
+            raise SensorError(f"{name}: cannot attach to {tracepoint}: {error.strerror}") from error
+        finally:
+            os.close(program)
+    elif not wanted and link.exists():
+        link.unlink()
+
+
+def attached(directory: Path) -> frozenset[str]:
+    """Return the names of the programs that are attached."""
+    return frozenset(path.name for path in (directory / "links").iterdir())
+
+
+def unload(directory: Path) -> None:
+    """Take our programs and maps out of the kernel: links first, so that nothing is half there."""
+    for place in (directory, directory.with_name(directory.name + "-loading")):
+        if place.is_dir():
+            shutil.rmtree(place / "links", ignore_errors=True)
+            shutil.rmtree(place)
+
+
+assert set(KIND_NUMBERS) == set(Kind)

@@ -1,0 +1,232 @@
+"""The kernel's records as values of the wire. The layout is that of kernel/programs/records.h."""
+
+import ipaddress
+import os
+import pwd
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from wire.acts import Act, Guarantee, Kind, Process, Transport
+
+ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
+PROCESS = struct.Struct("<QII16s")
+PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
+ARGV_BYTES, ENVIRONMENT_BYTES, ANCESTORS = 4096, 4096, 12
+OBSERVED_BYTES = ACT.size + SHORT_PATH_BYTES
+
+_PROGRAM_AT = ACT.size + PATH_BYTES
+_FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES
+_DIRECTORY_AT = _FILENAME_AT + FILENAME_BYTES
+_ANCESTORS_AT = _DIRECTORY_AT + DIRECTORY_BYTES
+_LENGTHS_AT = _ANCESTORS_AT + ANCESTORS * PROCESS.size
+_ENVIRONMENT_AT = _LENGTHS_AT + 16
+_ARGV_AT = _ENVIRONMENT_AT + ENVIRONMENT_BYTES
+FACTS_BYTES = _ARGV_AT + ARGV_BYTES
+
+KINDS = {1: Kind.EXEC, 2: Kind.OPEN, 3: Kind.CONNECT, 4: Kind.SEND}
+KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
+GUARANTEES = {1: Guarantee.HELD, 2: Guarantee.STOPPED, 3: Guarantee.LATE}
+TRANSPORTS = {
+    1: Transport.TCP,
+    2: Transport.UDP,
+    3: Transport.UNIX,
+    4: Transport.RAW,
+    5: Transport.OTHER,
+}
+MARK_PATH_CUT, MARK_UNRESOLVED, MARK_ARGV_CUT, MARK_ENVIRONMENT_CUT = 1, 2, 4, 8
+MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED = 16, 32, 64
+NO_LOGIN = 0xFFFFFFFF
+NOT_OVER = -0x7FFFFFFF
+
+# Variables that change what a program does or say on whose behalf it runs. No other leaves the
+# host: an environment is full of secrets.
+ENVIRONMENT_FACTS = frozenset(
+    "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT PATH PYTHONPATH PYTHONSTARTUP PERL5LIB PERL5OPT RUBYOPT "
+    "NODE_OPTIONS BASH_ENV ENV IFS GIT_SSH_COMMAND SUDO_USER SUDO_COMMAND SSH_CONNECTION "
+    "KUBECONFIG AWS_PROFILE PGHOST PGDATABASE MYSQL_HOST".split()
+)
+
+
+class ActFields(NamedTuple):
+    """struct act, field by field."""
+
+    boot_ns: int
+    start_ns: int
+    root_start_ns: int
+    inode: int
+    result: int
+    root_tgid: int
+    tgid: int
+    tid: int
+    uid: int
+    gid: int
+    login_uid: int
+    device: int
+    open_flags: int
+    messages: int
+    marks: int
+    subject: int
+    port: int
+    kind: int
+    guarantee: int
+    transport: int
+    address_family: int
+    address: bytes
+    comm: bytes
+    path_bytes: int
+    reserved: int
+
+
+def text(raw: bytes) -> str:
+    """Return the text up to the first zero byte; what is not UTF-8 appears as escapes."""
+    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=4096)
+def user_name(uid: int) -> str:
+    """Return the name of a user of this host, or an empty text."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def device_number(device: int) -> int:
+    """Return the kernel's device number as os.stat would give it."""
+    return os.makedev(device >> 20, device & 0xFFFFF)
+
+
+@lru_cache(maxsize=4096)
+def address_text(family: int, address: bytes) -> str:
+    """Return an address as text; empty for no address."""
+    if family == 4:
+        return str(ipaddress.IPv4Address(address[:4]))
+    return str(ipaddress.IPv6Address(address)) if family == 6 else ""
+
+
+@lru_cache(maxsize=1024)
+def open_flag_names(flags: int, marks: int) -> tuple[str, ...]:
+    """Return the open flags by name: read, write, append, create, truncate, created."""
+    access = flags & os.O_ACCMODE
+    names = []
+    if access in (os.O_RDONLY, os.O_RDWR):
+        names.append("read")
+    if access in (os.O_WRONLY, os.O_RDWR):
+        names.append("write")
+    for bit, name in ((os.O_APPEND, "append"), (os.O_CREAT, "create"), (os.O_TRUNC, "truncate")):
+        if flags & bit:
+            names.append(name)
+    if marks & MARK_CREATED:
+        names.append("created")
+    return tuple(names)
+
+
+def arguments(raw: bytes, *, cut: bool) -> tuple[str, ...]:
+    """Return the arguments of a block of zero-terminated ones, empty arguments included."""
+    if not raw:
+        return ()
+    parts = raw.split(b"\0")
+    if not cut and parts[-1] == b"":
+        parts.pop()
+    return tuple(part.decode("utf-8", "backslashreplace") for part in parts)
+
+
+def environment_facts(raw: bytes) -> dict[str, str]:
+    """Return the variables of ENVIRONMENT_FACTS that a block of NAME=value holds."""
+    facts = {}
+    for part in raw.split(b"\0"):
+        name, found, value = part.partition(b"=")
+        key = name.decode("utf-8", "backslashreplace")
+        if found and key in ENVIRONMENT_FACTS:
+            facts[key] = value.decode("utf-8", "backslashreplace")
+    return facts
+
+
+def _common(fields: ActFields, subjects: Sequence[str], wall_offset_ns: int) -> dict[str, object]:
+    login = None if fields.login_uid == NO_LOGIN else fields.login_uid
+    kind = KINDS[fields.kind]
+    return {
+        "kind": kind,
+        "guarantee": GUARANTEES[fields.guarantee],
+        "time_ns": fields.boot_ns + wall_offset_ns,
+        "boot_ns": fields.boot_ns,
+        "subject": subjects[fields.subject] if fields.subject < len(subjects) else "",
+        "session": f"{fields.root_tgid}-{fields.root_start_ns}",
+        "tid": fields.tid,
+        "gid": fields.gid,
+        "user": user_name(fields.uid),
+        "login_uid": login,
+        "login_user": "" if login is None else user_name(login),
+        "path_cut": bool(fields.marks & MARK_PATH_CUT),
+        "path_resolved": not fields.marks & MARK_UNRESOLVED,
+        "device": device_number(fields.device),
+        "inode": fields.inode,
+        "flags": open_flag_names(fields.open_flags, fields.marks) if kind is Kind.OPEN else (),
+        "transport": TRANSPORTS.get(fields.transport),
+        "address": address_text(fields.address_family, fields.address),
+        "port": fields.port,
+        "messages": fields.messages,
+        "addresses_cut": bool(fields.marks & MARK_ADDRESSES_CUT),
+        "result": None if kind is Kind.EXEC or fields.result == NOT_OVER else fields.result,
+    }
+
+
+def _ancestors(raw: bytes) -> tuple[Process, ...]:
+    found = []
+    for i in range(ANCESTORS):
+        start, pid, uid, comm = PROCESS.unpack_from(raw, _ANCESTORS_AT + i * PROCESS.size)
+        if not pid:
+            break
+        found.append(Process(pid=pid, start_ns=start, comm=text(comm), uid=uid))
+    return tuple(found)
+
+
+def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Act:
+    """Return the act of a struct facts, whose argv may end the record early.
+
+    `subjects` are names by index; `wall_offset_ns` is what makes boot time time since the epoch.
+    """
+    fields = ActFields._make(ACT.unpack_from(raw))
+    argv_total, argv_bytes, _, environment_bytes = struct.unpack_from("<4I", raw, _LENGTHS_AT)
+    cut = bool(fields.marks & MARK_ARGV_CUT)
+    argv = arguments(raw[_ARGV_AT : _ARGV_AT + argv_bytes], cut=cut)
+    path = text(raw[ACT.size : _PROGRAM_AT])
+    is_exec = KINDS[fields.kind] is Kind.EXEC
+    environment = raw[_ENVIRONMENT_AT : _ENVIRONMENT_AT + environment_bytes]
+    common = _common(fields, subjects, wall_offset_ns)
+    return Act(
+        **common,  # type: ignore[arg-type]
+        process=Process(
+            pid=fields.tgid,
+            start_ns=fields.start_ns,
+            comm=text(fields.comm),
+            uid=fields.uid,
+            argv=argv,
+        ),
+        ancestors=_ancestors(raw),
+        executable=path if is_exec else text(raw[_PROGRAM_AT:_FILENAME_AT]),
+        filename=text(raw[_FILENAME_AT:_DIRECTORY_AT]) if is_exec else "",
+        argv=argv if is_exec else (),
+        argv_bytes=argv_total if is_exec else 0,
+        argv_cut=cut and is_exec,
+        cwd=text(raw[_DIRECTORY_AT:_ANCESTORS_AT]),
+        environment=environment_facts(environment) if is_exec else None,
+        path=path,
+    )
+
+
+def act_of_observed(
+    fields: ActFields, path: bytes, subjects: Sequence[str], wall_offset_ns: int
+) -> Act:
+    """Return the act of a struct observed; what only a hold records is empty."""
+    common = _common(fields, subjects, wall_offset_ns)
+    comm = text(fields.comm)
+    return Act(
+        **common,  # type: ignore[arg-type]
+        process=Process(pid=fields.tgid, start_ns=fields.start_ns, comm=comm, uid=fields.uid),
+        executable="",
+        path=text(path),
+    )

@@ -1,0 +1,207 @@
+"""Mode `stop`: the sensor that drives the raw tracepoint programs through their pinned maps."""
+
+import dataclasses
+import os
+import select
+import struct
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.errors import SensorError
+from agent.sensor import programs
+from agent.sensor.bpf import Map, Ring
+from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Subject
+from agent.sensor.labels import Labels
+from agent.sensor.records import (
+    ACT,
+    FACTS_BYTES,
+    SHORT_PATH_BYTES,
+    ActFields,
+    act_of_facts,
+    act_of_observed,
+    arguments,
+)
+from agent.sensor.tables import RuleTables
+from rules.superset import KernelTables
+from wire.acts import Act, Process, identity
+
+_OBSERVED = struct.Struct(f"<II{ACT.format[1:]}{SHORT_PATH_BYTES}s")
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_BPFFS_MAGIC = "bpf"
+
+
+class StopSensor:
+    """Implements interface.Sensor. One object per process; not for use from several threads."""
+
+    mode = "stop"
+
+    def __init__(self, bpffs: Path, run: Path) -> None:
+        """`bpffs` is the directory that this agent alone pins under; `run` is for nothing yet."""
+        self._directory = bpffs
+        self._subjects: list[str] = []
+        self._cgroups = False
+        self._returned: set[int] = set()
+        self._aliases: dict[tuple[int, int], tuple[str, ...]] = {}
+
+    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
+        """Load or take up the kernel side, then label what already runs; raise SensorError."""
+        _check_bpffs(self._directory.parent)
+        programs.ensure_loaded(self._directory)
+        maps = self._directory / "maps"
+        self._holds = Map(maps / "hf_holds", 8, FACTS_BYTES)
+        self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
+        self._wake, self._acts, self._execs = (
+            Ring(maps / name) for name in ("hf_wake", "hf_acts", "hf_execs")
+        )
+        self._epoll = select.epoll()
+        for ring in (self._acts, self._execs):
+            self._epoll.register(ring.fd, select.EPOLLIN)
+        self._tables = RuleTables(maps)
+        self._labels = Labels(maps)
+        self._subjects = [""] * (max((one.index for one in subjects), default=0) + 1)
+        for one in subjects:
+            self._subjects[one.index] = one.name
+        self._cgroups = any(one.cgroups for one in subjects)
+        # What is wanted and where to look first, then who is watched: from then on acts count.
+        self.set_tables(tables)
+        groups = self._labels.set_subjects(subjects)
+        self._tables.set_subjects(agent=os.getpid(), groups=groups, cgroups=self._cgroups)
+        self._labels.label_running(subjects)
+
+    def set_tables(self, tables: KernelTables) -> None:
+        """Put a new rule set's superset in force; the old one stays until the new one stands."""
+        try:
+            aliases = self._tables.put(tables)
+        except OSError as error:
+            raise SensorError(
+                f"the rules do not fit into the kernel's tables ({error.strerror}); "
+                "the rules before them stay in force"
+            ) from error
+        self._aliases = aliases
+        programs.attach_for(self._directory, tables.kinds, cgroups=self._cgroups)
+
+    def aliases(self, act: Act) -> tuple[str, ...]:
+        """Return the literal paths of rules that name the same file as this act, by its inode."""
+        return self._aliases.get((act.device, act.inode), ()) if act.inode else ()
+
+    def holds_fd(self) -> int:
+        """Return a descriptor that becomes readable when something may have been held."""
+        return self._wake.fd
+
+    def new_holds(self) -> list[HeldAct]:
+        """Return what is held and was not returned before by this object."""
+        offset = _wall_offset_ns()
+        found = []
+        for record in self._wake.records():
+            (number,) = struct.unpack("<Q", record[:8])
+            if number in self._returned:
+                continue
+            raw = self._holds.get(struct.pack("<Q", number))
+            if raw is not None:
+                self._returned.add(number)
+                found.append(self._held(number, raw, offset))
+        return found
+
+    def all_holds(self) -> list[HeldAct]:
+        """Return everything in the held map, which is the truth, whoever made it."""
+        offset = _wall_offset_ns()
+        found = []
+        for key in self._holds.all_keys():
+            raw = self._holds.get(key)
+            if raw is not None:
+                (number,) = struct.unpack("<Q", key)
+                self._returned.add(number)
+                found.append(self._held(number, raw, offset))
+        return sorted(found, key=lambda one: one.key)
+
+    def _held(self, number: int, raw: bytes, offset: int) -> HeldAct:
+        act = act_of_facts(raw, self._subjects, offset)
+        return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
+
+    def forget(self, key: HeldKey) -> None:
+        """Take an entry out of the held map, once its process runs on or is gone."""
+        self._holds.delete(struct.pack("<Q", key))
+        self._returned.discard(key)
+
+    def events_fd(self) -> int:
+        """Return a descriptor that becomes readable at the first event after a drain."""
+        return self._epoll.fileno()
+
+    def drain_execs(self, limit: int) -> list[Act]:
+        """Return up to `limit` observed execs, oldest first."""
+        offset = _wall_offset_ns()
+        found = []
+        for record in self._execs.records():
+            found.append(act_of_facts(bytes(record), self._subjects, offset))
+            if len(found) > limit:
+                break
+        return found
+
+    def drain_acts(self, limit: int) -> list[ObservedRow]:
+        """Return up to `limit` other observed acts, oldest first, unpacked but not yet values."""
+        return self._acts.unpack(_OBSERVED, limit)
+
+    def act_of_row(self, row: ObservedRow) -> Act:
+        """Return an observed act as a value."""
+        fields = ActFields._make(row[2:-1])
+        return act_of_observed(fields, row[-1], self._subjects, _wall_offset_ns())
+
+    def losses(self) -> Losses:
+        """Return what was lost so far."""
+        counts = []
+        for index in range(3):
+            raw = self._counters.get(struct.pack("<I", index)) or b""
+            counts.append(sum(struct.unpack(f"<{len(raw) // 8}Q", raw)))
+        return Losses(events=counts[0], holds=counts[1], labels=counts[2])
+
+    def close(self) -> None:
+        """Let go of descriptors; what is pinned stays and goes on working."""
+        self._epoll.close()
+        for one in (self._holds, self._counters, self._wake, self._acts, self._execs):
+            one.close()
+        self._tables.close()
+        self._labels.close()
+
+    def unload(self) -> None:
+        """Remove everything of ours from the kernel: links, programs, maps."""
+        programs.unload(self._directory)
+
+
+def _check_bpffs(directory: Path) -> None:
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == _BPFFS_MAGIC and Path(place) in (directory, *directory.parents):
+            return
+    raise SensorError(f"{directory} is not on a BPF file system; run: mount -t bpf bpf /sys/fs/bpf")
+
+
+def _possible_processors() -> int:
+    """Return how many values a per-processor map has per key."""
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip().rsplit("-", 1)[-1]
+    return int(last.rsplit(",", 1)[-1]) + 1
+
+
+def _wall_offset_ns() -> int:
+    """Return what makes a time of the boot clock one since the epoch."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _with_ancestors_arguments(act: Act) -> Act:
+    """Add the arguments of the ancestors within the session; what started it is not the AI's."""
+    names = [identity(process) for process in act.ancestors]
+    inside = names.index(act.session) + 1 if act.session in names else 0
+    ancestors = tuple(_with_arguments(process) for process in act.ancestors[:inside])
+    return dataclasses.replace(act, ancestors=ancestors + act.ancestors[inside:])
+
+
+def _with_arguments(process: Process) -> Process:
+    """Add an ancestor's arguments, read once per hold; none if it is another process by now."""
+    try:
+        raw = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        stat = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return process
+    if int(stat[19]) != process.start_ns // _TICK_NS:
+        return process
+    return dataclasses.replace(process, argv=arguments(raw[:4096], cut=len(raw) > 4096))
