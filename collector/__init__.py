@@ -1,0 +1,1 @@
+"""The centre: takes in what hosts report, asks people, keeps the trail."""
