@@ -27,12 +27,23 @@ def interruptible() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Keep the ending signals back until the body is over; they arrive then."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    """Keep the ending signals back until the body is over; they arrive then.
+
+    By handlers and not by the signal mask, which another thread would not share.
+    """
+    arrived: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {number: signal.signal(number, remember) for number in _ENDING}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def run(

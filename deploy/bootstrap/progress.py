@@ -32,6 +32,10 @@ class Progress:
             raise
         self._finish("done", title + (f": {step.note}" if step.note else ""), began)
 
+    def done(self, title: str, seconds: float) -> None:
+        """Write that a step that ran elsewhere is done."""
+        self._write(f"{self._clear()}  {self._mark('done')} {title} ({seconds:.1f} s)\n")
+
     def line(self, text: str) -> None:
         """Write one line that is not a step."""
         self._write(f"{self._clear()}  {self._mark('plain')} {text}\n")

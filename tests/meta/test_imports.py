@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "agent": {"agent", "rules", "wire"},
     "collector": {"collector", "rules", "wire"},
 }
-LOADER = CHECKOUT / "agent" / "kernel" / "loader.py"
+LOADER = CHECKOUT / "agent" / "kernel" / "loader"
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -61,9 +61,25 @@ def test_the_set_up_imports_nothing_that_is_not_there_yet() -> None:
 
 def test_the_loader_is_python_3_9_and_needs_nothing_of_ours_but_bcc() -> None:
     """It runs under whatever Python the distribution builds bcc for."""
-    tree = ast.parse(LOADER.read_text(encoding="utf-8"), feature_version=(3, 9))
-    foreign = set(_imported(tree)) - set(sys.stdlib_module_names) - {"bcc"}
-    assert not foreign, f"{LOADER.relative_to(CHECKOUT)} imports {sorted(foreign)}"
+    modules = sorted(LOADER.glob("*.py"))
+    assert modules, f"{LOADER.relative_to(CHECKOUT)} holds no modules"
+    allowed = {*sys.stdlib_module_names, "bcc", *(path.stem for path in modules)}
+    foreign = [
+        f"{path.relative_to(CHECKOUT)} imports {name}"
+        for path in modules
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9)))
+        if name not in allowed
+    ]
+    assert not foreign, "\n".join(foreign)
+
+
+def test_every_bpf_source_names_both_licences() -> None:
+    """The kernel asks for the GPL; everything else of Holdfast is under the Apache License."""
+    sources = list((CHECKOUT / "agent").rglob("*.[ch]"))
+    assert sources
+    for path in sources:
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        assert "SPDX-License-Identifier: GPL-2.0 OR Apache-2.0" in first, path
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "deploy/bootstrap", "deploy/tryout"])

@@ -1,0 +1,1 @@
+"""The try-out: the whole of Holdfast on one machine, three holds, and nothing left behind."""

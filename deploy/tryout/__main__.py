@@ -1,0 +1,115 @@
+"""The second half of deploy/try: the terminal's side of the run, and its composition root."""
+
+import argparse
+import contextlib
+import os
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.bootstrap.commands import interruptible
+from deploy.bootstrap.errors import Interrupted, SetupError
+from deploy.bootstrap.progress import Progress
+from deploy.tryout import leftovers, record
+from deploy.tryout.answering import AtTheTerminal, Unattended
+from deploy.tryout.board import Board
+from deploy.tryout.errors import TryoutError
+from deploy.tryout.link import Keeper
+from deploy.tryout.places import COMMAND
+from deploy.tryout.reviewer import Reviewer
+from deploy.tryout.walk import Answering, Walk
+
+_GOODBYE = """\
+Nothing of this is running any more. Next: docs/install.md sets Holdfast up for good, \
+docs/rules.md says how to write rules, docs/security.md what Holdfast can and cannot promise."""
+
+
+def main() -> int:
+    """Run the try-out; return its exit code."""
+    options = _options()
+    began = time.monotonic()
+    interruptible()
+    console = Console(highlight=False)
+    answering: Answering = (
+        Unattended(console, options.answer, options.record)
+        if options.answer
+        else AtTheTerminal(console, options.record)
+    )
+    try:
+        with _terminal_as_found():
+            _run(console, answering, began)
+    except Interrupted as interrupted:
+        _complain(f"{COMMAND}: ended by {interrupted}; nothing of it is left")
+        return interrupted.exit_code
+    except (TryoutError, SetupError) as error:
+        _complain(f"{COMMAND}: {error}")
+        return 1
+    console.print(_GOODBYE)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=COMMAND)
+    parser.add_argument("--answer", choices=("approve", "deny"))
+    parser.add_argument("--record", type=Path)
+    return parser.parse_args()
+
+
+def _run(console: Console, answering: Answering, began: float) -> None:
+    progress = Progress(sys.stdout)
+    lock = record.enter()
+    keeper: Keeper | None = None
+    failed = True
+    try:
+        for thing in leftovers.clean():
+            progress.line(f"an earlier run was cut off; removed {thing}")
+        board = Board()
+        keeper = Keeper(board, progress, lock)
+        access = keeper.wait_until_ready()
+        console.print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")
+        with Reviewer(access, board) as reviewer:
+            Walk(console, board, reviewer, keeper.give_task, answering).run()
+        failed = False
+    except Interrupted:
+        failed = False
+        progress.transient("  … ending everything in order")
+        raise
+    finally:
+        if keeper is not None:
+            undone = keeper.stop(keep_logs=failed)
+            for note in undone.notes:
+                _complain(note)
+        else:
+            record.leave()
+        os.close(lock)
+    if not undone.clean:
+        raise TryoutError("the walk went well, but not everything could be undone; see above")
+
+
+@contextmanager
+def _terminal_as_found() -> Iterator[None]:
+    """Give the terminal back as it was, also when an answer was being typed."""
+    try:
+        found = termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, found)
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Undoes what a run that was killed could not undo itself. Safe to call at any time, repeatedly."""
+
+import shutil
+import signal
+
+from deploy.bootstrap import bpffs
+from deploy.tryout import processes, record, user
+from deploy.tryout.places import PINS, ROOM
+
+
+def clean() -> list[str]:
+    """Remove whatever an earlier run has left; return what that was, in words.
+
+    The caller holds the lock of the room, so no run that is alive is touched.
+    """
+    found: list[str] = []
+    left = record.load()
+    if left is not None and left.boot == record.boot_id():
+        found += _end_processes(left)
+    if user.remove():
+        found.append("the user of the demonstration and its processes")
+    if PINS.exists():
+        unpin()
+        found.append(f"BPF programs and maps under {PINS}")
+    if left is not None and left.mounted and left.boot == record.boot_id():
+        bpffs.unmount()
+        found.append("the BPF file system that it had mounted")
+    if any(ROOM.iterdir()):
+        for path in ROOM.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        found.append(f"its files in {ROOM}")
+    return found
+
+
+def unpin() -> None:
+    """Take every pin of ours away; the kernel then lets go of what nobody else holds."""
+    if PINS.exists():
+        shutil.rmtree(PINS)
+
+
+def _end_processes(left: record.Record) -> list[str]:
+    """End the processes of the record, last started first: the agent before what it speaks to.
+
+    The agent takes its BPF programs along when it is asked to end, so it is asked first.
+    """
+    ended = []
+    for name, pid, start in reversed(left.processes):
+        seen = processes.look(pid)
+        if seen is None or seen.start != start:
+            continue
+        ended.append(f"{name} (pid {pid})")
+        asked = name != "worker" and processes.end(pid, signal.SIGTERM, start)
+        if not asked:
+            processes.end(pid, signal.SIGKILL, start)
+    return ended

@@ -1,0 +1,22 @@
+"""Where the try-out keeps everything. Fixed names, so that a later run finds what one left."""
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = "deploy/try"
+
+# Only root writes in /run, so nobody can put something else under this name first.
+ROOM = Path("/run/holdfast-try")
+RECORD = ROOM / "record.json"
+LOGS = ROOM / "logs"
+KEPT_LOGS = Path("/var/tmp")  # noqa: S108  (mkdtemp makes the directory there)
+
+PINS = Path("/sys/fs/bpf/holdfast-try")
+
+USER = "holdfast-try-ai"
+# The mark by which a later run knows a user of that name as its own.
+USER_COMMENT = "Holdfast try-out; remove with deploy/try --clean"
+USER_HOME = Path("/var/lib/holdfast-try-ai")
+
+# An address of this machine that stands for one outside.
+OUTSIDE = "127.66.0.1"
