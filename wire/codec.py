@@ -61,8 +61,13 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """Return the message in `data`; raise MessageError that names the field and the remedy."""
+    if len(data) > LARGEST:
+        raise MessageError(
+            f"message of {len(data)} bytes is larger than any may be ({LARGEST}); it is not "
+            "Holdfast's"
+        )
     try:
-        outer = msgpack.unpackb(data, raw=False, max_buffer_size=LARGEST)
+        outer = msgpack.unpackb(data, raw=False)
     except (ValueError, msgpack.exceptions.UnpackException) as error:
         raise MessageError(
             f"message of {len(data)} bytes is not msgpack ({error or 'cut short'}); "
