@@ -42,7 +42,6 @@ class StopSensor:
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
-        self._aliases: dict[tuple[int, int], tuple[str, ...]] = {}
 
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
@@ -72,18 +71,13 @@ class StopSensor:
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
         try:
-            aliases = self._tables.put(tables)
+            self._tables.put(tables)
         except OSError as error:
             raise SensorError(
                 f"the rules do not fit into the kernel's tables ({error.strerror}); "
                 "the rules before them stay in force"
             ) from error
-        self._aliases = aliases
         programs.attach_for(self._directory, tables.kinds, cgroups=self._cgroups)
-
-    def aliases(self, act: Act) -> tuple[str, ...]:
-        """Return the literal paths of rules that name the same file as this act, by its inode."""
-        return self._aliases.get((act.device, act.inode), ()) if act.inode else ()
 
     def holds_fd(self) -> int:
         """Return a descriptor that becomes readable when something may have been held."""

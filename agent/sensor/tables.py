@@ -30,23 +30,19 @@ class RuleTables:
         self._net6 = Map(maps / "hf_net6", 24, 8)
         self._ports = Map(maps / "hf_ports", 8, 4)
 
-    def put(self, tables: KernelTables) -> dict[tuple[int, int], tuple[str, ...]]:
-        """Put a rule set in force; return the literal paths by (device as os.stat gives it, inode).
-
-        Raises OSError if the maps cannot hold it; what was in force then still is.
-        """
+    def put(self, tables: KernelTables) -> None:
+        """Put a rule set in force; OSError if the maps cannot hold it, and then nothing changes."""
         agent, generation, groups, cgroups, _, _ = self.config()
         fresh = 1 - (generation & 1)
         self._clear(fresh)
         try:
-            aliases = self._fill(tables, fresh)
+            self._fill(tables, fresh)
         except OSError:
             self._clear(fresh)
             raise
         kinds = sum(1 << KIND_NUMBERS[kind] for kind in tables.kinds)
         self._set_config(agent, fresh, groups, cgroups, kinds)
         self._clear(1 - fresh)
-        return aliases
 
     def config(self) -> tuple[int, ...]:
         """Return struct config: agent, generation, groups, cgroups, kinds, reserved."""
@@ -89,9 +85,7 @@ class RuleTables:
         for table in Table:
             self._anything.set(struct.pack("<I", generation << 4 | table), _WANT.pack(0))
 
-    def _fill(
-        self, tables: KernelTables, generation: int
-    ) -> dict[tuple[int, int], tuple[str, ...]]:
+    def _fill(self, tables: KernelTables, generation: int) -> None:
         def byte(table: Table) -> int:
             return generation << 4 | table
 
@@ -110,7 +104,7 @@ class RuleTables:
         for table, want in tables.anything.items():
             self._anything.set(struct.pack("<I", byte(table)), _WANT.pack(want))
         self._put_networks(tables, generation)
-        return self._put_inodes(tables, generation)
+        self._put_inodes(tables, generation)
 
     def _put_path(self, table: int, raw: bytes, want: int) -> None:
         raw = raw[:_PATH_TEXT]
@@ -135,19 +129,13 @@ class RuleTables:
             elif isinstance(network, IPv6Network):
                 self._net6.set(struct.pack("<IB16s3x", bits, generation, raw), region)
 
-    def _put_inodes(
-        self, tables: KernelTables, generation: int
-    ) -> dict[tuple[int, int], tuple[str, ...]]:
+    def _put_inodes(self, tables: KernelTables, generation: int) -> None:
         """Add the inodes that literal paths have now: a hard link is the same file."""
-        aliases: dict[tuple[int, int], tuple[str, ...]] = {}
         for (table, path), want in tables.literals.items():
             try:
                 found = os.stat(path)
             except OSError:
-                continue
+                continue  # not there now
             device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
             key = struct.pack("<QII", found.st_ino, device, generation << 4 | table)
             self._merge(self._inodes, key, want)
-            place = (found.st_dev, found.st_ino)
-            aliases[place] = (*aliases.get(place, ()), path)
-        return aliases
