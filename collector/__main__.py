@@ -1,0 +1,163 @@
+"""`holdfast-collector`: sets up the centre, admits people and hosts, and runs the daemon."""
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from collector import config as configuration
+from collector.errors import CollectorError
+from collector.identity.people import Role, create_token, list_tokens, revoke_token
+
+app = typer.Typer(
+    name="holdfast-collector",
+    help="The centre of Holdfast: takes in what hosts report, asks people, keeps the trail.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+tokens = typer.Typer(help="Tokens of people and programs that use the API.", no_args_is_help=True)
+app.add_typer(tokens, name="token")
+
+_ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        envvar="HOLDFAST_COLLECTOR_CONFIG",
+        help="collector.toml, as written by init.",
+    ),
+]
+
+
+@app.command()
+def init(
+    state: Annotated[Path, typer.Option(help="Directory for keys, configuration and the trail.")],
+    nats_port: Annotated[int, typer.Option(help="Port that nats-server will listen on.")] = 4222,
+    nats_host: Annotated[str, typer.Option(help="Address for nats-server.")] = "127.0.0.1",
+    monitor_port: Annotated[
+        str, typer.Option(help="Monitoring port of nats-server on loopback, or none.")
+    ] = "none",
+    api_listen: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1:8420",
+) -> None:
+    """Make keys, the configuration of nats-server and collector.toml; replaces nothing."""
+    from collector.setup import CONFIG_NAME
+    from collector.setup import init as make
+
+    if monitor_port != "none" and not monitor_port.isdigit():
+        _fail(f"--monitor-port {monitor_port!r}: give a port or none")
+    made = make(
+        state,
+        nats_host=nats_host,
+        nats_port=nats_port,
+        monitor_port=None if monitor_port == "none" else int(monitor_port),
+        api_listen=api_listen,
+    )
+    state = state.resolve()
+    for path in made:
+        typer.echo(f"made {path}")
+    if not made:
+        typer.echo(f"{state} is complete already; nothing was changed")
+    typer.echo(f"next: nats-server -c {state / 'nats' / 'nats.conf'}")
+    typer.echo(f"then: holdfast-collector run --config {state / CONFIG_NAME}")
+
+
+@app.command()
+def enroll(
+    name: Annotated[str, typer.Argument(help="What people call the host.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle; default NAME.bundle.toml.")] = None,
+    nats_url: Annotated[
+        str, typer.Option(help="How the host reaches NATS, if not as the collector does.")
+    ] = "",
+    config: _ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Admit a host: give it an id and a key, and write the bundle that its agent needs."""
+    from collector.enrol import enrol
+
+    done = enrol(
+        configuration.load(config),
+        name=name,
+        bundle=out or Path(f"{name}.bundle.toml"),
+        nats_url=nats_url,
+    )
+    typer.echo(f"enrolled {name} as {done.host}")
+    typer.echo(f"bundle: {done.bundle} (a secret; give it to holdfast-agent on that host)")
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+@app.command()
+def run(config: _ConfigFile = configuration.DEFAULT_FILE) -> None:
+    """Run the daemon until SIGTERM or SIGINT; prints one line `ready api=URL` when it is."""
+    from collector import daemon
+
+    settings = configuration.load(config)
+    logging.basicConfig(
+        level=settings.log.level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    # They repeat what the collector says itself, connection by connection.
+    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    asyncio.run(daemon.run(settings))
+
+
+@tokens.command("create")
+def token_create(
+    name: Annotated[str, typer.Option(help="Who it is, best an address: alice@example.com.")],
+    role: Annotated[Role, typer.Option(help="viewer reads; reviewer and admin also decide.")],
+    login: Annotated[
+        list[str] | None,
+        typer.Option(help="A login user on hosts that is this person; may be repeated."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="How long it lives; default: for ever.")] = None,
+    config: _ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Make a token; it is printed this once and kept only as a digest."""
+    settings = configuration.load(config)
+    typer.echo(
+        create_token(
+            Path(settings.identities.file), name=name, role=role, logins=login or (), days=days
+        )
+    )
+
+
+@tokens.command("list")
+def token_list(config: _ConfigFile = configuration.DEFAULT_FILE) -> None:
+    """List tokens: id, state, role, name, login users."""
+    settings = configuration.load(config)
+    now = time.time_ns()
+    for token in list_tokens(Path(settings.identities.file)):
+        columns = (token.id, token.state(now), token.role.value, token.name, ",".join(token.logins))
+        typer.echo("\t".join(columns).rstrip())
+
+
+@tokens.command("revoke")
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by `token list`.")],
+    config: _ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """End a token at once."""
+    settings = configuration.load(config)
+    ended = revoke_token(Path(settings.identities.file), token_id)
+    typer.echo(f"{token_id} is revoked" if ended else f"{token_id} was revoked already")
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr and exit code 1."""
+    try:
+        app()
+    except CollectorError as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"holdfast-collector: {text}", err=True)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Every failure as the one error envelope, and the limit on request bodies."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collector.api.models import ErrorEnvelope
+from collector.errors import CollectorError, Refusal, SqlError, StateError, TrailError
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 64 << 10
+_TOO_LARGE = Refusal(413, "too_large", f"the body has more than {LARGEST_BODY} bytes", "send less")
+_HTTP = {
+    404: ("not_found", "there is no such route", "see /api/v1/openapi.json for those there are"),
+    405: ("method_not_allowed", "the route does not take this method", "see /api/v1/openapi.json"),
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of these failures."""
+    return {
+        status: {"model": ErrorEnvelope, "description": HTTPStatus(status).phrase}
+        for status in (*statuses, 500)
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of the application with the envelope."""
+    app.add_exception_handler(CollectorError, _collector_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
+    app.add_middleware(BodyLimit)
+
+
+def envelope(refusal: Refusal) -> JSONResponse:
+    """Return the answer for a refusal."""
+    body = dict(refusal.extra) | {
+        "code": refusal.code,
+        "message": refusal.message,
+        "remedy": refusal.remedy,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
+    return JSONResponse({"error": body}, status_code=refusal.status, headers=headers)
+
+
+async def _collector_error(_: Request, error: Exception) -> JSONResponse:
+    match error:
+        case Refusal():
+            return envelope(error)
+        case SqlError():
+            refusal = Refusal(
+                422, "bad_sql", str(error), "write one SELECT; docs/trail.md lists tables and views"
+            )
+        case TrailError():
+            log.error("api: %s", error)
+            refusal = Refusal(503, "trail_unavailable", str(error), "see the collector's log")
+        case StateError():
+            log.error("api: %s", error)
+            refusal = Refusal(
+                503, "identities_unavailable", "tokens cannot be checked", "see the collector's log"
+            )
+        case _:
+            return await _unforeseen(_, error)
+    return envelope(refusal)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    places = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    ]
+    return envelope(
+        Refusal(
+            422,
+            "validation",
+            "; ".join(places)[:2000],
+            "see /api/v1/openapi.json for what is taken",
+            {"fields": [".".join(str(part) for part in one["loc"]) for one in error.errors()]},
+        )
+    )
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code, message, remedy = _HTTP.get(
+        error.status_code, ("http_error", str(error.detail), "see /api/v1/openapi.json")
+    )
+    return envelope(Refusal(error.status_code, code, message, remedy))
+
+
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("api: %s %s failed", request.method, request.url.path, exc_info=error)
+    return envelope(
+        Refusal(
+            500,
+            "internal",
+            "the collector failed to answer; what it did is in its log",
+            "report it with the lines of the log",
+        )
+    )
+
+
+class BodyLimit:
+    """Refuses a body over 64 KiB before it is read, and cuts one that lies about its length."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its body counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > LARGEST_BODY:
+            await envelope(_TOO_LARGE)(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > LARGEST_BODY:
+                raise _TOO_LARGE
+            return message
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,174 @@
+"""What the API takes and gives, as OpenAPI describes it. *_ns: nanoseconds since 1970 (UTC)."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collector.approvals.record import Outcome, RequestState
+from collector.identity.people import Role
+from wire.acts import Act
+from wire.messages import Answer, Ground, HoldState, RuleFacts
+
+
+class ErrorBody(BaseModel):
+    """What went wrong. Some codes come with further facts beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(description="for programs; the list is in docs/api.md")
+    message: str
+    remedy: str = Field(description="what to do about it")
+
+
+class ErrorEnvelope(BaseModel):
+    """Every answer with a status of 400 or more."""
+
+    error: ErrorBody
+
+
+class Health(BaseModel):
+    """Whether the collector can do its work."""
+
+    status: Literal["ok", "degraded"]
+    nats: bool = Field(description="connected to NATS: without it nothing can be decided")
+    trail: bool = Field(description="the last write to the trail was committed")
+
+
+class WhoAmI(BaseModel):
+    """The caller, as the token proves."""
+
+    name: str
+    role: Role
+    logins: list[str] = Field(description="login users on hosts that are this person")
+
+
+class DecisionOut(BaseModel):
+    """What was decided. The host's confirmation is `outcome`, not this."""
+
+    answer: Answer
+    by: str
+    via: str
+    reason: str
+    time_ns: int
+
+
+class CommentOut(BaseModel):
+    """A remark that decides nothing."""
+
+    by: str
+    via: str
+    text: str
+    time_ns: int
+
+
+class MayDecideOut(BaseModel):
+    """Whether the caller may answer this request now."""
+
+    allowed: bool
+    why: str = Field(description="empty if allowed")
+
+
+class RequestOut(BaseModel):
+    """One held act and what became of it."""
+
+    request: str
+    host: str
+    host_name: str = Field(description="the name that the host was enrolled under")
+    state: RequestState
+    outcome: Outcome | None = Field(description="what the host confirms it did")
+    opened_ns: int
+    deadline_ns: int = Field(description="0: none; the host's own boot clock decides")
+    owner: str
+    rule: RuleFacts
+    digest: str
+    act: Act
+    decision: DecisionOut | None
+    ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
+    states: list[HoldState]
+    comments: list[CommentOut]
+    may_decide: MayDecideOut
+    card: dict[str, Any] | None = Field(
+        default=None, description="the request as a person should see it; absent in lists"
+    )
+
+
+class RequestPage(BaseModel):
+    """Requests, newest first."""
+
+    requests: list[RequestOut]
+    next: str | None = Field(description="give it as `after` for the next page; null at the end")
+
+
+class DecisionIn(BaseModel):
+    """An answer to a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: Answer
+    reason: str = ""
+    digest: str | None = Field(
+        default=None, description="of the act as it was shown; checked if given"
+    )
+    via: Literal["cli", "api"] = "api"
+
+
+class CommentIn(BaseModel):
+    """A remark on a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    via: Literal["cli", "api"] = "api"
+
+
+class HostOut(BaseModel):
+    """One enrolled host; null where it has not said anything yet."""
+
+    host: str
+    name: str
+    mode: str | None = None
+    kernel: str | None = None
+    version: str | None = None
+    subjects: list[str] = []
+    ruleset: str | None = None
+    started_ns: int | None = None
+    last_event_ns: int | None = None
+    open_holds: int = 0
+    gap_events: int = Field(default=0, description="events known to be lost")
+
+
+class HostList(BaseModel):
+    """All hosts, by name."""
+
+    hosts: list[HostOut]
+
+
+class EventPage(BaseModel):
+    """Events, newest first; each with host, number and the columns that docs/trail.md lists."""
+
+    events: list[dict[str, Any]]
+    next: str | None = Field(description="give it as `after` for the next page; null at the end")
+
+
+class QueryIn(BaseModel):
+    """One SELECT over the trail."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sql: str
+    limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+class QueryColumn(BaseModel):
+    """One column of an answer."""
+
+    name: str
+    type: str
+
+
+class QueryOut(BaseModel):
+    """The rows; `truncated` if there were more than `limit`, or more than 8 MiB."""
+
+    columns: list[QueryColumn]
+    rows: list[list[Any]]
+    truncated: bool

@@ -1,0 +1,160 @@
+"""Routes for requests: list, show, decide, comment, follow."""
+
+import asyncio
+import datetime as dt
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from collector.api.errors import documented
+from collector.api.events_stream import EventStream
+from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
+from collector.api.services import CallerDep, ServicesDep
+from collector.api.show import show
+from collector.approvals.record import Record, RequestState
+from collector.errors import Refusal
+from collector.identity.people import check_token
+from collector.trail.reader import RequestFilter
+
+router = APIRouter(prefix="/requests", tags=["requests"])
+
+State = Literal["open", "approved", "denied", "expired", "cancelled", "superseded", "all"]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.get("", summary="List requests, newest first", responses=documented(401, 422))
+async def list_requests(
+    caller: CallerDep,
+    services: ServicesDep,
+    state: State = "open",
+    host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
+    subject: str | None = None,
+    rule: str | None = None,
+    since: dt.datetime | None = None,
+    limit: Limit = 100,
+    after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> RequestPage:
+    """List requests by state, host, subject, rule and time of opening."""
+    wanted = RequestFilter(
+        state=None if state == "all" else state,
+        host=host and await asyncio.to_thread(services.names.find, host),
+        subject=subject,
+        rule=rule,
+        since_ns=to_ns(since),
+        after=after,
+        limit=limit,
+    )
+    if state == "open":
+        found = _open(services.book.register.unfinished(), wanted)
+    else:
+        found = await services.book.many(await services.reader.list_requests(wanted))
+        found = [one for one in found if state in ("all", one.state.value)]
+    page = found[:limit]
+    return RequestPage(
+        requests=[show(one, caller, services.names, with_card=False) for one in page],
+        next=page[-1].id if len(found) > limit else None,
+    )
+
+
+@router.get(
+    "/stream",
+    summary="Follow requests as they change",
+    responses=documented(401, 503)
+    | {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
+    response_class=Response,
+)
+async def stream_requests(request: Request, who: CallerDep, services: ServicesDep) -> Response:
+    """Send every open request as event `request`, then `ready`, then each request that changes.
+
+    A client that does not read fast enough is cut off; it connects again and misses nothing that
+    is still open.
+    """
+    if services.book.listeners >= services.stream_clients:
+        raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
+    token = request.headers.get("authorization", "").partition(" ")[2]
+
+    async def still_valid() -> bool:
+        return await asyncio.to_thread(check_token, services.identities, token) is not None
+
+    return EventStream(
+        services.book,
+        queue=services.stream_queue,
+        show=lambda record: show(record, who, services.names, with_card=True).model_dump_json(),
+        still_valid=still_valid,
+    )
+
+
+@router.get("/{request_id}", summary="Show one request", responses=documented(401, 404, 409))
+async def show_request(request_id: str, caller: CallerDep, services: ServicesDep) -> RequestOut:
+    """Show a request with its card; a unique prefix of six digits or more will do."""
+    record = await services.book.resolve(request_id)
+    return show(record, caller, services.names, with_card=True)
+
+
+@router.post(
+    "/{request_id}/decision",
+    summary="Answer a request",
+    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+)
+async def decide_request(
+    request_id: str, answer: DecisionIn, caller: CallerDep, services: ServicesDep
+) -> RequestOut:
+    """Approve or deny. The first answer stands; `outcome` follows when the host confirms it."""
+    record = await services.decider.decide(
+        caller,
+        await services.book.resolve(request_id),
+        answer=answer.answer,
+        reason=answer.reason,
+        digest=answer.digest,
+        via=answer.via,
+    )
+    return show(record, caller, services.names, with_card=True)
+
+
+@router.post(
+    "/{request_id}/comments",
+    summary="Comment on a request",
+    status_code=201,
+    responses=documented(401, 404, 409, 413, 422, 503),
+)
+async def comment_on_request(
+    request_id: str, comment: CommentIn, caller: CallerDep, services: ServicesDep
+) -> RequestOut:
+    """Leave a remark that decides nothing; any role may."""
+    record = await services.decider.comment(
+        caller,
+        await services.book.resolve(request_id),
+        text=comment.text,
+        via=comment.via,
+    )
+    return show(record, caller, services.names, with_card=True)
+
+
+def to_ns(when: dt.datetime | None) -> int | None:
+    """Return nanoseconds since the epoch; a time without a zone is UTC."""
+    if when is None:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=dt.UTC)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return (when - epoch) // dt.timedelta(microseconds=1) * 1000
+
+
+def _open(records: tuple[Record, ...], wanted: RequestFilter) -> list[Record]:
+    """Filter what is in memory, which holds every open request, like the trail would."""
+    found = [
+        record
+        for record in records
+        if record.state is RequestState.OPEN
+        and wanted.host in (None, record.opened.host)
+        and wanted.subject in (None, record.opened.act.subject)
+        and wanted.rule in (None, record.opened.rule.id)
+        and (wanted.since_ns is None or record.opened.opened_ns >= wanted.since_ns)
+    ]
+    if wanted.after is None:
+        return found
+    last = next((one for one in records if one.id == wanted.after), None)
+    if last is None:
+        return []
+    key = (last.opened.opened_ns, last.id)
+    return [one for one in found if (one.opened.opened_ns, one.id) < key]

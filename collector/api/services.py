@@ -1,0 +1,65 @@
+"""What the routes work with, and who is calling."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.errors import Refusal
+from collector.identity.hosts import HostNames
+from collector.identity.people import Caller, check_token
+from collector.nats.publish import Publisher
+from collector.trail.reader import Reader
+from collector.trail.sql import SqlRunner
+from collector.trail.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the API."""
+
+    book: Book
+    decider: Decider
+    publisher: Publisher
+    reader: Reader
+    writer: Writer
+    sql: SqlRunner
+    names: HostNames
+    identities: Path
+    stream_queue: int
+    stream_clients: int
+
+
+_bearer = HTTPBearer(auto_error=False, description="made by `holdfast-collector token create`")
+
+
+def services(request: Request) -> Services:
+    """Return what the application was built with."""
+    found: Services = request.app.state.services
+    return found
+
+
+def caller(
+    request: Request,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    """Return who the bearer token proves; raise Refusal 401. Runs in a thread: it reads a file."""
+    known = check_token(services(request).identities, given.credentials) if given else None
+    if known is None:
+        raise Refusal(
+            401,
+            "unauthorized",
+            "there is no valid token in the Authorization header"
+            if given is None
+            else "the token is unknown, expired or revoked",
+            "send `Authorization: Bearer <token>`; `holdfast-collector token create` makes one",
+        )
+    return known
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+CallerDep = Annotated[Caller, Depends(caller)]

@@ -1,0 +1,121 @@
+"""Routes for the record: hosts, events, questions in SQL; and who is asking."""
+
+import asyncio
+import datetime as dt
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from collector.api.errors import documented
+from collector.api.models import (
+    EventPage,
+    HostList,
+    HostOut,
+    QueryColumn,
+    QueryIn,
+    QueryOut,
+    WhoAmI,
+)
+from collector.api.requests import Limit, to_ns
+from collector.api.services import CallerDep, ServicesDep
+from collector.approvals.register import hosts_of
+from collector.errors import Refusal
+from collector.trail.reader import EventFilter
+from wire.ids import HostId
+
+router = APIRouter()
+
+
+@router.get("/whoami", tags=["people"], summary="Who the token proves", responses=documented(401))
+async def whoami(caller: CallerDep) -> WhoAmI:
+    """Return the caller's name, role and login users."""
+    return WhoAmI(name=caller.name, role=caller.role, logins=list(caller.logins))
+
+
+@router.get("/hosts", tags=["hosts"], summary="List hosts", responses=documented(401, 503))
+async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
+    """List every enrolled host, and what it last said of itself."""
+    said = {row["host"]: row for row in await services.reader.hosts()}
+    waiting = hosts_of(services.book.register.unfinished())
+    enrolled = {host.host: host.name for host in await asyncio.to_thread(services.names.all)}
+    found = []
+    for host in {*enrolled, *said}:
+        facts = dict(said.get(host, {"host": host}))
+        facts["name"] = enrolled.get(HostId(host)) or facts.get("name", "")
+        facts["open_holds"] = waiting.get(HostId(host), 0)
+        found.append(HostOut(**facts))
+    return HostList(hosts=sorted(found, key=lambda one: (one.name, one.host)))
+
+
+@router.get(
+    "/events", tags=["trail"], summary="List events, newest first", responses=documented(401, 422)
+)
+async def events(
+    _: CallerDep,
+    services: ServicesDep,
+    host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
+    subject: str | None = None,
+    session: str | None = None,
+    kind: Literal["exec", "open", "connect", "send", "gap", "notice"] | None = None,
+    path: Annotated[str | None, Query(description="a part of the path")] = None,
+    address: str | None = None,
+    rule: str | None = None,
+    hold: str | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    limit: Limit = 100,
+    after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> EventPage:
+    """List what watched processes did, by any of these filters together."""
+    found = await services.reader.events(
+        EventFilter(
+            host=host and await asyncio.to_thread(services.names.find, host),
+            subject=subject,
+            session=session,
+            kind=kind,
+            path=path,
+            address=address,
+            rule=rule,
+            hold=hold,
+            since_ns=to_ns(since),
+            until_ns=to_ns(until),
+            after=None if after is None else _cursor(after),
+            limit=limit,
+        )
+    )
+    page = found[:limit]
+    more = len(found) > limit
+    last = page[-1] if page else {}
+    return EventPage(
+        events=page,
+        next=f"{last['time_ns']}-{last['host']}-{last['number']}" if more else None,
+    )
+
+
+@router.post(
+    "/trail/query",
+    tags=["trail"],
+    summary="Ask the trail in SQL",
+    responses=documented(401, 413, 422, 503),
+)
+async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> QueryOut:
+    """Run one SELECT, read-only, without files or network, limited in time, rows and bytes."""
+    result = await services.sql.run(question.sql, question.limit)
+    return QueryOut(
+        columns=[QueryColumn(name=name, type=kind) for name, kind in result.columns],
+        rows=result.rows,
+        truncated=result.truncated,
+    )
+
+
+def _cursor(text: str) -> tuple[int, str, int]:
+    time_ns, _, rest = text.partition("-")
+    host, _, number = rest.rpartition("-")
+    if not (time_ns.isdigit() and number.isdigit()) or len(time_ns) > 19 or len(number) > 19:
+        raise Refusal(
+            422,
+            "validation",
+            f"after: {text[:80]!r} is no cursor",
+            "give `next` of a page as it was",
+        )
+    return int(time_ns), host, int(number)

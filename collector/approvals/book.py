@@ -1,0 +1,151 @@
+"""The register with the trail behind it: finds any request, and tells who listens of changes."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from collector.approvals.record import Record
+from collector.approvals.register import Register
+from collector.errors import Refusal
+from collector.trail.reader import Reader
+from wire.ids import RequestId
+
+SHORTEST_PREFIX = 6
+_FULL = 32
+
+
+class Listener:
+    """A bounded queue of changed records. `overrun` is set when it was not emptied in time."""
+
+    def __init__(self, size: int) -> None:
+        # One more place, so that the end always fits in.
+        self._queue: asyncio.Queue[Record | None] = asyncio.Queue(size + 1)
+        self._size = size
+        self.overrun = asyncio.Event()
+
+    def offer(self, record: Record) -> bool:
+        """Queue a record without waiting; return False if the listener is too slow."""
+        if self._queue.qsize() >= self._size:
+            self.overrun.set()
+            return False
+        self._queue.put_nowait(record)
+        return True
+
+    def end(self) -> None:
+        """Wake the listener for the last time."""
+        if not self._queue.full():
+            self._queue.put_nowait(None)
+
+    async def next(self, timeout_s: float) -> Record | None:
+        """Return the next change, None at the end; raise TimeoutError when nothing changed."""
+        async with asyncio.timeout(timeout_s):
+            return await self._queue.get()
+
+
+class Book:
+    """What the API and the ingest know of requests. Used from one event loop."""
+
+    def __init__(self, register: Register, reader: Reader) -> None:
+        self.register = register
+        self._reader = reader
+        self._listeners: set[Listener] = set()
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._closed = False
+
+    async def load(self) -> tuple[Record, ...]:
+        """Take up every unfinished request from the trail; return them."""
+        self.register.restore(await self._reader.unfinished())
+        return self.register.unfinished()
+
+    async def need(self, requests: Iterable[RequestId]) -> None:
+        """Bring those requests into memory that the trail has and memory has not."""
+        missing = [one for one in dict.fromkeys(requests) if self.register.get(one) is None]
+        self.register.restore(await self._reader.records(missing))
+
+    async def get(self, request: RequestId) -> Record | None:
+        """Return a request from memory or the trail, or None."""
+        found = self.register.get(request)
+        if found is None:
+            found = next(iter(await self._reader.records([request])), None)
+        return found
+
+    async def many(self, requests: Sequence[RequestId]) -> list[Record]:
+        """Return requests in the order asked for, those that exist."""
+        missing = [one for one in requests if self.register.get(one) is None]
+        loaded = {record.id: record for record in await self._reader.records(missing)}
+        found = (self.register.get(one) or loaded.get(one) for one in requests)
+        return [record for record in found if record is not None]
+
+    async def resolve(self, text: str) -> Record:
+        """Return the one request that an id or a unique prefix names; raise Refusal otherwise."""
+        prefix = text.strip().lower()
+        if len(prefix) < SHORTEST_PREFIX or any(c not in "0123456789abcdef" for c in prefix):
+            raise _unknown(text, f"a request id has {_FULL} hexadecimal digits; give 6 or more")
+        found = set(self.register.find(prefix)) | set(await self._reader.find(prefix))
+        if len(found) > 1:
+            raise Refusal(
+                409,
+                "ambiguous_prefix",
+                f"several requests start with {prefix}",
+                "give more digits of the id",
+                {"matches": sorted(found)[:10]},
+            )
+        record = await self.get(found.pop()) if found else None
+        if record is None:
+            raise _unknown(text, "see `holdfast pending` for those that wait")
+        return record
+
+    @contextmanager
+    def listen(self, size: int) -> Iterator[Listener]:
+        """Hear of every change for as long as the block lasts."""
+        listener = Listener(size)
+        self._listeners.add(listener)
+        if self._closed:
+            listener.end()
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
+    def announce(self, record: Record) -> None:
+        """Tell all listeners; drop the one that does not keep up, so that nobody waits for it."""
+        for listener in tuple(self._listeners):
+            if not listener.offer(record):
+                self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End all listeners."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end()
+
+    def stored(self, ids: Iterable[str]) -> None:
+        """Say that the messages of these ids are committed to the trail."""
+        for one in ids:
+            for future in self._waiting.pop(one, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    @contextmanager
+    def awaiting(self, message_id: str) -> Iterator["asyncio.Future[None]"]:
+        """Give a future that is done once the message of this id is in the trail."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(message_id, []).append(future)
+        try:
+            yield future
+        finally:
+            waiting = self._waiting.get(message_id, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._waiting.pop(message_id, None)
+            future.cancel()
+
+
+def _unknown(text: str, remedy: str) -> Refusal:
+    return Refusal(404, "unknown_request", f"there is no request {text[:64]!r}", remedy)

@@ -1,0 +1,110 @@
+"""One request as the centre knows it: what the host opened and did, and what people said. Pure."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from wire.ids import HoldId, RequestId, request_of
+from wire.messages import (
+    Answer,
+    Comment,
+    Decision,
+    Ground,
+    HoldOpened,
+    HoldState,
+    HoldStateName,
+    Vote,
+)
+
+
+class RequestState(StrEnum):
+    """How a request stands. Everything but open is an end, and no two ends are the same."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+class Outcome(StrEnum):
+    """What the host confirms it did to the process."""
+
+    RELEASED = "released"
+    KILLED = "killed"
+    REFUSED = "refused"
+
+
+_ENDS = {
+    HoldStateName.APPROVED: RequestState.APPROVED,
+    HoldStateName.DENIED: RequestState.DENIED,
+    HoldStateName.EXPIRED: RequestState.EXPIRED,
+    HoldStateName.CANCELLED: RequestState.CANCELLED,
+    HoldStateName.SUPERSEDED: RequestState.SUPERSEDED,
+}
+_OUTCOMES = {
+    HoldStateName.RELEASED: Outcome.RELEASED,
+    HoldStateName.KILLED: Outcome.KILLED,
+    HoldStateName.REFUSED: Outcome.REFUSED,
+}
+_DECIDED = {Answer.APPROVE: RequestState.APPROVED, Answer.DENY: RequestState.DENIED}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A request. `states` is in the order of the host's own sequence."""
+
+    opened: HoldOpened
+    states: tuple[HoldState, ...] = ()
+    votes: tuple[Vote, ...] = field(default=(), repr=False)
+    comments: tuple[Comment, ...] = field(default=(), repr=False)
+    decision: Decision | None = None
+
+    @property
+    def id(self) -> RequestId:
+        """The request."""
+        return request_of(self.opened.hold)
+
+    @property
+    def hold(self) -> HoldId:
+        """The hold."""
+        return self.opened.hold
+
+    @property
+    def ended_by_host(self) -> RequestState | None:
+        """How the wait ended, in the host's own words; None while it has said nothing of it."""
+        return next((_ENDS[state.state] for state in self.states if state.state in _ENDS), None)
+
+    @property
+    def state(self) -> RequestState:
+        """The host's word first: a decision that came too late did not end the wait."""
+        if (end := self.ended_by_host) is not None:
+            return end
+        return _DECIDED[self.decision.answer] if self.decision else RequestState.OPEN
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the host confirmed last; None until it has confirmed anything."""
+        return next(
+            (_OUTCOMES[state.state] for state in reversed(self.states) if state.state in _OUTCOMES),
+            None,
+        )
+
+    @property
+    def ground(self) -> Ground | None:
+        """Why the process was let go or killed, once the host has said so."""
+        return next(
+            (state.ground for state in reversed(self.states) if state.state in _OUTCOMES), None
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the host has nothing more to say: the process was dealt with or is gone."""
+        if self.outcome is not None:
+            return True
+        return self.ended_by_host in (RequestState.CANCELLED, RequestState.SUPERSEDED)
+
+    @property
+    def wants_verdict(self) -> bool:
+        """Whether a decision stands that the host has not yet acted on."""
+        return self.decision is not None and self.ended_by_host is None and not self.finished

@@ -1,0 +1,160 @@
+"""The state machine: messages in, changed records and verdicts to send out. Pure, no I/O.
+
+Every message may come twice, and votes and decisions may come before the hold they are about.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from collector.approvals.record import Record
+from wire.acts import act_digest
+from wire.ids import HostId, RequestId
+from wire.messages import Comment, Decision, HoldOpened, HoldState, Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The message was new; `record` is how the request stands now."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The message was known already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The message is about a hold that has not been heard of; it is kept until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The message contradicts what is known and has no effect; `reason` says how."""
+
+    reason: str
+
+
+Outcome = Changed | Same | Early | Rejected
+_Said = Vote | Comment | Decision
+
+
+class Register:
+    """All requests that are not finished, and those finished ones that were asked about lately."""
+
+    def __init__(self, *, keep_finished: int = 1000) -> None:
+        """`keep_finished`: how many finished requests stay in memory; the trail has them all."""
+        self._records: dict[RequestId, Record] = {}
+        self._finished: dict[RequestId, None] = {}  # oldest first
+        self._early: dict[RequestId, list[_Said]] = {}
+        self._keep_finished = keep_finished
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Put in records from the trail; one that is here already is newer and stays."""
+        for record in records:
+            if record.id not in self._records:
+                self._store(self._with_early(record))
+
+    def get(self, request: RequestId) -> Record | None:
+        """Return a request, or None if it is not in memory."""
+        return self._records.get(request)
+
+    def find(self, prefix: str) -> tuple[RequestId, ...]:
+        """Return the requests in memory whose id starts with `prefix`."""
+        return tuple(request for request in self._records if request.startswith(prefix))
+
+    def unfinished(self) -> tuple[Record, ...]:
+        """Return what the host has not closed, newest first."""
+        waiting = (record for record in self._records.values() if not record.finished)
+        return tuple(sorted(waiting, key=lambda r: (r.opened.opened_ns, r.id), reverse=True))
+
+    def opened(self, message: HoldOpened) -> Outcome:
+        """Take in a hold. The first to open it is the one shown, decided and released."""
+        if message.digest != act_digest(message.act):
+            return Rejected("the digest is not that of the act")
+        known = self._records.get(RequestId(message.hold))
+        if known is not None:
+            if known.opened == message:
+                return Same()
+            if known.opened.host != message.host:
+                return Rejected("another host has opened a hold of this id")
+            return Rejected("the hold was opened before, with other facts")
+        return Changed(self._store(self._with_early(Record(message))))
+
+    def state(self, message: HoldState) -> Outcome:
+        """Take in what the host says of its hold."""
+        known = self._records.get(RequestId(message.hold))
+        if known is None:
+            return Rejected("a state of a hold that was never opened")
+        if known.opened.host != message.host:
+            return Rejected("a state of another host's hold")
+        if message.sequence < 1:
+            return Rejected("the sequence of a state starts at 1")
+        for state in known.states:
+            if state.sequence == message.sequence:
+                if state == message:
+                    return Same()
+                return Rejected(f"state {message.sequence} of this hold was another one before")
+        states = tuple(sorted((*known.states, message), key=lambda state: state.sequence))
+        return Changed(self._store(replace(known, states=states)))
+
+    def said(self, message: _Said) -> Outcome:
+        """Take in a vote, comment or decision whose signature has been verified."""
+        known = self._records.get(message.request)
+        if known is None:
+            waiting = self._early.setdefault(message.request, [])
+            if message in waiting:
+                return Same()
+            waiting.append(message)
+            return Early()
+        result = _add(known, message)
+        return Changed(self._store(result)) if isinstance(result, Record) else result
+
+    def _with_early(self, record: Record) -> Record:
+        for message in self._early.pop(record.id, ()):
+            result = _add(record, message)
+            record = result if isinstance(result, Record) else record
+        return record
+
+    def _store(self, record: Record) -> Record:
+        self._records[record.id] = record
+        if record.finished:
+            self._finished.pop(record.id, None)
+            self._finished[record.id] = None
+            while len(self._finished) > self._keep_finished:
+                oldest = next(iter(self._finished))
+                del self._finished[oldest]
+                del self._records[oldest]
+        return record
+
+
+def _add(record: Record, message: _Said) -> Record | Same | Rejected:
+    match message:
+        case Comment():
+            if any(comment.comment == message.comment for comment in record.comments):
+                return Same()
+            comments = sorted((*record.comments, message), key=lambda c: (c.time_ns, c.comment))
+            return replace(record, comments=tuple(comments))
+        case Vote():
+            if message.digest != record.opened.digest:
+                return Rejected("the vote is about another act than the hold's")
+            if any(vote.vote == message.vote for vote in record.votes):
+                return Same()
+            votes = sorted((*record.votes, message), key=lambda vote: (vote.time_ns, vote.vote))
+            return replace(record, votes=tuple(votes))
+        case Decision():
+            if message.digest != record.opened.digest:
+                return Rejected("the decision is about another act than the hold's")
+            if record.decision is None:
+                return replace(record, decision=message)
+            return Same() if record.decision == message else Rejected("it was decided before")
+
+
+def hosts_of(records: Iterable[Record]) -> dict[HostId, int]:
+    """Return how many unfinished holds each host has."""
+    counts: dict[HostId, int] = {}
+    for record in records:
+        if not record.finished:
+            counts[record.opened.host] = counts.get(record.opened.host, 0) + 1
+    return counts

@@ -1,0 +1,228 @@
+"""The running collector: opens the trail, joins NATS, and keeps ingest and API going until told."""
+
+import asyncio
+import logging
+import resource
+import signal
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client
+
+from collector.api.app import Server, build
+from collector.api.services import Services
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.approvals.record import Record
+from collector.approvals.register import Register
+from collector.config import Config, size
+from collector.errors import CentreError, CollectorError
+from collector.identity.hosts import HostNames
+from collector.ingest.events import EventIntake, HostIntake
+from collector.ingest.feed import Feed
+from collector.ingest.holds import HoldIntake
+from collector.ingest.said import SaidIntake
+from collector.ingest.work import Intake
+from collector.keys import read_signer
+from collector.nats.connection import connect
+from collector.nats.publish import Publisher
+from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.trail.reader import Reader
+from collector.trail.sql import SqlRunner
+from collector.trail.store import open_trail, trail_id
+from collector.trail.writer import Writer
+from wire import subjects
+from wire.messages import Comment, Decision, Vote
+from wire.signing import Verifier
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 2.0
+
+
+class Stop:
+    """Why the daemon ends: empty for a signal, otherwise what went wrong."""
+
+    def __init__(self) -> None:
+        self._why: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def because(self, why: str) -> None:
+        """End the daemon; the first reason stays."""
+        if not self._why.done():
+            self._why.set_result(why)
+
+    async def unless(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run `work`; return False, with the work cancelled, if the end comes first."""
+        task: asyncio.Future[Any] = asyncio.ensure_future(work)
+        ends: list[asyncio.Future[Any]] = [task, self._why]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return False
+        task.result()
+        return True
+
+    async def wait(self) -> str:
+        """Return why, once it is so."""
+        return await self._why
+
+
+async def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT; raise CollectorError when it cannot start or go on."""
+    limit_memory(config)
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.because, "")
+    async with AsyncExitStack() as stack:
+        await stop.unless(_start(config, stop, stack))
+        why = await stop.wait()
+        log.info("stopping%s", f": {why}" if why else "")
+    if why:
+        raise CollectorError(why)
+
+
+def limit_memory(config: Config) -> None:
+    """Bound the whole process, so that a query which eats memory fails instead of the machine.
+
+    DuckDB's own limit does not count every string it makes; the kernel's does.
+    """
+    wanted = size(config.trail.process_memory, place="trail.process_memory")
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
+    """Bring everything up; `stack` takes it down again in the opposite order."""
+    loop = asyncio.get_running_loop()
+    signer = read_signer(Path(config.signing.key_file))
+    verifier = Verifier(frozenset({signer.key_id, *config.signing.trusted}))
+    connection = open_trail(config.trail)
+    stack.callback(connection.close)
+
+    def fatal(why: str) -> None:
+        loop.call_soon_threadsafe(stop.because, f"the trail cannot be used any more: {why}")
+
+    writer = Writer(connection, on_fatal=fatal)
+    stack.push_async_callback(asyncio.to_thread, writer.close)
+    reader = Reader(connection)
+    stack.push_async_callback(asyncio.to_thread, reader.close)
+    sql = SqlRunner(
+        connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
+    )
+    stack.push_async_callback(asyncio.to_thread, sql.close)
+
+    feeds: list[Feed] = []
+
+    def renew() -> None:
+        for feed in feeds:
+            feed.renew()
+
+    client = await connect(
+        url=config.nats.url,
+        seed_file=Path(config.nats.seed_file),
+        tls_ca=config.nats.tls_ca,
+        on_reconnect=renew,
+        on_closed=lambda: stop.because("NATS has closed the connection for good; see the log"),
+    )
+    stack.push_async_callback(_close, client)
+    await _prepare(client, config)
+
+    publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
+    book = Book(Register(), reader)
+    decider = Decider(book, publisher, signer, verifier)
+    waiting = await book.load()
+    intakes: tuple[Intake, ...] = (
+        HoldIntake(book, decider),
+        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, verifier),
+        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, verifier),
+        EventIntake(),
+        HostIntake(),
+    )
+    trail = trail_id(connection)
+    feeds += [Feed(client, intake, writer, trail=trail) for intake in intakes]
+    for feed in feeds:
+        await feed.prepare(client.jetstream())
+    services = Services(
+        book=book,
+        decider=decider,
+        publisher=publisher,
+        reader=reader,
+        writer=writer,
+        sql=sql,
+        names=HostNames(Path(config.identities.file)),
+        identities=Path(config.identities.file),
+        stream_queue=config.api.stream_queue,
+        stream_clients=config.api.stream_clients,
+    )
+    server = Server(build(services), config.api)
+    tasks = _tasks(stop, feeds, decider, waiting)
+    stack.push_async_callback(_cancel, tasks)
+    serving = _watched(stop, "api", server.run_until_stopped())
+    stack.push_async_callback(_end_api, server, book, serving)
+    await server.listening.wait()
+    log.info("%d requests are not finished", len(waiting))
+    print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+async def _prepare(client: Client, config: Config) -> None:
+    """Make streams and the verdict consumer of every enrolled host, as they must be."""
+    js = client.jetstream()
+    await ensure_streams(js)
+    for host in HostNames(Path(config.identities.file)).all():
+        await ensure_verdict_consumer(js, host.host)
+
+
+def _tasks(
+    stop: Stop, feeds: Sequence[Feed], decider: Decider, waiting: Sequence[Record]
+) -> list[asyncio.Task[None]]:
+    tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
+    return [*tasks, asyncio.create_task(_deliver_again(decider, waiting))]
+
+
+async def _deliver_again(decider: Decider, records: Sequence[Record]) -> None:
+    """See that every decision of before the restart has its verdict."""
+    for record in records:
+        while True:
+            try:
+                await decider.deliver(record)
+                break
+            except CentreError as error:
+                log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)
+                await asyncio.sleep(_RETRY_S)
+
+
+def _watched(stop: Stop, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run one of the parts that must never end; if it does, so does the daemon, and says why."""
+
+    async def guarded() -> None:
+        try:
+            await work
+            why = f"{name} has ended"
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # the top of the part: systemd starts the collector again
+            log.exception("%s failed", name)
+            why = f"{name} failed: {type(error).__name__}: {error}"
+        stop.because(why)
+
+    return asyncio.create_task(guarded(), name=name)
+
+
+async def _end_api(server: Server, book: Book, serving: asyncio.Task[None]) -> None:
+    book.close()
+    server.should_exit = True
+    await serving
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(client: Client) -> None:
+    await client.close()

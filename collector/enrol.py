@@ -1,0 +1,148 @@
+"""Enrols a host: an opaque id, a NATS key of its own, its permissions, and the bundle for it."""
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats
+import nats.errors
+import nats.js.errors
+
+from collector.config import Config
+from collector.errors import CentreError, StateError
+from collector.identity.hosts import add_host, list_hosts
+from collector.keys import NatsKey, new_nats_key, read_nats_key, read_signer, write_atomically
+from collector.nats.connection import connect
+from collector.nats.server_config import hosts_conf
+from collector.nats.streams import ensure_verdict_consumer, is_no_stream
+from wire.ids import HostId, new_id
+from wire.subjects import host_role, inbox
+
+# How often the new key is tried while the server takes up its new configuration.
+_TRIES = 50
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What was made, and what `holdfast-collector enroll` has to say about it."""
+
+    host: HostId
+    bundle: Path
+    notes: tuple[str, ...]
+
+
+def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enrolment:
+    """Enrol a host under `name`; raise StateError or CentreError and leave no bundle otherwise.
+
+    Works with the NATS server and the collector running or not: what cannot be done now is done
+    when they start, and the notes say so.
+    """
+    if not config.nats.hosts_file:
+        raise StateError("nats.hosts_file is not set, so hosts are enrolled where nats.conf is")
+    if bundle.exists():
+        raise StateError(f"{bundle}: exists already; name another file with --out")
+    signer = read_signer(Path(config.signing.key_file))
+    key = new_nats_key()
+    host = HostId(new_id())
+    database = Path(config.identities.file)
+    add_host(database, host=host, name=name, nkey=key.public)
+    collector = read_nats_key(Path(config.nats.seed_file))
+    write_atomically(
+        Path(config.nats.hosts_file), hosts_conf(collector.public, list_hosts(database))
+    )
+    centre_keys = sorted({signer.key_id, *config.signing.trusted})
+    write_atomically(
+        bundle, _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
+    )
+    if not _reload(config.nats.pid_file):
+        return Enrolment(
+            host,
+            bundle,
+            ("no nats-server runs here: the host is let in when it starts or reloads nats.conf",),
+        )
+    return Enrolment(host, bundle, asyncio.run(_open_door(config, host, key)))
+
+
+def _bundle(host: HostId, name: str, url: str, seed: str, centre_keys: list[str]) -> str:
+    keys = ", ".join(f'"{key}"' for key in centre_keys)
+    return (
+        "# Holdfast bundle of one host: a secret. Give it to holdfast-agent on that host only.\n"
+        f'host = "{host}"\nname = "{name}"\nnats_url = "{url}"\nnats_seed = "{seed}"\n'
+        f"centre_keys = [{keys}]\n"
+    )
+
+
+async def _open_door(config: Config, host: HostId, key: NatsKey) -> tuple[str, ...]:
+    """Make the host's verdict consumer and wait until the server admits the host's key."""
+    client = await connect(
+        url=config.nats.url,
+        seed_file=Path(config.nats.seed_file),
+        tls_ca=config.nats.tls_ca,
+        once=True,
+    )
+    notes: list[str] = []
+    try:
+        await ensure_verdict_consumer(client.jetstream(), host)
+    except nats.js.errors.APIError as error:
+        if not is_no_stream(error):
+            raise CentreError(f"verdict consumer of host {host}: {error.description}") from error
+        notes.append("the collector has not run yet: it makes the host's consumer at its start")
+    finally:
+        await client.close()
+    for _ in range(_TRIES):
+        if await _admitted(config.nats.url, host, key):
+            return tuple(notes)
+        await asyncio.sleep(_PAUSE_S)
+    return (
+        *notes,
+        "nats-server has not taken up hosts.conf; look at its log, then reload or restart it",
+    )
+
+
+async def _admitted(url: str, host: HostId, key: NatsKey) -> bool:
+    async def quiet(_: Exception) -> None:
+        """A refusal is what is being waited out."""
+
+    try:
+        client = await nats.connect(
+            url,
+            nkeys_seed_str=key.seed,
+            inbox_prefix=inbox(host_role(host)).encode(),
+            allow_reconnect=False,
+            connect_timeout=2,
+            error_cb=quiet,
+        )
+    except (TimeoutError, nats.errors.Error, OSError):
+        return False
+    await client.close()
+    return True
+
+
+def _reload(pid_file: str) -> bool:
+    """Ask the nats-server of `pid_file` to read its configuration again; return whether one runs.
+
+    The pid is held by a pidfd while its name is checked, so a stale file harms nobody.
+    """
+    try:
+        pid = int(Path(pid_file).read_text(encoding="ascii"))
+        descriptor = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return False
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+        if name != "nats-server":
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGHUP)
+    except PermissionError as error:
+        raise StateError(
+            f"nats-server (pid {pid}) runs as another user; the host is recorded, now reload it: "
+            "systemctl reload nats-server"
+        ) from error
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

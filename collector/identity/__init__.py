@@ -1,0 +1,1 @@
+"""Who is who: people with their tokens, and enrolled hosts."""

@@ -1,0 +1,143 @@
+"""People: a name, a role, the login users that are theirs, and bearer tokens that prove them."""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from collector.errors import StateError
+from collector.identity.database import connect
+
+_DAY_NS = 86_400 * 10**9
+_TOKEN = re.compile(r"hft_([0-9a-f]{12})_([0-9a-f]{64})")
+# Compared against when the id is unknown, so that both answers take the same work.
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class Role(StrEnum):
+    """What a person may do; ordered from least to most."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    ADMIN = "admin"
+
+    @property
+    def decides(self) -> bool:
+        """Whether this role may approve and deny."""
+        return self is not Role.VIEWER
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking, as proved by a token."""
+
+    name: str
+    role: Role
+    logins: tuple[str, ...]
+    token: str  # id of the token, never its secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is kept about a token; the secret is not among it. Times are nanoseconds (UTC)."""
+
+    id: str
+    name: str
+    role: Role
+    logins: tuple[str, ...]
+    created_ns: int
+    expires_ns: int | None
+    revoked_ns: int | None
+
+    def state(self, now_ns: int) -> str:
+        """Return valid, expired or revoked."""
+        if self.revoked_ns is not None:
+            return "revoked"
+        if self.expires_ns is not None and self.expires_ns <= now_ns:
+            return "expired"
+        return "valid"
+
+
+def create_token(
+    database: Path, *, name: str, role: Role, logins: Sequence[str] = (), days: int | None = None
+) -> str:
+    """Return a new token, which is shown this once; raise StateError on a useless name or life."""
+    if not name.strip() or name != name.strip() or any(ord(char) < 32 for char in name):
+        raise StateError(f"--name {name!r}: give a plain name, best an address: alice@example.com")
+    if days is not None and days < 1:
+        raise StateError(f"--days {days}: a token must live for at least one day")
+    token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    now = time.time_ns()
+    with connect(database) as connection:
+        connection.execute(
+            "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (
+                token_id,
+                _digest(secret),
+                name,
+                role.value,
+                json.dumps(list(logins)),
+                now,
+                None if days is None else now + days * _DAY_NS,
+            ),
+        )
+    return f"hft_{token_id}_{secret}"
+
+
+def check_token(database: Path, token: str) -> Caller | None:
+    """Return who a token proves, or None for any token that is wrong, expired or revoked."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    token_id, secret = match.groups()
+    with connect(database) as connection:
+        row = connection.execute(
+            "SELECT digest, name, role, logins, expires_ns, revoked_ns FROM token WHERE id = ?",
+            (token_id,),
+        ).fetchone()
+    same = hmac.compare_digest(row[0] if row else _NOBODY, _digest(secret))
+    if row is None or not same:
+        return None
+    _, name, role, logins, expires_ns, revoked_ns = row
+    if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
+        return None
+    return Caller(name=name, role=Role(role), logins=tuple(json.loads(logins)), token=token_id)
+
+
+def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
+    """Return every token ever made, oldest first."""
+    with connect(database) as connection:
+        rows = connection.execute(
+            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns"
+            " FROM token ORDER BY created_ns, id"
+        ).fetchall()
+    return tuple(
+        TokenFacts(row[0], row[1], Role(row[2]), tuple(json.loads(row[3])), *row[4:])
+        for row in rows
+    )
+
+
+def revoke_token(database: Path, token_id: str) -> bool:
+    """End a token at once; return whether it was valid until now. Raise StateError if unknown."""
+    with connect(database) as connection:
+        known = connection.execute("SELECT 1 FROM token WHERE id = ?", (token_id,)).fetchone()
+        if known is None:
+            raise StateError(
+                f"token {token_id!r} is unknown; `holdfast-collector token list` shows the ids"
+            )
+        changed = connection.execute(
+            "UPDATE token SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL",
+            (time.time_ns(), token_id),
+        )
+        return changed.rowcount == 1
+
+
+def _digest(secret: str) -> str:
+    # A fast hash is right here: the secret is 256 random bits, there is nothing to guess.
+    return hashlib.sha256(secret.encode()).hexdigest()

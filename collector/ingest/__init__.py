@@ -1,0 +1,1 @@
+"""From the streams into the trail and the register; acknowledged only after the commit."""

@@ -1,0 +1,64 @@
+"""Takes in batches of events and what hosts say of themselves; neither changes any request."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+
+from collector.ingest.work import Delivery, Work
+from collector.trail.rows import EventRows, event_rows, host_row
+from wire import subjects
+from wire.codec import chain_digest, decode_as
+from wire.errors import WireError
+from wire.messages import EventBatch, HostRecord
+
+
+class EventIntake:
+    """Turns each batch into Arrow, in a thread: a megabyte of columns takes milliseconds."""
+
+    stream = subjects.EVENTS
+
+    async def take(self, deliveries: Sequence[Delivery]) -> Work:
+        """Return the batches; one that is broken takes no other with it."""
+        read = await asyncio.to_thread(lambda: [_read_batch(one) for one in deliveries])
+        work = Work()
+        for position, (delivery, batch) in enumerate(zip(deliveries, read, strict=True)):
+            if isinstance(batch, WireError):
+                work.refuse(position, delivery, str(batch))
+            else:
+                work.batches.append(batch)
+        return work
+
+    async def done(self, work: Work) -> None:
+        """Nothing else waits for events."""
+
+
+class HostIntake:
+    """Keeps every record that a host has put into its key."""
+
+    stream = f"KV_{subjects.HOSTS_BUCKET}"
+
+    async def take(self, deliveries: Sequence[Delivery]) -> Work:
+        """Return a row for each record."""
+        work = Work()
+        for position, delivery in enumerate(deliveries):
+            try:
+                record = decode_as(delivery.data, HostRecord)
+                delivery.expect(f"$KV.{subjects.HOSTS_BUCKET}.{record.host}", record.host)
+                digest = hashlib.sha256(delivery.data).hexdigest()
+                work.rows.append(host_row(record, digest, time.time_ns()))
+            except WireError as error:
+                work.refuse(position, delivery, str(error))
+        return work
+
+    async def done(self, work: Work) -> None:
+        """Nothing else waits for them."""
+
+
+def _read_batch(delivery: Delivery) -> EventRows | WireError:
+    try:
+        batch = decode_as(delivery.data, EventBatch)
+        delivery.expect(subjects.event(batch.host), batch.host)
+        return event_rows(batch, chain_digest(delivery.data))
+    except WireError as error:
+        return error

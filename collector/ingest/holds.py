@@ -1,0 +1,76 @@
+"""Takes in what hosts say of their holds: the opening and each later state."""
+
+import time
+from collections.abc import Sequence
+
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.approvals.register import Changed, Rejected
+from collector.ingest.work import Delivery, RefusedError, Work
+from collector.trail.rows import opened_row, state_row
+from wire import subjects
+from wire.codec import decode
+from wire.errors import WireError
+from wire.ids import RequestId
+from wire.messages import HoldOpened, HoldState, Message
+
+
+class HoldIntake:
+    """Feeds the register and announces what changed."""
+
+    stream = subjects.HOLDS
+
+    def __init__(self, book: Book, decider: Decider) -> None:
+        self._book = book
+        self._decider = decider
+
+    async def take(self, deliveries: Sequence[Delivery]) -> Work:
+        """Return rows for what the register accepts."""
+        work = Work()
+        messages: list[HoldOpened | HoldState | WireError] = [_read(one) for one in deliveries]
+        await self._book.need(
+            RequestId(message.hold) for message in messages if not isinstance(message, WireError)
+        )
+        for position, (delivery, message) in enumerate(zip(deliveries, messages, strict=True)):
+            try:
+                if isinstance(message, WireError):
+                    raise message
+                self._accept(work, delivery, message)
+            except WireError as error:
+                work.refuse(position, delivery, str(error))
+        return work
+
+    async def done(self, work: Work) -> None:
+        """Tell listeners, and serve a hold that was decided before it was heard of."""
+        for record in work.changed:
+            self._book.announce(record)
+            if record.finished:
+                self._decider.forget(record)
+            await self._decider.deliver(record)
+        work.changed.clear()
+
+    def _accept(self, work: Work, delivery: Delivery, message: HoldOpened | HoldState) -> None:
+        now = time.time_ns()
+        # The row first: what does not fit into the trail must not be in memory either.
+        if isinstance(message, HoldOpened):
+            row = opened_row(message, delivery.data, now)
+            outcome = self._book.register.opened(message)
+        else:
+            row = state_row(message, now)
+            outcome = self._book.register.state(message)
+        if isinstance(outcome, Rejected):
+            raise RefusedError(outcome.reason)
+        work.rows.append(row)
+        if isinstance(outcome, Changed):
+            work.changed.append(outcome.record)
+
+
+def _read(delivery: Delivery) -> HoldOpened | HoldState | WireError:
+    try:
+        message: Message = decode(delivery.data)
+        if not isinstance(message, HoldOpened | HoldState):
+            return RefusedError(f"a message of type {message.type} does not belong here")
+        delivery.expect(subjects.hold(message.host, message.hold), message.host, message.hold)
+    except WireError as error:
+        return error
+    return message

@@ -1,0 +1,104 @@
+"""Takes in votes, comments and decisions, after their signatures have been verified."""
+
+import time
+from collections.abc import Sequence
+
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.approvals.register import Changed, Rejected
+from collector.ingest.work import Delivery, RefusedError, Work
+from collector.trail.rows import Rows, comment_row, decision_row, vote_row
+from wire import subjects
+from wire.codec import decode
+from wire.errors import WireError
+from wire.messages import Comment, Decision, Message, Vote
+from wire.signing import Verifier
+
+_Said = Vote | Comment | Decision
+
+
+class SaidIntake:
+    """Reads either the votes or the decisions. What no trusted key signed has no effect."""
+
+    def __init__(
+        self,
+        stream: str,
+        kinds: tuple[type[_Said], ...],
+        book: Book,
+        decider: Decider,
+        verifier: Verifier,
+    ) -> None:
+        self.stream = stream
+        self._kinds = kinds
+        self._book = book
+        self._decider = decider
+        self._verifier = verifier
+
+    async def take(self, deliveries: Sequence[Delivery]) -> Work:
+        """Return rows for what the register accepts."""
+        work = Work()
+        read = [self._read(one) for one in deliveries]
+        await self._book.need(one[0].request for one in read if not isinstance(one, WireError))
+        for position, (delivery, one) in enumerate(zip(deliveries, read, strict=True)):
+            try:
+                if isinstance(one, WireError):
+                    raise one
+                self._accept(work, *one)
+            except WireError as error:
+                work.refuse(position, delivery, str(error))
+        return work
+
+    async def done(self, work: Work) -> None:
+        """See that the host has its verdict, then tell listeners and who waits for the commit."""
+        for record in work.decided:
+            await self._decider.deliver(record)
+        for record in work.changed:
+            self._book.announce(record)
+        work.changed.clear()
+        self._book.stored(work.stored)
+
+    def _accept(self, work: Work, message: _Said, key: str) -> None:
+        row = _row(message, key)
+        outcome = self._book.register.said(message)
+        if isinstance(outcome, Rejected):
+            raise RefusedError(outcome.reason)
+        work.rows.append(row)
+        work.stored.append(_id(message))
+        if isinstance(outcome, Changed):
+            work.changed.append(outcome.record)
+        record = self._book.register.get(message.request)
+        if isinstance(message, Decision) and record is not None:
+            work.decided.append(record)
+
+    def _read(self, delivery: Delivery) -> tuple[_Said, str] | WireError:
+        try:
+            key = self._verifier.check(delivery.data, delivery.headers)
+            message: Message = decode(delivery.data)
+            if not isinstance(message, self._kinds):
+                return RefusedError(f"a message of type {message.type} does not belong here")
+            name = subjects.decision if isinstance(message, Decision) else subjects.vote
+            delivery.expect(name(message.request), message.request)
+        except WireError as error:
+            return error
+        return message, key
+
+
+def _row(message: _Said, key: str) -> Rows:
+    now = time.time_ns()
+    match message:
+        case Vote():
+            return vote_row(message, key, now)
+        case Comment():
+            return comment_row(message, key, now)
+        case Decision():
+            return decision_row(message, key, now)
+
+
+def _id(message: _Said) -> str:
+    match message:
+        case Vote():
+            return message.vote
+        case Comment():
+            return message.comment
+        case Decision():
+            return message.request

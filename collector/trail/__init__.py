@@ -1,0 +1,1 @@
+"""The trail: the DuckDB file, its one writer, and the readers."""

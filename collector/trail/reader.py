@@ -1,0 +1,294 @@
+"""Reads the trail for the collector itself: records, lists and counts, each on a cursor of its own.
+
+Reading never waits for the writer: DuckDB gives each cursor a snapshot.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import duckdb
+
+from collector.approvals.record import Record
+from collector.errors import TrailError
+from wire.codec import decode_as
+from wire.events import NAMES
+from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
+from wire.messages import (
+    Answer,
+    Comment,
+    Decision,
+    Ground,
+    HoldOpened,
+    HoldState,
+    HoldStateName,
+    Vote,
+)
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+_UNFINISHED = """
+SELECT request FROM holds h WHERE NOT EXISTS (
+  SELECT 1 FROM hold_states s WHERE s.hold = h.hold
+  AND s.state IN ('released', 'killed', 'refused', 'cancelled', 'superseded'))
+"""
+_HOSTS = """
+SELECT h.*, b.last_event_ns, coalesce(b.gap_events, 0) + coalesce(c.missing, 0) AS gap_events
+FROM (SELECT DISTINCT ON (host) host, name, mode, kernel, version, subjects, ruleset, started_ns
+      FROM hosts ORDER BY host, started_ns DESC, received_ns DESC) h
+LEFT JOIN (SELECT host, max(last_event_ns) AS last_event_ns, sum(gap_events)::BIGINT AS gap_events
+           FROM batches GROUP BY host) b USING (host)
+LEFT JOIN (SELECT host, sum(missing_events)::BIGINT AS missing FROM chain_breaks GROUP BY host) c
+  USING (host)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests to list, newest first. `after` is the last one of the page before."""
+
+    state: str | None = None
+    host: str | None = None
+    subject: str | None = None
+    rule: str | None = None
+    since_ns: int | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to list, newest first. `after` is (time_ns, host, number) of the last one."""
+
+    host: str | None = None
+    subject: str | None = None
+    session: str | None = None
+    kind: str | None = None
+    path: str | None = None  # a part of it
+    address: str | None = None
+    rule: str | None = None
+    hold: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    after: tuple[int, str, int] | None = None
+    limit: int = 100
+
+
+class Reader:
+    """Runs the collector's own queries in threads."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="trail-reader")
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._pool.shutdown()
+
+    async def records(self, requests: Sequence[RequestId]) -> tuple[Record, ...]:
+        """Return the records of those requests that the trail has, in no order."""
+        if not requests:
+            return ()
+        return await self._run(lambda cursor: _records(cursor, requests))
+
+    async def unfinished(self) -> tuple[Record, ...]:
+        """Return every record that its host has not closed."""
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> tuple[Record, ...]:
+            found = [RequestId(row[0]) for row in cursor.execute(_UNFINISHED).fetchall()]
+            return _records(cursor, found)
+
+        return await self._run(read)
+
+    async def find(self, prefix: str) -> tuple[RequestId, ...]:
+        """Return up to two requests whose id starts with `prefix`."""
+        rows = await self._fetch(
+            "SELECT request FROM holds WHERE starts_with(request, ?) LIMIT 2", [prefix]
+        )
+        return tuple(RequestId(row[0]) for row in rows)
+
+    async def list_requests(self, wanted: RequestFilter) -> tuple[RequestId, ...]:
+        """Return up to limit + 1 requests, newest first."""
+        where, values = _where(
+            ("state = ?", wanted.state),
+            ("host = ?", wanted.host),
+            ("subject = ?", wanted.subject),
+            ("rule = ?", wanted.rule),
+            ("opened_ns >= ?", wanted.since_ns),
+            (
+                "(opened_ns, request) < (SELECT (opened_ns, request) FROM holds WHERE request = ?)",
+                wanted.after,
+            ),
+        )
+        rows = await self._fetch(
+            f"SELECT request FROM requests{where}"  # noqa: S608 - fixed text, values are bound
+            " ORDER BY opened_ns DESC, request DESC LIMIT ?",
+            [*values, wanted.limit + 1],
+        )
+        return tuple(RequestId(row[0]) for row in rows)
+
+    async def events(self, wanted: EventFilter) -> list[dict[str, Any]]:
+        """Return up to limit + 1 events with host and number, newest first."""
+        after = wanted.after or (None, None, None)
+        where, values = _where(
+            ("host = ?", wanted.host),
+            ("subject = ?", wanted.subject),
+            ("session = ?", wanted.session),
+            ("kind = ?", wanted.kind),
+            ("contains(path, ?)", wanted.path),
+            ("address = ?", wanted.address),
+            ("rule = ?", wanted.rule),
+            ("hold = ?", wanted.hold),
+            ("time_ns >= ?", wanted.since_ns),
+            ("time_ns < ?", wanted.until_ns),
+        )
+        if wanted.after:
+            where += (" AND" if where else " WHERE") + " (time_ns, host, number) < (?, ?, ?)"
+            values += after
+        names = ("host", "number", *NAMES)
+        columns = ", ".join(f'"{name}"' for name in names)
+        rows = await self._fetch(
+            f"SELECT {columns} FROM events{where}"  # noqa: S608 - fixed text, values are bound
+            " ORDER BY time_ns DESC, host DESC, number DESC LIMIT ?",
+            [*values, wanted.limit + 1],
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    async def hosts(self) -> list[dict[str, Any]]:
+        """Return the newest record of each host that has said something of itself."""
+        names = (
+            "host name mode kernel version subjects ruleset started_ns last_event_ns gap_events"
+        ).split()
+        return [dict(zip(names, row, strict=True)) for row in await self._fetch(_HOSTS, [])]
+
+    async def _fetch(self, sql: str, values: Sequence[object]) -> Rows:
+        return await self._run(lambda cursor: cursor.execute(sql, list(values)).fetchall())
+
+    async def _run(self, read: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        def work() -> T:
+            with self._lock:
+                cursor = self._connection.cursor()
+            try:
+                return read(cursor)
+            except duckdb.Error as error:
+                raise TrailError(f"the trail cannot be read: {error}") from error
+            finally:
+                cursor.close()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _where(*conditions: tuple[str, object]) -> tuple[str, list[object]]:
+    given = [(text, value) for text, value in conditions if value is not None]
+    text = " AND ".join(text for text, _ in given)
+    return (f" WHERE {text}" if text else ""), [value for _, value in given]
+
+
+def _records(
+    cursor: duckdb.DuckDBPyConnection, requests: Sequence[RequestId]
+) -> tuple[Record, ...]:
+    """Put records together again from their rows; a hold comes from the host's own bytes."""
+
+    def rows(columns: str, table: str, key: str) -> Rows:
+        return cursor.execute(
+            f"SELECT {key}, {columns} FROM {table}"  # noqa: S608 - fixed text, values are bound
+            f" WHERE {key} IN (SELECT unnest(?::VARCHAR[]))",
+            [list(requests)],
+        ).fetchall()
+
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    states: dict[str, list[HoldState]] = {}
+    for row in rows(
+        'host, sequence, state, time_ns, ground, verdict, "by", reason, detail',
+        "hold_states",
+        "hold",
+    ):
+        states.setdefault(row[0], []).append(_state(row))
+    votes: dict[str, list[Vote]] = {}
+    for row in rows('vote, "by", via, answer, reason, digest, time_ns', "votes", "request"):
+        votes.setdefault(row[0], []).append(_vote(row))
+    comments: dict[str, list[Comment]] = {}
+    for row in rows('comment, "by", via, text, time_ns', "comments", "request"):
+        comments.setdefault(row[0], []).append(_comment(row))
+    decisions = {
+        row[0]: _decision(row)
+        for row in rows(
+            'answer, ground, "by", via, reason, digest, votes, time_ns', "decisions", "request"
+        )
+    }
+    opened = [decode_as(row[1], HoldOpened) for row in rows("message", "holds", "hold")]
+    cursor.execute("COMMIT")
+    return tuple(
+        Record(
+            opened=hold,
+            states=tuple(sorted(states.get(hold.hold, ()), key=lambda s: s.sequence)),
+            votes=tuple(sorted(votes.get(hold.hold, ()), key=lambda v: (v.time_ns, v.vote))),
+            comments=tuple(
+                sorted(comments.get(hold.hold, ()), key=lambda c: (c.time_ns, c.comment))
+            ),
+            decision=decisions.get(hold.hold),
+        )
+        for hold in opened
+    )
+
+
+def _state(row: tuple[Any, ...]) -> HoldState:
+    hold, host, sequence, state, time_ns, ground, verdict, by, reason, detail = row
+    return HoldState(
+        hold=HoldId(hold),
+        host=HostId(host),
+        sequence=sequence,
+        state=HoldStateName(state),
+        time_ns=time_ns,
+        ground=None if ground is None else Ground(ground),
+        verdict=None if verdict is None else VerdictId(verdict),
+        by=by,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _vote(row: tuple[Any, ...]) -> Vote:
+    request, vote, by, via, answer, reason, digest, time_ns = row
+    return Vote(
+        vote=VoteId(vote),
+        request=RequestId(request),
+        by=by,
+        via=via,
+        answer=Answer(answer),
+        reason=reason,
+        digest=digest,
+        time_ns=time_ns,
+    )
+
+
+def _comment(row: tuple[Any, ...]) -> Comment:
+    request, comment, by, via, text, time_ns = row
+    return Comment(
+        comment=VoteId(comment),
+        request=RequestId(request),
+        by=by,
+        via=via,
+        text=text,
+        time_ns=time_ns,
+    )
+
+
+def _decision(row: tuple[Any, ...]) -> Decision:
+    request, answer, ground, by, via, reason, digest, votes, time_ns = row
+    return Decision(
+        request=RequestId(request),
+        answer=Answer(answer),
+        ground=Ground(ground),
+        by=by,
+        via=via,
+        reason=reason,
+        digest=digest,
+        votes=tuple(VoteId(vote) for vote in votes),
+        time_ns=time_ns,
+    )

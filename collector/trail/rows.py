@@ -1,0 +1,183 @@
+"""Messages to Arrow rows of the trail. Pure; a value that does not fit is a MessageError."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from collector.trail import schema
+from wire.errors import MessageError
+from wire.events import check_columns
+from wire.ids import HostId, request_of
+from wire.messages import (
+    Comment,
+    Decision,
+    EventBatch,
+    HoldOpened,
+    HoldState,
+    HostRecord,
+    Vote,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for one table."""
+
+    table: schema.Table
+    data: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    """One batch of events, checked and ready to append; `chain` is the digest over its bytes."""
+
+    host: HostId
+    sequence: int
+    first: int
+    count: int
+    previous: str
+    chain: str
+    last_event_ns: int | None
+    gap_events: int
+    data: pa.Table
+
+
+def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Rows:
+    """Return the row of a hold."""
+    act, rule = message.act, message.rule
+    return _one(
+        schema.HOLDS,
+        {
+            "hold": message.hold,
+            "request": request_of(message.hold),
+            "host": message.host,
+            "host_name": message.host_name,
+            "boot_id": message.boot_id,
+            "opened_ns": message.opened_ns,
+            "deadline_boot_ns": message.deadline_boot_ns,
+            "deadline_ns": message.deadline_ns,
+            "owner": message.owner,
+            "rule": rule.id,
+            "rule_description": rule.description,
+            "severity": rule.severity.value,
+            "reason_required": rule.reason_required,
+            "on_timeout": rule.on_timeout.value,
+            "kill": rule.kill.value,
+            "ruleset": rule.ruleset,
+            "digest": message.digest,
+            "kind": act.kind.value,
+            "guarantee": act.guarantee.value,
+            "subject": act.subject,
+            "session": act.session,
+            "pid": act.process.pid,
+            "uid": act.process.uid,
+            "user": act.user,
+            "login_uid": act.login_uid,
+            "login_user": act.login_user,
+            "executable": act.executable,
+            "argv": list(act.argv),
+            "cwd": act.cwd,
+            "path": act.path,
+            "transport": None if act.transport is None else act.transport.value,
+            "address": act.address,
+            "port": act.port,
+            "act": json.dumps(asdict(act), ensure_ascii=False),
+            "message": packed,
+            "received_ns": now_ns,
+        },
+    )
+
+
+def state_row(message: HoldState, now_ns: int) -> Rows:
+    """Return the row of a later state of a hold."""
+    return _one(schema.HOLD_STATES, asdict(message) | {"received_ns": now_ns})
+
+
+def vote_row(message: Vote, signed_by: str, now_ns: int) -> Rows:
+    """Return the row of a vote."""
+    return _signed(schema.VOTES, message, signed_by, now_ns)
+
+
+def comment_row(message: Comment, signed_by: str, now_ns: int) -> Rows:
+    """Return the row of a comment."""
+    return _signed(schema.COMMENTS, message, signed_by, now_ns)
+
+
+def decision_row(message: Decision, signed_by: str, now_ns: int) -> Rows:
+    """Return the row of a decision."""
+    return _signed(schema.DECISIONS, message, signed_by, now_ns)
+
+
+def host_row(message: HostRecord, digest: str, now_ns: int) -> Rows:
+    """Return the row of what a host said of itself."""
+    return _one(schema.HOSTS, asdict(message) | {"record": digest, "received_ns": now_ns})
+
+
+def rejected_row(facts: Mapping[str, object]) -> Rows:
+    """Return the row of a message that was not taken."""
+    return _one(schema.REJECTED, facts)
+
+
+def event_rows(message: EventBatch, chain: str) -> EventRows:
+    """Return a checked batch as Arrow; raise MessageError if a column is not what it must be."""
+    check_columns(message)
+    host = pa.array([message.host] * message.count, pa.string())
+    number = pa.array(range(message.first, message.first + message.count), pa.int64())
+    batch = pa.array([message.sequence] * message.count, pa.int64())
+    arrays = [host, number, batch]
+    for field in schema.EVENT_COLUMNS:
+        values = message.columns[field.name]
+        try:
+            arrays.append(pa.array(values, field.type))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise MessageError(f"events: column {field.name}: {error}") from error
+        if not field.nullable and arrays[-1].null_count:
+            raise MessageError(f"events: column {field.name} has an absent value")
+    times: list[int] = message.columns["time_ns"]  # type: ignore[assignment]  # checked above
+    lost = sum(
+        count  # type: ignore[misc]  # checked above
+        for kind, count in zip(message.columns["kind"], message.columns["count"], strict=True)
+        if kind == "gap"
+    )
+    _fits(message.sequence, message.first + message.count, lost)
+    return EventRows(
+        host=message.host,
+        sequence=message.sequence,
+        first=message.first,
+        count=message.count,
+        previous=message.previous,
+        chain=chain,
+        last_event_ns=max(times, default=None),
+        gap_events=lost,
+        data=pa.Table.from_arrays(arrays, schema=schema.EVENTS.schema),
+    )
+
+
+def table_of(table: schema.Table, rows: list[dict[str, object]]) -> Rows:
+    """Return many rows of one table; raise MessageError if a value does not fit."""
+    try:
+        data = pa.Table.from_pylist(rows, schema=table.schema)
+        data.validate(full=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise MessageError(f"{table.name}: a value does not fit: {error}") from error
+    for column in table.schema:
+        if not column.nullable and data[column.name].null_count:
+            raise MessageError(f"{table.name}: {column.name} is missing")
+    return Rows(table, data)
+
+
+def _signed(
+    table: schema.Table, message: Vote | Comment | Decision, signed_by: str, now_ns: int
+) -> Rows:
+    return _one(table, asdict(message) | {"signed_by": signed_by, "received_ns": now_ns})
+
+
+def _one(table: schema.Table, row: Mapping[str, object]) -> Rows:
+    return table_of(table, [dict(row)])
+
+
+def _fits(*numbers: int) -> None:
+    if any(not -(2**63) <= number < 2**63 for number in numbers):
+        raise MessageError("events: sequence, first or count does not fit into 64 bits")

@@ -1,0 +1,238 @@
+"""The tables of the trail. Columns are Arrow types; DuckDB's DDL is derived from them.
+
+Times named *_ns are nanoseconds since the epoch (UTC). `received_ns` is the collector's clock.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from wire.events import COLUMNS, ColumnType
+
+VERSION = 1
+
+_TEXTS = pa.list_(pa.string())
+_ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
+_DUCKDB = {
+    pa.int64(): "BIGINT",
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.binary(): "BLOB",
+    _TEXTS: "VARCHAR[]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; rows whose `key` is there already are left out. No key: every row is kept."""
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...] = ()
+
+    @property
+    def ddl(self) -> str:
+        """The CREATE TABLE statement."""
+        columns = [
+            f'"{column.name}" {_DUCKDB[column.type]}{"" if column.nullable else " NOT NULL"}'
+            for column in self.schema
+        ]
+        if self.key:
+            columns.append(f"PRIMARY KEY ({', '.join(self.key)})")
+        return f"CREATE TABLE {self.name} (\n  " + ",\n  ".join(columns) + "\n)"
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    """Return a schema; a name that ends in `_or_null` may be absent and loses that ending."""
+    return pa.schema(
+        pa.field(name.removesuffix("_or_null"), kind, nullable=name.endswith("_or_null"))
+        for name, kind in columns.items()
+    )
+
+
+_INT, _TEXT, _BOOL, _BYTES = pa.int64(), pa.string(), pa.bool_(), pa.binary()
+
+EVENT_COLUMNS = pa.schema(
+    pa.field(column.name, _ARROW[column.type], nullable=column.null) for column in COLUMNS
+)
+EVENTS = Table(
+    "events",
+    # number counts the events of a host from 1; batch is the batch that brought it.
+    pa.schema([*_schema(host=_TEXT, number=_INT, batch=_INT), *EVENT_COLUMNS]),
+)
+BATCHES = Table(
+    "batches",
+    _schema(
+        host=_TEXT,
+        sequence=_INT,
+        first=_INT,
+        count=_INT,
+        previous=_TEXT,  # chain digest of the batch before, as the host says
+        chain=_TEXT,  # chain digest of this batch
+        last_event_ns_or_null=_INT,
+        gap_events=_INT,  # events that the host itself reports as lost
+        received_ns=_INT,
+    ),
+)
+CHAIN_BREAKS = Table(
+    "chain_breaks",
+    _schema(
+        host=_TEXT,
+        sequence=_INT,
+        kind=_TEXT,  # gap, broken, fork or late
+        detail=_TEXT,
+        missing_batches=_INT,
+        missing_events=_INT,
+        received_ns=_INT,
+    ),
+)
+HOLDS = Table(
+    "holds",
+    _schema(
+        hold=_TEXT,
+        request=_TEXT,
+        host=_TEXT,
+        host_name=_TEXT,
+        boot_id=_TEXT,
+        opened_ns=_INT,
+        deadline_boot_ns=_INT,
+        deadline_ns=_INT,
+        owner=_TEXT,
+        rule=_TEXT,
+        rule_description=_TEXT,
+        severity=_TEXT,
+        reason_required=_BOOL,
+        on_timeout=_TEXT,
+        kill=_TEXT,
+        ruleset=_TEXT,
+        digest=_TEXT,
+        kind=_TEXT,
+        guarantee=_TEXT,
+        subject=_TEXT,
+        session=_TEXT,
+        pid=_INT,
+        uid=_INT,
+        user=_TEXT,
+        login_uid_or_null=_INT,
+        login_user=_TEXT,
+        executable=_TEXT,
+        argv=_TEXTS,
+        cwd=_TEXT,
+        path=_TEXT,
+        transport_or_null=_TEXT,
+        address=_TEXT,
+        port=_INT,
+        act=_TEXT,  # the whole act, JSON
+        message=_BYTES,  # exactly what the host sent
+        received_ns=_INT,
+    ),
+    key=("hold",),
+)
+HOLD_STATES = Table(
+    "hold_states",
+    _schema(
+        hold=_TEXT,
+        host=_TEXT,
+        sequence=_INT,
+        state=_TEXT,
+        time_ns=_INT,
+        ground_or_null=_TEXT,
+        verdict_or_null=_TEXT,
+        by=_TEXT,
+        reason=_TEXT,
+        detail=_TEXT,
+        received_ns=_INT,
+    ),
+    key=("hold", "sequence"),
+)
+VOTES = Table(
+    "votes",
+    _schema(
+        vote=_TEXT,
+        request=_TEXT,
+        by=_TEXT,
+        via=_TEXT,
+        answer=_TEXT,
+        reason=_TEXT,
+        digest=_TEXT,
+        time_ns=_INT,
+        signed_by=_TEXT,  # public key of the collector that knew who it was
+        received_ns=_INT,
+    ),
+    key=("vote",),
+)
+COMMENTS = Table(
+    "comments",
+    _schema(
+        comment=_TEXT,
+        request=_TEXT,
+        by=_TEXT,
+        via=_TEXT,
+        text=_TEXT,
+        time_ns=_INT,
+        signed_by=_TEXT,
+        received_ns=_INT,
+    ),
+    key=("comment",),
+)
+DECISIONS = Table(
+    "decisions",
+    _schema(
+        request=_TEXT,
+        answer=_TEXT,
+        ground=_TEXT,
+        by=_TEXT,
+        via=_TEXT,
+        reason=_TEXT,
+        digest=_TEXT,
+        votes=_TEXTS,
+        time_ns=_INT,
+        signed_by=_TEXT,
+        received_ns=_INT,
+    ),
+    key=("request",),
+)
+HOSTS = Table(
+    "hosts",
+    _schema(
+        record=_TEXT,  # digest of what the host said of itself
+        host=_TEXT,
+        name=_TEXT,
+        mode=_TEXT,
+        kernel=_TEXT,
+        version=_TEXT,
+        boot_id=_TEXT,
+        subjects=_TEXTS,
+        ruleset=_TEXT,
+        started_ns=_INT,
+        received_ns=_INT,
+    ),
+    key=("record",),
+)
+REJECTED = Table(
+    "rejected",
+    _schema(
+        stream=_TEXT,
+        stream_sequence=_INT,
+        subject=_TEXT,
+        host_or_null=_TEXT,  # whose subject it came in on; NATS admits only that host there
+        reason=_TEXT,
+        digest=_TEXT,  # SHA-256 of the bytes
+        bytes=_INT,
+        received_ns=_INT,
+    ),
+    key=("stream", "stream_sequence", "digest"),
+)
+
+TABLES: tuple[Table, ...] = (
+    EVENTS,
+    BATCHES,
+    CHAIN_BREAKS,
+    HOLDS,
+    HOLD_STATES,
+    VOTES,
+    COMMENTS,
+    DECISIONS,
+    HOSTS,
+    REJECTED,
+)

@@ -1,0 +1,82 @@
+"""Opens the DuckDB file: locked down, at the schema this program knows, shared by cursors."""
+
+import os
+import time
+from pathlib import Path
+
+import duckdb
+
+from collector.config import Trail
+from collector.errors import TrailError
+from collector.trail.schema import TABLES, VERSION
+from collector.trail.views import VIEWS
+from wire.ids import new_id
+
+
+def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
+    """Return the one connection to the file, made or brought to this schema; raise TrailError.
+
+    Its configuration is locked: no cursor of it can reach files, the network or extensions.
+    """
+    path = Path(settings.file)
+    try:
+        if not path.exists():
+            old = os.umask(0o077)
+            try:
+                connection = duckdb.connect(str(path), config=_options(settings))
+            finally:
+                os.umask(old)
+        else:
+            connection = duckdb.connect(str(path), config=_options(settings))
+        _migrate(connection, path)
+    except duckdb.Error as error:
+        raise TrailError(
+            f"{path}: the trail cannot be opened: {error}. Only one process may have it open; "
+            "stop the other one, or query through `holdfast trail sql`"
+        ) from error
+    return connection
+
+
+def trail_id(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the id of this file: a new file reads every stream from its beginning."""
+    row = connection.execute("SELECT any_value(trail) FROM schema_version").fetchone()
+    return str(row[0]) if row else ""
+
+
+def _options(settings: Trail) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+        "memory_limit": settings.memory_limit,
+        "threads": str(settings.threads),
+        "temp_directory": settings.file + ".spill",
+        "max_temp_directory_size": settings.spill_limit,
+        "lock_configuration": "true",
+    }
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version"
+        " (version BIGINT NOT NULL, since_ns BIGINT NOT NULL, trail VARCHAR NOT NULL)"
+    )
+    found = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    version = found[0] if found else None
+    if version is not None and version > VERSION:
+        raise TrailError(
+            f"{path}: written by a newer collector (schema {version}, this one knows {VERSION}); "
+            "upgrade this collector"
+        )
+    connection.execute("BEGIN")
+    if version is None:
+        for table in TABLES:
+            connection.execute(table.ddl)
+        connection.execute(
+            "INSERT INTO schema_version VALUES (?, ?, ?)", [VERSION, time.time_ns(), new_id()]
+        )
+    # Views hold no data, so each start brings them to what this program knows.
+    for name, query in VIEWS.items():
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    connection.execute("COMMIT")

@@ -1,0 +1,120 @@
+"""The views that answer an auditor's questions by name. Times are UTC; see docs/trail.md."""
+
+# One row per hold, with what people said and what the host did. The host's word on how the wait
+# ended comes before the centre's decision: a decision that came too late did not end it.
+_REQUESTS = """
+WITH ended AS (
+  SELECT hold, arg_min(state, sequence) AS state, arg_min(time_ns, sequence) AS time_ns
+  FROM hold_states
+  WHERE state IN ('approved', 'denied', 'expired', 'cancelled', 'superseded')
+  GROUP BY hold
+), done AS (
+  SELECT hold, arg_max(state, sequence) AS outcome, arg_max(time_ns, sequence) AS time_ns,
+         arg_max(ground, sequence) AS ground, arg_max("by", sequence) AS "by",
+         arg_max(reason, sequence) AS reason
+  FROM hold_states
+  WHERE state IN ('released', 'killed', 'refused')
+  GROUP BY hold
+)
+SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rule, h.severity,
+       h.subject, h.session, h.owner, h.user, h.login_user, h.kind, h.guarantee, h.pid,
+       CASE h.kind
+         WHEN 'exec' THEN coalesce(nullif(array_to_string(h.argv, ' '), ''), h.executable)
+         WHEN 'open' THEN h.path
+         ELSE coalesce(nullif(h.path, ''), h.address || ' port ' || h.port)
+       END AS what,
+       h.executable, h.digest,
+       coalesce(e.state, CASE d.answer WHEN 'approve' THEN 'approved' WHEN 'deny' THEN 'denied' END,
+                'open') AS state,
+       o.outcome, o.time_ns AS outcome_ns, o.ground,
+       d.answer, d."by" AS decided_by, d.via, d.reason AS decision_reason, d.time_ns AS decided_ns,
+       o."by" AS host_says_by, o.reason AS host_says_reason
+FROM holds h
+LEFT JOIN ended e USING (hold)
+LEFT JOIN done o USING (hold)
+LEFT JOIN decisions d USING (request)
+"""
+
+_WHO_ALLOWED = """
+SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
+       coalesce(decided_by, nullif(host_says_by, ''), 'nobody (' || ground || ')') AS who,
+       kind, what, host_name AS host, subject,
+       coalesce(decision_reason, nullif(host_says_reason, ''), '') AS reason,
+       ground, guarantee, rule, state,
+       coalesce(outcome, 'not confirmed') AS host_confirmed,
+       via, "user", login_user, request, digest
+FROM requests
+WHERE outcome = 'released' OR (answer = 'approve' AND outcome IS NULL)
+ORDER BY "when" DESC
+"""
+
+_WHO_DENIED = """
+SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
+       coalesce(decided_by, nullif(host_says_by, ''), 'nobody (' || ground || ')') AS who,
+       kind, what, host_name AS host, subject,
+       coalesce(decision_reason, nullif(host_says_reason, ''), '') AS reason,
+       ground, guarantee, rule, state,
+       coalesce(outcome, 'not confirmed') AS host_confirmed,
+       via, "user", login_user, request, digest
+FROM requests
+WHERE outcome IN ('killed', 'refused') OR (answer = 'deny' AND outcome IS NULL)
+ORDER BY "when" DESC
+"""
+
+_RELEASES = """
+SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS host, h.kind,
+       r.what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
+       -- What the host says must be borne out by a signed decision, where it names one.
+       CASE WHEN s.ground IS NULL THEN false
+            WHEN s.ground = 'decision' THEN coalesce(d.answer = 'approve', false)
+            ELSE true END AS explained,
+       s.reason, s.detail, h.request, s.verdict
+FROM hold_states s
+JOIN holds h USING (hold)
+JOIN requests r USING (hold)
+LEFT JOIN decisions d ON d.request = h.request
+WHERE s.state = 'released'
+ORDER BY "when" DESC
+"""
+
+_PENDING = """
+SELECT make_timestamp(opened_ns // 1000) AS opened,
+       CASE WHEN deadline_ns > 0 THEN make_timestamp(deadline_ns // 1000) END AS deadline,
+       host_name AS host, subject, kind, what, rule, severity, guarantee, owner, request
+FROM requests
+WHERE state = 'open'
+ORDER BY opened
+"""
+
+_GAPS = """
+SELECT make_timestamp(received_ns // 1000) AS noticed, host, kind, detail,
+       missing_batches, missing_events
+FROM chain_breaks
+UNION ALL BY NAME
+SELECT make_timestamp(time_ns // 1000) AS noticed, host, 'lost on the host' AS kind,
+       coalesce(detail, '') AS detail, 0 AS missing_batches, "count" AS missing_events
+FROM events
+WHERE kind = 'gap'
+ORDER BY noticed DESC
+"""
+
+_DECISION_TIMES = """
+SELECT d."by" AS who, count(*) AS decisions,
+       median((d.time_ns - h.opened_ns) / 1e9) AS median_seconds,
+       avg(((d.time_ns - h.opened_ns) < 2000000000)::INT) AS share_under_2_s,
+       avg((d.answer = 'approve')::INT) AS share_approved
+FROM decisions d
+JOIN holds h ON h.request = d.request
+GROUP BY d."by"
+ORDER BY decisions DESC
+"""
+
+VIEWS: dict[str, str] = {
+    "requests": _REQUESTS,
+    "who_allowed": _WHO_ALLOWED,
+    "who_denied": _WHO_DENIED,
+    "releases": _RELEASES,
+    "pending": _PENDING,
+    "gaps": _GAPS,
+    "decision_times": _DECISION_TIMES,
+}
