@@ -10,7 +10,7 @@ from collections.abc import Sequence
 Span = tuple[int, int]
 
 _NAME = (
-    r"[A-Za-z0-9_.-]{0,64}(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key"
+    r"[A-Za-z0-9_.-]{0,64}(?:pass(?:word|wd|phrase)?|mysql_pwd|db_?pwd|secret|token|api[_-]?key|access[_-]?key"
     r"|private[_-]?key|credentials?|auth[_-]?key|bearer)"
 )
 # Nothing that ends a word or that a shell expands; long enough for keys, too short for a script.

@@ -1,0 +1,217 @@
+"""The one renderer of a request for people: who, what, where, why, and what has happened so far.
+
+Every channel shows this card. It is pure, all its text is sanitised and without line breaks, and
+what it leaves out is counted. Words about the act itself are in happened.py and commandtext.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
+from collector.happened import guarantee_words, happened_words
+from collector.progress import state_line
+from collector.sanitize import clean
+from wire.acts import Act, Kind, Process, identity
+from wire.messages import Decision, HoldOpened, HoldState, OnTimeout, RuleFacts
+
+COMMAND_LIMIT = 4000
+_TITLE_LIMIT = 120
+_LINE_LIMIT = 160
+_FACT_LIMIT = 1000
+
+_VERBS = {Kind.EXEC: "run", Kind.OPEN: "open", Kind.CONNECT: "connect to", Kind.SEND: "send to"}
+_ON_TIMEOUT = {
+    OnTimeout.KILL: "the process is killed",
+    OnTimeout.KEEP: "the process stays stopped",
+    OnTimeout.RELEASE: "the process is let go",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One labelled line. The label is ours, the text may quote the held process."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a person is shown. `hidden_bytes` counts what neither the facts nor the tree show.
+
+    `digest` is the digest of the act: a vote that carries it is about exactly this card.
+    """
+
+    title: str
+    severity: str
+    state_line: str
+    facts: tuple[Fact, ...]
+    tree: tuple[str, ...]
+    happened: str
+    guarantee: str
+    digest: str
+    hidden_bytes: int
+
+
+def as_dict(card: Card) -> dict[str, Any]:
+    """Return the card as JSON-ready values, keys as the fields are named."""
+    return {
+        **asdict(card),
+        "facts": [asdict(fact) for fact in card.facts],
+        "tree": list(card.tree),
+    }
+
+
+def render(
+    opened: HoldOpened, states: Sequence[HoldState] = (), decision: Decision | None = None
+) -> Card:
+    """Return the card of a hold, with what the host has said since and what people decided."""
+    act = opened.act
+    sheet = _Sheet()
+    _who(sheet, act, opened.owner)
+    _what(sheet, act)
+    _where(sheet, act, opened)
+    _why(sheet, opened.rule, has_deadline=opened.deadline_ns > 0)
+    if sheet.redacted:
+        sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
+    return Card(
+        title=_title(act),
+        severity=opened.rule.severity.value,
+        state_line=state_line(opened, states, decision),
+        facts=tuple(sheet.facts),
+        tree=_tree(act),
+        happened=happened_words(act),
+        guarantee=guarantee_words(act.guarantee),
+        digest=clean(opened.digest, _LINE_LIMIT).text,
+        hidden_bytes=sheet.hidden_bytes,
+    )
+
+
+class _Sheet:
+    """The facts as they are gathered, with the running count of what is not shown."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.hidden_bytes = 0
+        self.redacted = 0
+
+    def add(self, label: str, text: str) -> None:
+        """Add a line that is safe already."""
+        self.facts.append(Fact(label, text))
+
+    def quote(self, label: str, text: str, *, before: str = "", after: str = "") -> None:
+        """Add a line that quotes someone else's text."""
+        safe = clean(text, _FACT_LIMIT)
+        self.hidden_bytes += safe.hidden_bytes
+        self.add(label, before + safe.text + after)
+
+    def show(self, label: str, shown: Shown) -> None:
+        """Add a line made by commandtext."""
+        self.hidden_bytes += shown.hidden_bytes
+        self.redacted += shown.redacted
+        self.add(label, shown.text)
+
+
+def _who(sheet: _Sheet, act: Act, owner: str) -> None:
+    user = act.user or "a user without a name"
+    sheet.quote("User", user, after=f" (uid {act.process.uid}, gid {act.gid})")
+    if act.login_uid is None:
+        sheet.add("Login user", "none: not started from a login")
+    else:
+        login = act.login_user or "a user without a name"
+        sheet.quote("Login user", login, after=f" (uid {act.login_uid})")
+    sheet.quote("Watched as", act.subject)
+    if owner:
+        sheet.quote("Owner", owner)
+    sheet.quote("Session", act.session)
+
+
+def _what(sheet: _Sheet, act: Act) -> None:
+    if act.kind is Kind.EXEC:
+        command = shown_arguments(
+            act.argv, COMMAND_LIMIT, block_bytes=act.argv_bytes, cut=act.argv_cut
+        )
+        sheet.show("Command", command)
+        sheet.add("Arguments", command.measure)
+        sheet.quote("Program", act.executable)
+        if act.filename and act.filename != act.executable:
+            sheet.quote("Called as", act.filename)
+        if act.environment:
+            sheet.show("Environment", environment_text(act.environment, _FACT_LIMIT))
+        return
+    sheet.quote("Program", act.executable)
+    if act.process.argv:
+        sheet.show("Started as", shown_arguments(act.process.argv, _FACT_LIMIT))
+    if act.kind is Kind.OPEN and act.flags:
+        sheet.quote("Opened for", ", ".join(act.flags))
+    if act.kind is Kind.SEND:
+        sheet.add("Sent so far", _count(act.messages, "datagram"))
+
+
+def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
+    sheet.quote("Host", opened.host_name, after=f" (id {clean(opened.host, _LINE_LIMIT).text})")
+    if act.cwd:
+        sheet.quote("Directory", act.cwd)
+    if act.path:
+        notes = "" if act.path_resolved else "; as the program wrote it, not resolved"
+        if act.path_cut:
+            notes += "; the end is missing, the host could not read more"
+            # How much is missing is not known; it must not look whole.
+            sheet.hidden_bytes += 1
+        file = f" (device {_device(act.device)}, inode {act.inode})" if act.inode else ""
+        sheet.quote("Socket" if act.kind is not Kind.OPEN else "Path", act.path, after=file + notes)
+    if act.address:
+        sheet.quote("Address", _address(act))
+    if act.addresses_cut:
+        sheet.hidden_bytes += 1
+        sheet.add("More", "the call names further addresses that are not shown")
+
+
+def _why(sheet: _Sheet, rule: RuleFacts, *, has_deadline: bool) -> None:
+    sheet.quote("Rule", rule.id)
+    sheet.quote("Why", rule.description)
+    sheet.quote("Severity", rule.severity.value)
+    if has_deadline:
+        sheet.add("If nobody answers", _ON_TIMEOUT[rule.on_timeout])
+
+
+def _title(act: Act) -> str:
+    if act.kind is Kind.EXEC:
+        words = act.argv or (act.filename or act.executable,)
+        what = one_line(words, _TITLE_LIMIT)
+    else:
+        what = clean(act.path or _address(act), _TITLE_LIMIT).text
+    who = clean(act.user or f"uid {act.process.uid}", 40).text
+    return f"{who}: {_VERBS[act.kind]} {what}"
+
+
+def _tree(act: Act) -> tuple[str, ...]:
+    """Return one line per process, oldest ancestor first; the actor's begins with an arrow."""
+    lines = []
+    chain: list[Process] = [*reversed(act.ancestors), act.process]
+    for depth, process in enumerate(chain):
+        actor = depth == len(chain) - 1
+        argv = act.argv if actor and act.kind is Kind.EXEC and act.argv else process.argv
+        first = "  (first watched)" if identity(process) == act.session else ""
+        text = process_text(process, argv, _LINE_LIMIT)
+        indent = "  " * depth
+        lines.append(f"{indent}{'→ ' if actor else ''}{text}{first}")
+    return tuple(lines)
+
+
+def _address(act: Act) -> str:
+    transport = f"{act.transport.value} " if act.transport else ""
+    host = f"[{act.address}]" if ":" in act.address else act.address
+    return f"{transport}{host}:{act.port}" if act.port else f"{transport}{host}"
+
+
+def _device(device: int) -> str:
+    # Linux's own split of st_dev, whatever system the card is rendered on.
+    major = (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
+    minor = device & 0xFF | (device >> 12) & ~0xFF & 0xFFFFFFFF
+    return f"{major}:{minor}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

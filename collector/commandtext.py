@@ -1,0 +1,112 @@
+"""Arguments, processes and environment as text: redacted, sanitised, quoted and measured.
+
+The ends of every argument stay visible, and what does not fit is counted, never dropped.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from collector.redact import Span, secrets_in_arguments, secrets_in_variable
+from collector.sanitize import byte_length, clean, quote
+from wire.acts import Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A safe text, what it leaves out, how many secrets it redacts, and its length in words."""
+
+    text: str
+    hidden_bytes: int = 0
+    redacted: int = 0
+    measure: str = ""
+
+
+def shown_arguments(
+    argv: Sequence[str], limit: int, *, block_bytes: int = 0, cut: bool = False
+) -> Shown:
+    """Return an argument list in about `limit` characters.
+
+    `block_bytes` is the kernel's exact length of the whole list, each argument with its closing
+    NUL; with `cut`, the list here holds less than that. The start and the end are kept.
+    """
+    spans = secrets_in_arguments(argv)
+    pieces, hidden = _fitted(
+        [_argument(*pair, limit) for pair in zip(argv, spans, strict=True)], limit
+    )
+    own_bytes = sum(byte_length(argument) + 1 for argument in argv)
+    measure = f"{len(argv)} in {block_bytes or own_bytes} bytes, sha256 {_digest(argv)}"
+    if cut:
+        missing = max(block_bytes - own_bytes, 1)
+        hidden += missing
+        pieces.append(rf"\{{{missing} bytes hidden, the host could not read them}}")
+        measure += f" of what is known; {missing} bytes more were not read by the host"
+    if hidden:
+        measure += f"; {hidden} bytes hidden"
+    return Shown(
+        text=" ".join(pieces) or "(no arguments)",
+        hidden_bytes=hidden,
+        redacted=sum(map(len, spans)),
+        measure=measure,
+    )
+
+
+def one_line(argv: Sequence[str], limit: int) -> str:
+    """Return an argument list for a heading; what does not fit is marked, not counted."""
+    return shown_arguments(argv, limit).text
+
+
+def process_text(process: Process, argv: Sequence[str], limit: int) -> str:
+    """Return pid, user, name and arguments of one process of the tree."""
+    name = clean(process.comm, limit).text
+    text = f"{process.pid} {quote(name)} (uid {process.uid})"
+    return f"{text}: {one_line(argv, limit)}" if argv else text
+
+
+def environment_text(environment: Mapping[str, str], limit: int) -> Shown:
+    """Return NAME=value pairs, sorted by name and quoted as arguments are."""
+    pieces: list[tuple[str, int, int]] = []
+    redacted = 0
+    for name, value in sorted(environment.items()):
+        spans = secrets_in_variable(name, value)
+        redacted += len(spans)
+        shift = len(name) + 1
+        moved = [(start + shift, end + shift) for start, end in spans]
+        pieces.append(_argument(f"{name}={value}", moved, limit))
+    texts, hidden = _fitted(pieces, limit)
+    return Shown(text=" ".join(texts), hidden_bytes=hidden, redacted=redacted)
+
+
+def _argument(text: str, spans: Sequence[Span], limit: int) -> tuple[str, int, int]:
+    """Return the quoted argument, its hidden bytes, and its whole length in bytes."""
+    safe = clean(text, max(limit // 2, 40), spans)
+    return quote(safe.text), safe.hidden_bytes, byte_length(text) + 1
+
+
+def _fitted(pieces: list[tuple[str, int, int]], limit: int) -> tuple[list[str], int]:
+    """Keep arguments from both ends within `limit` characters; return them and the bytes hidden."""
+    if sum(len(text) + 1 for text, _, _ in pieces) <= limit + 1:
+        return [text for text, _, _ in pieces], sum(hidden for _, hidden, _ in pieces)
+    first = max(_room(pieces, limit * 2 // 3), 1)
+    last = max(len(pieces) - _room(pieces[first:][::-1], limit // 3), first)
+    middle = pieces[first:last]
+    hidden = sum(size for _, _, size in middle)
+    shown = pieces[:first] + pieces[last:]
+    texts = [text for text, _, _ in shown]
+    if middle:
+        texts.insert(first, rf"\{{{len(middle)} arguments, {hidden} bytes hidden}}")
+    return texts, hidden + sum(part for _, part, _ in shown)
+
+
+def _room(pieces: list[tuple[str, int, int]], room: int) -> int:
+    for index, (text, _, _) in enumerate(pieces):
+        room -= len(text) + 1
+        if room < 0:
+            return index
+    return len(pieces)
+
+
+def _digest(argv: Sequence[str]) -> str:
+    r"""SHA-256 over the arguments, each with its closing NUL: printf '%s\0' ... | sha256sum."""
+    block = b"".join(argument.encode("utf-8", "surrogatepass") + b"\0" for argument in argv)
+    return hashlib.sha256(block).hexdigest()
