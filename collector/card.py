@@ -11,7 +11,7 @@ from typing import Any
 from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
 from collector.happened import guarantee_words, happened_words
 from collector.progress import state_line
-from collector.sanitize import clean
+from collector.sanitize import clean, quote
 from wire.acts import Act, Kind, Process, identity
 from wire.messages import Decision, HoldOpened, HoldState, OnTimeout, RuleFacts
 
@@ -38,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a person is shown. `hidden_bytes` counts what neither the facts nor the tree show.
+    """What a person is shown. `hidden_bytes` counts what the facts leave out.
 
     `digest` is the digest of the act: a vote that carries it is about exactly this card.
     """
@@ -73,6 +73,7 @@ def render(
     _what(sheet, act)
     _where(sheet, act, opened)
     _why(sheet, opened.rule, has_deadline=opened.deadline_ns > 0)
+    _said(sheet, states, decision)
     if sheet.redacted:
         sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
     return Card(
@@ -106,6 +107,12 @@ class _Sheet:
         self.hidden_bytes += safe.hidden_bytes
         self.add(label, before + safe.text + after)
 
+    def name(self, label: str, text: str, *, after: str = "") -> None:
+        """Add a line that names a file; quoted, so that its end is visible."""
+        safe = clean(text, _FACT_LIMIT)
+        self.hidden_bytes += safe.hidden_bytes
+        self.add(label, quote(safe.text) + after)
+
     def show(self, label: str, shown: Shown) -> None:
         """Add a line made by commandtext."""
         self.hidden_bytes += shown.hidden_bytes
@@ -134,25 +141,25 @@ def _what(sheet: _Sheet, act: Act) -> None:
         )
         sheet.show("Command", command)
         sheet.add("Arguments", command.measure)
-        sheet.quote("Program", act.executable)
+        sheet.name("Program", act.executable)
         if act.filename and act.filename != act.executable:
-            sheet.quote("Called as", act.filename)
+            sheet.name("Called as", act.filename)
         if act.environment:
             sheet.show("Environment", environment_text(act.environment, _FACT_LIMIT))
         return
-    sheet.quote("Program", act.executable)
+    sheet.name("Program", act.executable)
     if act.process.argv:
         sheet.show("Started as", shown_arguments(act.process.argv, _FACT_LIMIT))
     if act.kind is Kind.OPEN and act.flags:
         sheet.quote("Opened for", ", ".join(act.flags))
-    if act.kind is Kind.SEND:
+    if act.messages:
         sheet.add("Sent so far", _count(act.messages, "datagram"))
 
 
 def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
     sheet.quote("Host", opened.host_name, after=f" (id {clean(opened.host, _LINE_LIMIT).text})")
     if act.cwd:
-        sheet.quote("Directory", act.cwd)
+        sheet.name("Directory", act.cwd)
     if act.path:
         notes = "" if act.path_resolved else "; as the program wrote it, not resolved"
         if act.path_cut:
@@ -160,7 +167,7 @@ def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
             # How much is missing is not known; it must not look whole.
             sheet.hidden_bytes += 1
         file = f" (device {_device(act.device)}, inode {act.inode})" if act.inode else ""
-        sheet.quote("Socket" if act.kind is not Kind.OPEN else "Path", act.path, after=file + notes)
+        sheet.name("Socket" if act.kind is not Kind.OPEN else "Path", act.path, after=file + notes)
     if act.address:
         sheet.quote("Address", _address(act))
     if act.addresses_cut:
@@ -174,6 +181,15 @@ def _why(sheet: _Sheet, rule: RuleFacts, *, has_deadline: bool) -> None:
     sheet.quote("Severity", rule.severity.value)
     if has_deadline:
         sheet.add("If nobody answers", _ON_TIMEOUT[rule.on_timeout])
+
+
+def _said(sheet: _Sheet, states: Sequence[HoldState], decision: Decision | None) -> None:
+    if decision is not None and decision.reason:
+        sheet.quote("Reason given", decision.reason)
+    details = [state.detail for state in sorted(states, key=lambda one: one.sequence)]
+    last = next((detail for detail in reversed(details) if detail), "")
+    if last:
+        sheet.quote("Host says", last)
 
 
 def _title(act: Act) -> str:
