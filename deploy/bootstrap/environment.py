@@ -45,7 +45,7 @@ class Environment:
             with progress.step("make .venv and install what Holdfast needs into it") as step:
                 self._install(sorted(installed | set(sets)), step)
 
-    def _digest(self) -> str:
+    def digest(self) -> str:
         """Name everything that makes an installed environment stale."""
         settings = (self._checkout / "pyproject.toml").read_bytes()
         place = f"{platform.python_version()} {self._checkout}".encode()
@@ -54,7 +54,7 @@ class Environment:
     def _installed(self) -> set[str]:
         try:
             stamp = json.loads(self._stamp.read_text(encoding="utf-8"))
-            if stamp["digest"] == self._digest() and self.python.exists():
+            if stamp["digest"] == self.digest() and self.python.exists():
                 return set(stamp["sets"])
         except (OSError, ValueError, KeyError, TypeError):
             return set()
@@ -81,7 +81,7 @@ class Environment:
         if not self._usable():
             as_owner(SYSTEM_PYTHON, "-m", "venv", "--clear", str(self.place))
         as_owner(str(self.python), "-m", "pip", "install", *self._requirements(sets))
-        stamp = json.dumps({"digest": self._digest(), "sets": list(sets)})
+        stamp = json.dumps({"digest": self.digest(), "sets": list(sets)})
         self._stamp.write_text(stamp + "\n", encoding="utf-8")
 
     def _usable(self) -> bool:

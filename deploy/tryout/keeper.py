@@ -41,6 +41,7 @@ class Keeper:
         self._undo: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._worker: asyncio.subprocess.Process | None = None
         self._worker_reader: asyncio.Task[None] | None = None
+        self._parts: list[Service] = []
         self._keep_logs = False
         self._trouble: list[str] = []
 
@@ -117,7 +118,7 @@ class Keeper:
         with self._step("start the collector"):
             ready = await self._start(parts.COLLECTOR)
         with self._step("start the agent: compile and load the BPF programs"):
-            self._later("unpin what is left", _async(leftovers.unpin))
+            self._later("unpin what is left", self._unpin)
             await self._start(parts.AGENT)
         await self._start_worker(account.pw_uid, account.pw_gid, port)
         return parts.Access(ready, token)
@@ -132,6 +133,7 @@ class Keeper:
 
     async def _start(self, plan: Plan) -> str:
         service = Service(plan, places.LOGS, self._fail)
+        self._parts.append(service)
 
         async def stop() -> None:
             if not await service.stop():
@@ -188,6 +190,18 @@ class Keeper:
                     if seen.uid == account.pw_uid
                 ]
             )
+
+    async def _unpin(self) -> None:
+        """Take away what the agent could not, if it was cut off while it loaded."""
+        # Its loader outlives it, has come back to this process, and would go on to pin.
+        processes.kill_all(self._orphans)
+        leftovers.unpin()
+
+    def _orphans(self) -> list[processes.Seen]:
+        """Return what descends from this process, but for the parts that it still runs."""
+        ours = {part.pid for part in self._parts}
+        below = [s for s in processes.descendants(os.getpid()) if s.parent == os.getpid()]
+        return [seen for seen in below if seen.pid not in ours]
 
     async def _remove_user(self) -> None:
         user.remove()

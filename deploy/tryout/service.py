@@ -35,6 +35,12 @@ class Service:
         self._ready: asyncio.Future[re.Match[str]] = asyncio.get_running_loop().create_future()
         self._ending = False
 
+    @property
+    def pid(self) -> int | None:
+        """Its pid while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
+
     async def start(self, on_start: Callable[[str, int], None]) -> re.Match[str]:
         """Start it and wait for its line; raise PartError with its last words otherwise."""
         # If the keeper is killed outright, the kernel still asks the part to end.
