@@ -1,0 +1,107 @@
+"""Acts written in one line, as rule files give them for examples and people type them.
+
+exec: /usr/bin/pg_dump -Fc prod
+exec: program=/usr/bin/python3.11 cwd=/srv /srv/venv/bin/pip install flask
+open: "/home/bob/.config/chromium/Default/Login Data" read write
+connect: 169.254.169.254:80 tcp       connect: [fd00:ec2::254]:80
+connect: unix:/run/docker.sock        send: 192.0.2.1:53 udp
+"""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from rules.errors import ExampleError
+from wire.acts import Act, Guarantee, Kind, Process, Transport
+
+_FLAGS = frozenset({"read", "write", "append", "create", "truncate", "created"})
+_TRANSPORTS = frozenset(Transport) - {Transport.UNIX}
+_REMEDY = "write exec:, open:, connect: or send: and the act, as docs/rules.md shows"
+
+
+def parse(text: str, *, subject: str = "example") -> Act:
+    """Return the act that one line says; what a line cannot say has no telling value.
+
+    Raises ExampleError that says what to write instead.
+    """
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in tuple(Kind):
+        raise ExampleError(f"{text[:80]!r} is not an act", _REMEDY)
+    try:
+        words = shlex.split(rest)
+    except ValueError as error:
+        raise ExampleError(f"{text[:80]!r}: {error}", "close the quote") from error
+    if not words:
+        raise ExampleError(f"{text[:80]!r} says nothing after the colon", _REMEDY)
+    if kind == Kind.EXEC:
+        return _act(subject, Kind.EXEC, **_exec(words))
+    if kind == Kind.OPEN:
+        return _act(subject, Kind.OPEN, **_open(words))
+    default = Transport.TCP if kind == Kind.CONNECT else Transport.UDP
+    return _act(subject, Kind(kind), **_connect(words, default))
+
+
+def _act(subject: str, kind: Kind, **where: Any) -> Act:
+    process = Process(pid=1, start_ns=1, comm="example", uid=1000)
+    where.setdefault("executable", "/usr/bin/example")
+    return Act(
+        kind=kind,
+        guarantee=Guarantee.STOPPED,
+        time_ns=0,
+        boot_ns=0,
+        subject=subject,
+        session="1-1",
+        process=process,
+        tid=1,
+        **where,
+    )
+
+
+def _exec(words: Sequence[str]) -> dict[str, Any]:
+    options = {"program": "", "cwd": "/"}
+    rest = list(words)
+    while rest and rest[0].partition("=")[0] in options and "=" in rest[0]:
+        name, _, value = rest.pop(0).partition("=")
+        options[name] = value
+    if not rest:
+        raise ExampleError("the exec names no program", "write its path and arguments")
+    name, program = rest[0], options["program"]
+    # For a script the kernel puts the interpreter before the script's own name.
+    argv = (program, *rest) if program else tuple(rest)
+    return {
+        "executable": program or name,
+        "filename": name,
+        "argv": argv,
+        "argv_bytes": sum(len(argument.encode()) + 1 for argument in argv),
+        "cwd": options["cwd"],
+    }
+
+
+def _open(words: Sequence[str]) -> dict[str, Any]:
+    path, *flags = words
+    unknown = sorted(set(flags) - _FLAGS)
+    if unknown:
+        raise ExampleError(
+            f"{unknown[0]!r} is not a way to open a file",
+            f"quote a path with spaces; flags are {', '.join(sorted(_FLAGS))}",
+        )
+    return {"path": path, "flags": tuple(flags) or ("read",)}
+
+
+def _connect(words: Sequence[str], default: Transport) -> dict[str, Any]:
+    target, *rest = words
+    if target.startswith("unix:"):
+        if rest or target == "unix:":
+            raise ExampleError("a unix socket is one word", "write unix:/run/docker.sock")
+        return {"transport": Transport.UNIX, "path": target.removeprefix("unix:")}
+    if len(rest) > 1 or (rest and rest[0] not in _TRANSPORTS):
+        names = ", ".join(sorted(_TRANSPORTS))
+        raise ExampleError(f"{rest[-1]!r} is not a transport", f"use one of {names}")
+    address, colon, port = target.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise ExampleError(f"{target!r} has no port", "write 192.0.2.1:443 or [2001:db8::1]:443")
+    return {
+        "transport": Transport(rest[0]) if rest else default,
+        "address": address.removeprefix("[").removesuffix("]"),
+        "port": int(port),
+    }

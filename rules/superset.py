@@ -1,0 +1,282 @@
+"""What of the rules the kernel matches: tables that let through at least every act a rule is about.
+
+An act that a rule would ask about and the kernel passes over is lost, so each step here may only
+widen. Every look-up adds its bits; a look-up by longest match finds one entry, which therefore
+carries the bits of the shorter ones. Of a path that it had to cut, and of a sendmmsg with more
+addresses than it inspected, the kernel must assume everything: `widest` and `uninspected`.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from functools import reduce
+from operator import or_
+
+from rules.addresses import MAPPED, Network, Ports, mapped
+from rules.globs import PathGlobs, literal, parse_path
+from rules.index import PREFIX_BYTES, Index, Way, index_of
+from rules.model import (
+    Action,
+    ConnectMatch,
+    ExecMatch,
+    Mode,
+    OpenMatch,
+    Rule,
+    RuleSet,
+    kinds_of,
+)
+from wire.acts import Kind, Transport
+
+
+class Want(IntFlag):
+    """What the rules want of an act. exec and connect use the READ bits only.
+
+    An open for neither reading nor writing (O_PATH) counts as one for reading.
+    """
+
+    OBSERVE_READ = 1
+    OBSERVE_WRITE = 2
+    STOP_READ = 4
+    STOP_WRITE = 8
+
+
+class Table(IntEnum):
+    """Which name is looked up: an exec looks up both the program and the caller's name for it."""
+
+    EXEC = 1
+    OPEN = 2
+    UNIX = 3
+
+
+NOTHING = Want(0)
+Paths = dict[tuple[Table, str], Want]
+# More ports than this in one rule are taken as every port: the kernel stores them one by one.
+MOST_PORTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkWant:
+    """What is wanted of one prefix. A port that is listed has only the bits listed for it."""
+
+    any_port: Want
+    ports: dict[int, Want] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelTables:
+    """Everything that the kernel looks up.
+
+    `prefixes` and `exact` are one longest match over path + NUL. The prefix "" stands for names
+    that do not begin with a slash; the entry "/" is then there to end its reach. `components`
+    are whole names cut to 31 bytes, `suffixes` a longest match from the end, `anything` bits for
+    every path of the table. `networks` is a longest match too and holds IPv4 prefixes a second
+    time as IPv4-mapped IPv6. `literals` are whole paths, whose inodes can be watched as well.
+    """
+
+    prefixes: Paths
+    exact: Paths
+    components: Paths
+    suffixes: Paths
+    anything: dict[Table, Want]
+    networks: dict[Network, NetworkWant]
+    literals: Paths
+    kinds: frozenset[Kind]
+    uninspected: Want = NOTHING  # for a sendmmsg whose addresses were not all inspected
+
+    def widest(self, table: Table) -> Want:
+        """Return all bits that any path of the table could get: for a path that was cut."""
+        parts = (self.prefixes, self.exact, self.components, self.suffixes)
+        found = _union(w for part in parts for (t, _), w in part.items() if t is table)
+        return found | self.anything.get(table, NOTHING)
+
+
+def compile_tables(rules: RuleSet) -> KernelTables:
+    """Return the kernel's superset of the rules; pure, and the same for any order of rules."""
+    wanted = [rule for rule in rules.rules if rule.action is not Action.ALLOW]
+    paths = _PathTables()
+    for rule in wanted:
+        paths.add_rule(rule)
+    return KernelTables(
+        prefixes=paths.all_prefixes(),
+        exact=paths.all_exact(),
+        components=paths.entries[Way.COMPONENT],
+        suffixes=paths.all_suffixes(),
+        anything=paths.anything,
+        networks=_networks([r for r in wanted if isinstance(r.match, ConnectMatch)]),
+        literals=paths.literals,
+        kinds=frozenset(kind for rule in wanted for kind in kinds_of(rule.match)),
+        uninspected=_union(
+            _want(rule)
+            for rule in wanted
+            if isinstance(rule.match, ConnectMatch) and reaches_network(rule.match)
+        ),
+    )
+
+
+def _union(wants: Iterable[Want]) -> Want:
+    return reduce(or_, wants, NOTHING)
+
+
+def _want(rule: Rule) -> Want:
+    """Return the bits of a rule; for an open, of the modes that it is about."""
+    observe = rule.action is Action.OBSERVE
+    read = Want.OBSERVE_READ if observe else Want.STOP_READ
+    if not isinstance(rule.match, OpenMatch):
+        return read
+    write = Want.OBSERVE_WRITE if observe else Want.STOP_WRITE
+    modes = rule.match.mode or frozenset(Mode)
+    return (read if Mode.READ in modes else NOTHING) | (write if Mode.WRITE in modes else NOTHING)
+
+
+class _PathTables:
+    """Gathers each pattern's own bits, then spreads them to the longer entries they reach."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Way, Paths] = {way: {} for way in Way}
+        self.anything: dict[Table, Want] = {}
+        self.literals: Paths = {}
+        self.relative: dict[Table, Want] = {}
+
+    def add_rule(self, rule: Rule) -> None:
+        match, want = rule.match, _want(rule)
+        if isinstance(match, ExecMatch):
+            self._add(Table.EXEC, match.path, want)
+        elif isinstance(match, OpenMatch):
+            self._add(Table.OPEN, match.path, want)
+        elif reaches_unix(match):
+            self._add(Table.UNIX, match.path, want)
+
+    def _add(self, table: Table, globs: PathGlobs | None, want: Want) -> None:
+        if globs is None:
+            self.anything[table] = self.anything.get(table, NOTHING) | want
+            return
+        for pattern in globs.patterns:
+            index = index_of(pattern, resolved=table is Table.OPEN)
+            self._add_index(table, index, want)
+            names = [literal(component) for component in parse_path(pattern)]
+            if None not in names and not pattern.startswith("@"):
+                _put(self.literals, (table, pattern), want)
+
+    def _add_index(self, table: Table, index: Index, want: Want) -> None:
+        if index.way is Way.ANYTHING:
+            self.anything[table] = self.anything.get(table, NOTHING) | want
+        else:
+            _put(self.entries[index.way], (table, index.key), want)
+        if index.relative_too:
+            self.relative[table] = self.relative.get(table, NOTHING) | want
+
+    def _reaching(self, table: Table, path: str) -> Want:
+        """Return the bits of every prefix that `path` begins with."""
+        own = self.entries[Way.PREFIX]
+        found = _union(own.get((table, path[:end]), NOTHING) for end in range(1, len(path) + 1))
+        return found if path.startswith("/") else found | self.relative.get(table, NOTHING)
+
+    def all_prefixes(self) -> Paths:
+        keys = set(self.entries[Way.PREFIX])
+        for table in self.relative:
+            keys |= {(table, ""), (table, "/")}
+        return {(table, path): self._reaching(table, path) for table, path in sorted(keys)}
+
+    def all_exact(self) -> Paths:
+        own = self.entries[Way.EXACT]
+        return {
+            (table, path): want | self._reaching(table, path) for (table, path), want in own.items()
+        }
+
+    def all_suffixes(self) -> Paths:
+        own = self.entries[Way.SUFFIX]
+        return {
+            (table, text): _union(own.get((table, text[n:]), NOTHING) for n in range(len(text)))
+            for table, text in own
+        }
+
+
+def _put(paths: Paths, key: tuple[Table, str], want: Want) -> None:
+    paths[key] = paths.get(key, NOTHING) | want
+
+
+def reaches_unix(match: ConnectMatch) -> bool:
+    """Return whether a unix socket could meet the conditions."""
+    if match.address is not None or match.port is not None:
+        return False
+    return match.transport is None or Transport.UNIX in match.transport
+
+
+def reaches_network(match: ConnectMatch) -> bool:
+    """Return whether anything but a unix socket could meet the conditions."""
+    if match.path is not None:
+        return False
+    return match.transport is None or match.transport != {Transport.UNIX}
+
+
+def _networks(rules: list[Rule]) -> dict[Network, NetworkWant]:
+    """Return what is wanted of each prefix that a rule names, and of all the rest."""
+    about = [
+        (rule.match, _want(rule))
+        for rule in rules
+        if isinstance(rule.match, ConnectMatch) and reaches_network(rule.match)
+    ]
+    if not about:
+        return {}
+    regions: set[Network] = {ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0")}
+    for match, _ in about:
+        for networks in (match.address, match.negated and match.negated.address):
+            regions.update(networks.networks if networks else ())
+    table: dict[Network, NetworkWant] = {}
+    for region in regions:
+        want = _region(region, about)
+        table[region] = want
+        # A socket of IPv6 reaches IPv4 by mapped addresses.
+        if isinstance(region, ipaddress.IPv4Network):
+            table[mapped(region)] = want
+    assert MAPPED in table
+    return table
+
+
+def _region(region: Network, about: list[tuple[ConnectMatch, Want]]) -> NetworkWant:
+    here = [(match, want) for match, want in about if _concerns(match, region)]
+    named: set[int] = set()
+    for match, _ in here:
+        named |= _listed(match.port) | _listed(match.negated.port if match.negated else None)
+    any_port = _union(want for match, want in here if _listed_none(match.port))
+    ports = {}
+    for port in sorted(named):
+        bits = _union(want for match, want in here if _takes(match, port))
+        if bits != any_port:
+            ports[port] = bits
+    return NetworkWant(any_port, ports)
+
+
+def _concerns(match: ConnectMatch, region: Network) -> bool:
+    if match.address is not None and not match.address.cover(region):
+        return False
+    excepted = match.negated.address if match.negated else None
+    return excepted is None or not excepted.cover(region)
+
+
+def _listed(ports: Ports | None) -> frozenset[int]:
+    return frozenset() if ports is None or ports.count() > MOST_PORTS else ports.each()
+
+
+def _listed_none(ports: Ports | None) -> bool:
+    return ports is None or ports.count() > MOST_PORTS
+
+
+def _takes(match: ConnectMatch, port: int) -> bool:
+    if not _listed_none(match.port) and port not in _listed(match.port):
+        return False
+    return port not in _listed(match.negated.port if match.negated else None)
+
+
+__all__ = [
+    "MOST_PORTS",
+    "PREFIX_BYTES",
+    "KernelTables",
+    "NetworkWant",
+    "Table",
+    "Want",
+    "compile_tables",
+    "reaches_network",
+    "reaches_unix",
+]

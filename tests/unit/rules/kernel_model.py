@@ -1,0 +1,65 @@
+"""What the kernel side does with KernelTables, written plainly, to hold the tables against."""
+
+import ipaddress
+
+from rules.addresses import Network
+from rules.superset import KernelTables, Table, Want
+from wire.acts import Act, Kind, Transport
+
+READ_BITS = Want.OBSERVE_READ | Want.STOP_READ
+WRITE_BITS = Want.OBSERVE_WRITE | Want.STOP_WRITE
+
+
+def want(tables: KernelTables, act: Act) -> Want:
+    """Return the bits that the kernel finds for an act."""
+    if act.kind not in tables.kinds:
+        return Want(0)
+    if act.kind is Kind.EXEC:
+        if act.path_cut:
+            return tables.widest(Table.EXEC)
+        found = lookup(tables, Table.EXEC, act.executable)
+        return found | lookup(tables, Table.EXEC, act.filename)
+    if act.kind is Kind.OPEN:
+        found = _path(tables, Table.OPEN, act)
+        flags = set(act.flags)
+        bits = WRITE_BITS if flags - {"read"} else Want(0)
+        if "read" in flags or not flags:
+            bits |= READ_BITS
+        return found & bits
+    if act.transport is Transport.UNIX:
+        return tables.widest(Table.UNIX) if act.addresses_cut else _path(tables, Table.UNIX, act)
+    return tables.uninspected if act.addresses_cut else network(tables, act.address, act.port)
+
+
+def _path(tables: KernelTables, table: Table, act: Act) -> Want:
+    return tables.widest(table) if act.path_cut else lookup(tables, table, act.path)
+
+
+def lookup(tables: KernelTables, table: Table, path: str) -> Want:
+    """Return the bits of one name: two longest matches, each component, and the rest."""
+    raw = path.encode()
+    found = tables.anything.get(table, Want(0))
+    keys = {key.encode(): bits for (t, key), bits in tables.prefixes.items() if t is table}
+    keys |= {key.encode() + b"\0": bits for (t, key), bits in tables.exact.items() if t is table}
+    assert all(len(key) <= 200 for key in keys)
+    found |= _longest(keys, raw + b"\0")
+    for name in raw.split(b"/"):
+        found |= tables.components.get((table, name[:31].decode(errors="replace")), Want(0))
+    ends = {key.encode()[::-1]: bits for (t, key), bits in tables.suffixes.items() if t is table}
+    assert all(0 < len(key) <= 31 for key in ends)
+    return found | _longest(ends, raw[::-1])
+
+
+def _longest(keys: dict[bytes, Want], text: bytes) -> Want:
+    hits = [key for key in keys if text.startswith(key)]
+    return keys[max(hits, key=len)] if hits else Want(0)
+
+
+def network(tables: KernelTables, address: str, port: int) -> Want:
+    """Return the bits of the longest prefix that holds the address, for the port."""
+    if not tables.networks:
+        return Want(0)
+    where = ipaddress.ip_address(address)
+    hits: list[Network] = [net for net in tables.networks if where in net]
+    entry = tables.networks[max(hits, key=lambda net: net.prefixlen)]
+    return entry.ports.get(port, entry.any_port)
