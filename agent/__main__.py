@@ -47,7 +47,7 @@ def _sensor(config: AgentConfig) -> Sensor:
 def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
     from agent.events import EventPipeline
 
-    return EventPipeline(sensor, book.decide, sender)
+    return EventPipeline(sensor, book, sender.add)
 
 
 def _run(options: argparse.Namespace) -> int:
