@@ -13,7 +13,8 @@ from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
 from agent.config import AgentConfig
 from agent.errors import AgentError
 from agent.holds.intake import Host
-from agent.holds.keeper import Keeper, Parts
+from agent.holds.keeper import Keeper
+from agent.holds.settler import Parts
 from agent.identity import HostIdentity
 from agent.journal import Journal
 from agent.processes import ProcessControl

@@ -1,0 +1,267 @@
+"""Brings processes in line with their holds: the journal first, then the signal, then the record.
+
+Every process is settled by comparing what its holds say with what it really is, as often as
+needed; so a restart, a failed signal and a full disk take the same way as the good case.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.clock import Clock
+from agent.errors import AgentError, ControlError
+from agent.holds.intake import Host
+from agent.holds.machine import Machine
+from agent.holds.model import Hold, Step
+from agent.journal import Journal
+from agent.processes import ProcessControl, Resumed
+from agent.release import KillOrder, ProcessId, Release
+from agent.rulings import Ruled
+from agent.sensor.interface import HeldKey, Sensor
+from wire.acts import Act
+from wire.ids import HoldId
+from wire.messages import KillScope
+from wire.signing import Verifier
+
+log = logging.getLogger("holdfast.agent.holds")
+
+_RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
+# The kernel makes the entry before it sends SIGSTOP; a resume in between would be lost.
+_STOP_WAITS_S = (0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5)
+_REMEMBERED_KEYS = 65_536
+
+
+class Report(Protocol):
+    """Where the agent says what it has seen and done."""
+
+    def held(
+        self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
+    ) -> None:
+        """Record one act that was held."""
+
+    def notice(self, name: str, words: str) -> None:
+        """Record something that the host itself has to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the keeper works with; all of it can be another in a test."""
+
+    host: Host
+    sensor: Sensor
+    journal: Journal
+    control: ProcessControl
+    judge: Callable[[Act], Ruled]
+    verifier: Verifier
+    report: Report
+    clock: Clock
+    said: Callable[[], None]  # called when there is something new to publish
+
+
+class Settler:
+    """Settles processes. `drain` takes up what was held a moment ago; `blocked` says that a
+    process has a held act which could not be taken up, so it must not run on.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        machine: Machine,
+        *,
+        drain: Callable[[], None],
+        blocked: Callable[[ProcessId], bool],
+    ) -> None:
+        self._p = parts
+        self._machine = machine
+        self._drain = drain
+        self._blocked = blocked
+        self._due: OrderedDict[ProcessId, None] = OrderedDict()
+        self._settling = False
+        self._tries: dict[ProcessId, int] = {}
+        self._waits: dict[ProcessId, int] = {}
+        self._killed_for: dict[ProcessId, KillOrder] = {}
+        self._timers: dict[ProcessId, asyncio.TimerHandle] = {}
+        self._watched: set[ProcessId] = set()
+        # Over, and still in the kernel's map because it would not forget them.
+        self._left: dict[ProcessId, list[HeldKey]] = {}
+        self._done: OrderedDict[HeldKey, None] = OrderedDict()
+        self.changed = asyncio.Event()
+
+    def commit(self, step: Step) -> None:
+        """Journal a step and make it so; raise JournalError, with nothing changed."""
+        if not step:
+            return
+        self._p.journal.record(step, self._p.clock.now_ns())
+        self._machine.accept(step)
+        self.changed.set()
+        if step.says:
+            self._p.said()
+
+    def guard(self, hold: Hold) -> None:
+        """See to it that a process with a hold is stopped, and that its end is noticed."""
+        process = hold.process
+        self._due[process] = None
+        try:
+            if process not in self._watched and self._p.control.watch_exit(
+                process, lambda: self._exited(process)
+            ):
+                self._watched.add(process)
+            # A SIGCONT for an earlier hold takes back a SIGSTOP that was on its way.
+            if hold.fate is None and not self._p.control.is_stopped(process):
+                self._p.control.stop(process)
+        except ControlError as error:
+            self._failed(process, error)
+
+    def due(self, process: ProcessId) -> None:
+        """Have a process settled at the next `settle`."""
+        self._due[process] = None
+
+    def settle(self) -> None:
+        """Settle every process that is due; a failure is logged and tried again later."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            while self._due:
+                process, _ = self._due.popitem(last=False)
+                try:
+                    self._settle_one(process)
+                except Exception as error:  # top of the loop over processes
+                    log.exception("process %s stays held", process)
+                    self._failed(process, error)
+        finally:
+            self._settling = False
+
+    def forget(self, key: HeldKey) -> None:
+        """Take an entry out of the kernel's held map, once."""
+        if key in self._done:
+            return
+        self._p.sensor.forget(key)
+        self._done[key] = None
+        if len(self._done) > _REMEMBERED_KEYS:
+            self._done.popitem(last=False)
+
+    def is_over(self, key: HeldKey) -> bool:
+        """Return whether an entry of the held map was dealt with and forgotten in this run."""
+        return key in self._done
+
+    def close(self) -> None:
+        """Stop; what is held stays held."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._p.control.close()
+
+    def _exited(self, process: ProcessId) -> None:
+        self._watched.discard(process)
+        self._due[process] = None
+        self.settle()
+
+    def _settle_one(self, process: ProcessId) -> None:
+        if not self._machine.of(process):
+            self._forget_left(process)
+            self._drop(process)
+        elif not self._p.control.is_alive(process):
+            self._gone(process)
+        else:
+            # What was held a moment ago counts too, before anything runs on.
+            self._drain()
+            match self._machine.order(process):
+                case Release() if self._blocked(process):
+                    pass
+                case Release() as release:
+                    self._release(release)
+                case KillOrder() as order:
+                    self._kill(order)
+                case None:
+                    pass
+
+    def _release(self, release: Release) -> None:
+        """The only way out: the machine's Release, its grounds journalled before."""
+        process, waits = release.process, self._waits.get(release.process, 0)
+        if waits < len(_STOP_WAITS_S) and not self._p.control.is_stopped(process):
+            self._waits[process] = waits + 1
+            self._at(process, _STOP_WAITS_S[waits])
+            return
+        # While the kernel has the entry it stops the process again after a SIGCONT.
+        for hold in self._machine.of(process):
+            self.forget(hold.key)
+        found = self._p.control.resume(release)
+        if found is Resumed.GONE:
+            self._gone(process)
+            return
+        self._over(self._machine.plan_resumed(release, self._p.clock.now_ns()), process)
+        if found is Resumed.STOPPED:
+            self._drain()
+            if not self._machine.of(process):
+                self._p.report.notice(
+                    "stopped_by_another",
+                    f"process {process} was let go and is stopped again, by no hold of ours",
+                )
+
+    def _kill(self, order: KillOrder) -> None:
+        """Send SIGKILL; that it worked is known once the process has exited."""
+        if order.scope is KillScope.TREE:
+            self._killed_for.update(dict.fromkeys(order.others, order))
+            killed = self._p.control.kill_tree(order.process, order.others)
+            log.info("hold %s: killed %d processes of its tree", order.hold, killed)
+        else:
+            self._p.control.kill(order.process)
+        if order.process not in self._watched:
+            self._at(order.process, _RETRY_S[0])
+
+    def _gone(self, process: ProcessId) -> None:
+        step = self._machine.plan_gone(
+            process, self._p.clock.now_ns(), killed_for=self._killed_for.get(process)
+        )
+        self._over(step, process)
+
+    def _over(self, step: Step, process: ProcessId) -> None:
+        """Record the end of holds, then let the kernel forget them and the process go."""
+        self.commit(step)
+        self._left[process] = [hold.key for hold in step.holds if hold.finished]
+        self._forget_left(process)
+        if not self._machine.of(process):
+            self._drop(process)
+
+    def _forget_left(self, process: ProcessId) -> None:
+        for key in self._left.get(process, ()):
+            self.forget(key)
+        self._left.pop(process, None)
+
+    def _drop(self, process: ProcessId) -> None:
+        self._watched.discard(process)
+        for memory in (self._tries, self._waits, self._killed_for):
+            memory.pop(process, None)
+        self._p.control.drop(process)
+        timer = self._timers.pop(process, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _failed(self, process: ProcessId, error: Exception) -> None:
+        """Try again later, and the first time say that there is trouble."""
+        tries = self._tries.get(process, 0)
+        self._tries[process] = tries + 1
+        self._at(process, _RETRY_S[min(tries, len(_RETRY_S) - 1)])
+        if tries:
+            return
+        self._p.report.notice("not_settled", f"process {process}: {error}")
+        detail = f"{error}; tried again until it works"
+        try:
+            self.commit(self._machine.plan_failed(process, detail, self._p.clock.now_ns()))
+        except AgentError:
+            log.exception("process %s: its trouble cannot be recorded", process)
+
+    def _at(self, process: ProcessId, delay_s: float) -> None:
+        old = self._timers.get(process)
+        if old is not None:
+            old.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[process] = loop.call_later(delay_s, self._again, process)
+
+    def _again(self, process: ProcessId) -> None:
+        self._timers.pop(process, None)
+        self._due[process] = None
+        self.settle()

@@ -1,0 +1,119 @@
+"""A sensor without a kernel side: a test puts acts into its held map and it keeps order."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+from agent.errors import SensorError
+from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Subject
+from rules.superset import KernelTables
+from wire.acts import Act
+
+
+class HeldMap:
+    """What outlives an agent: the held map of the kernel."""
+
+    def __init__(self) -> None:
+        self.entries: dict[HeldKey, HeldAct] = {}
+        self.forgotten: list[HeldKey] = []
+        self._last = 0
+
+    def put(self, act: Act) -> HeldAct:
+        """Add what the kernel would have held."""
+        self._last += 1
+        held = HeldAct(key=HeldKey(self._last), act=act)
+        self.entries[held.key] = held
+        return held
+
+
+class FakeSensor:
+    """Implements agent.sensor.interface.Sensor over a HeldMap."""
+
+    mode = "stop"
+
+    def __init__(self, held: HeldMap) -> None:
+        self.held = held
+        self.subjects: Sequence[Subject] = ()
+        self.tables: KernelTables | None = None
+        self.unloaded = False
+        self.refuse_tables = False
+        self.refuse_forget = False
+        self.forgot = asyncio.Event()
+        self._returned: set[HeldKey] = set()
+        self._holds = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._events = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def hold(self, act: Act) -> HeldAct:
+        """Hold an act, and wake the agent as the kernel does."""
+        entry = self.held.put(act)
+        os.eventfd_write(self._holds, 1)
+        return entry
+
+    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
+        """Take up the map."""
+        self.subjects, self.tables = subjects, tables
+
+    def set_tables(self, tables: KernelTables) -> None:
+        """Put tables in force, unless told to refuse."""
+        if self.refuse_tables:
+            raise SensorError("the rules do not fit into the kernel's tables")
+        self.tables = tables
+
+    def holds_fd(self) -> int:
+        """Return an eventfd."""
+        return self._holds
+
+    def new_holds(self) -> list[HeldAct]:
+        """Return entries not returned before."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._holds)
+        fresh = [held for key, held in self.held.entries.items() if key not in self._returned]
+        self._returned.update(held.key for held in fresh)
+        return fresh
+
+    def all_holds(self) -> list[HeldAct]:
+        """Return every entry."""
+        self._returned.update(self.held.entries)
+        return list(self.held.entries.values())
+
+    def forget(self, key: HeldKey) -> None:
+        """Take an entry out, unless told to refuse."""
+        if self.refuse_forget:
+            raise SensorError("the held map cannot be written")
+        self.held.entries.pop(key, None)
+        self.held.forgotten.append(key)
+        self.forgot.set()
+
+    def events_fd(self) -> int:
+        """Return an eventfd that never fires."""
+        return self._events
+
+    def drain_execs(self, limit: int) -> list[Act]:
+        """Return nothing."""
+        return []
+
+    def drain_acts(self, limit: int) -> list[ObservedRow]:
+        """Return nothing."""
+        return []
+
+    def act_of_row(self, row: ObservedRow) -> Act:
+        """Refuse: there are no rows."""
+        raise SensorError(f"no row was given out, {row!r} is not one")
+
+    def losses(self) -> Losses:
+        """Return that nothing was lost."""
+        return Losses(events=0, holds=0, labels=0)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for name in ("_holds", "_events"):
+            descriptor = getattr(self, name)
+            if descriptor >= 0:
+                os.close(descriptor)
+                setattr(self, name, -1)
+
+    def unload(self) -> None:
+        """Forget the map."""
+        self.held.entries.clear()
+        self.unloaded = True

@@ -1,0 +1,419 @@
+"""Holds of real processes: what runs on, what dies, and what is said of it."""
+
+import os
+import select
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.rulings import Ruled
+from rules.model import Action
+from tests.support.children import Child, family, open_act
+from tests.support.keeping import MINUTE_NS, Bench, asking
+from wire.acts import Act
+from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
+from wire.signing import Signer
+
+S = HoldStateName
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A keeper that has started with nothing held."""
+    made = Bench(tmp_path)
+    made.keeper.start()
+    yield made
+    made.crash()
+
+
+async def test_a_held_act_is_asked_about_and_the_process_stays_stopped(
+    bench: Bench, one: Child
+) -> None:
+    """The request names the owner, the act and a deadline on both clocks; nothing runs."""
+    one.stop()
+    act = open_act(one)
+    hold = bench.hold(act)
+    (opened,) = bench.said(hold)
+    assert isinstance(opened, HoldOpened)
+    assert opened.act == act
+    assert opened.owner == "ann@example.com"
+    assert opened.deadline_boot_ns - bench.clock.boot == 10 * MINUTE_NS
+    assert opened.deadline_ns - opened.opened_ns == 10 * MINUTE_NS
+    assert one.stopped()
+    assert bench.notes.acts == [("ask", hold, "")]
+
+
+async def test_an_approval_lets_the_process_run_on_and_says_so_after_it_does(
+    bench: Bench, one: Child
+) -> None:
+    """Approved, then released; the kernel forgets the entry; the reviewer is named in both."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    verdict = bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+    assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+    last = bench.said(hold)[-1]
+    assert isinstance(last, HoldState)
+    assert (last.ground, last.verdict, last.by, last.reason) == (
+        Ground.DECISION,
+        verdict.verdict,
+        "ann",
+        "known work",
+    )
+    assert not bench.held.entries
+
+
+async def test_a_denial_kills_and_is_confirmed_once_the_process_is_gone(
+    bench: Bench, one: Child
+) -> None:
+    """Denied at once; killed only when the exit was seen."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.answer(hold, Answer.DENY)
+    assert bench.states(hold) == [S.DENIED]
+    await bench.settled()
+    assert one.ended_by() == signal.SIGKILL
+    assert bench.states(hold) == [S.DENIED, S.KILLED]
+    assert not bench.held.entries
+
+
+async def test_approving_one_of_two_holds_resumes_nothing(bench: Bench, one: Child) -> None:
+    """SIGCONT is per process, so it waits for the last of its holds."""
+    one.stop()
+    first = bench.hold(open_act(one, "/etc/shadow"))
+    second = bench.hold(open_act(one, "/etc/gshadow"))
+    bench.answer(first, Answer.APPROVE)
+    assert one.stopped()
+    assert bench.states(first) == [S.APPROVED]
+    bench.answer(second, Answer.APPROVE)
+    assert one.runs()
+    assert bench.states(first) == bench.states(second) == [S.APPROVED, S.RELEASED]
+
+
+async def test_denying_one_of_two_holds_kills_and_settles_the_other(
+    bench: Bench, one: Child
+) -> None:
+    """The approved one is killed with it, the open one is cancelled, and both say for which."""
+    one.stop()
+    approved, denied, waiting = (bench.hold(open_act(one, f"/etc/{n}")) for n in "abc")
+    bench.answer(approved, Answer.APPROVE)
+    bench.answer(denied, Answer.DENY)
+    await bench.settled()
+    assert one.ended_by() == signal.SIGKILL
+    assert bench.states(approved) == [S.APPROVED, S.KILLED]
+    assert bench.states(denied) == [S.DENIED, S.KILLED]
+    assert bench.states(waiting) == [S.CANCELLED]
+    for hold in (approved, waiting):
+        last = bench.said(hold)[-1]
+        assert isinstance(last, HoldState)
+        assert denied in last.detail
+
+
+async def test_a_process_that_dies_while_it_is_held_is_cancelled(bench: Bench, one: Child) -> None:
+    """Its request closes by itself."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    os.kill(one.pid, signal.SIGKILL)
+    await bench.settled()
+    assert bench.states(hold) == [S.CANCELLED]
+    assert not bench.held.entries
+
+
+@pytest.mark.parametrize("action", [Action.ALLOW, Action.OBSERVE, None])
+async def test_what_no_rule_asks_about_runs_on_with_the_rules_as_ground(
+    bench: Bench, one: Child, action: Action | None
+) -> None:
+    """The kernel holds a superset; the event says on what ground the act passed."""
+    bench.ruled = lambda act: asking(action=action)
+    one.stop()
+    bench.sensor.hold(open_act(one))
+    bench.keeper.on_holds()
+    assert one.runs()
+    assert bench.notes.acts == [(action.value if action else None, None, "let go: ground rule")]
+    assert bench.journal.unpublished() == 0
+    assert not bench.held.entries
+
+
+async def test_a_rule_that_denies_kills_without_asking(bench: Bench, one: Child) -> None:
+    """Nobody is asked; the states and the event name the hold and the ground `rule`."""
+    bench.ruled = lambda act: asking(action=Action.DENY)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    await bench.settled()
+    assert one.ended_by() == signal.SIGKILL
+    assert [type(say) for say in bench.said(hold)] == [HoldState, HoldState]
+    assert bench.states(hold) == [S.DENIED, S.KILLED]
+    assert {say.ground for say in bench.said(hold) if isinstance(say, HoldState)} == {Ground.RULE}
+    assert bench.notes.acts == [("deny", hold, "killed: ground rule")]
+
+
+async def test_an_act_that_passes_waits_for_the_one_that_is_asked_about(
+    bench: Bench, one: Child
+) -> None:
+    """A rule that allows one act is no way past the question about another."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.ruled = lambda act: asking(action=Action.ALLOW)
+    bench.sensor.hold(open_act(one, "/srv/harmless"))
+    bench.keeper.on_holds()
+    assert one.stopped()
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+    assert not bench.keeper.holds()
+
+
+async def test_silence_kills_at_the_deadline(bench: Bench, one: Child) -> None:
+    """Expired, then killed, both on the ground of the timeout policy, and never a refusal."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.pass_time(10 * MINUTE_NS - 1)
+    assert bench.states(hold) == []
+    bench.pass_time(1)
+    await bench.settled()
+    assert one.ended_by() == signal.SIGKILL
+    assert bench.states(hold) == [S.EXPIRED, S.KILLED]
+    grounds = {say.ground for say in bench.said(hold) if isinstance(say, HoldState)}
+    assert grounds == {Ground.TIMEOUT_POLICY}
+
+
+async def test_silence_releases_where_the_rule_says_release(bench: Bench, one: Child) -> None:
+    """Expired, then released, on the ground of the timeout policy."""
+    bench.ruled = lambda act: asking(on_timeout=OnTimeout.RELEASE)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.pass_time(10 * MINUTE_NS)
+    assert one.runs()
+    assert bench.states(hold) == [S.EXPIRED, S.RELEASED]
+    last = bench.said(hold)[-1]
+    assert isinstance(last, HoldState)
+    assert last.ground is Ground.TIMEOUT_POLICY
+
+
+async def test_silence_keeps_where_the_rule_says_keep(bench: Bench, one: Child) -> None:
+    """Expired and still stopped; a late answer does not free it; its end is told."""
+    bench.ruled = lambda act: asking(on_timeout=OnTimeout.KEEP)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.pass_time(10 * MINUTE_NS)
+    bench.answer(hold, Answer.APPROVE)
+    assert one.stopped()
+    os.kill(one.pid, signal.SIGKILL)
+    await bench.settled()
+    assert bench.states(hold) == [S.EXPIRED, S.EXPIRED, S.EXPIRED]
+
+
+async def test_an_answer_after_the_deadline_is_recorded_as_too_late(
+    bench: Bench, one: Child
+) -> None:
+    """It changes no state, is the ground of nothing, names who said what, and is said once."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    verdict = bench.verdict(hold, Answer.APPROVE)
+    # The clock has passed the deadline and the alarm has not rung yet: the clock decides.
+    bench.clock.boot += 10 * MINUTE_NS
+    bench.deliver(verdict)
+    await bench.settled()
+    assert one.ended_by() == signal.SIGKILL
+    late = bench.said(hold)[2]
+    assert isinstance(late, HoldState)
+    assert (late.state, late.ground, late.verdict) == (S.EXPIRED, None, verdict.verdict)
+    assert late.detail.startswith("too late: ann said approve by cli")
+    before = len(bench.said(hold))
+    bench.deliver(verdict)
+    assert len(bench.said(hold)) == before
+
+
+async def test_the_same_verdict_delivered_again_does_nothing(bench: Bench, one: Child) -> None:
+    """A lost acknowledgement is no second release, and no complaint either."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    verdict = bench.answer(hold, Answer.APPROVE)
+    one.stop()  # by somebody else, later
+    bench.deliver(verdict)
+    assert one.stopped()
+    assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+    assert bench.notes.notices == []
+
+
+async def test_a_verdict_by_a_key_that_is_not_trusted_is_refused_and_recorded(
+    bench: Bench, one: Child
+) -> None:
+    """Nothing happens but a notice."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.deliver(bench.verdict(hold, Answer.APPROVE), Signer.generate())
+    assert one.stopped()
+    assert bench.states(hold) == []
+    ((name, words),) = bench.notes.notices
+    assert name == "verdict_refused"
+    assert "not trusted" in words
+
+
+async def test_a_tree_is_killed_with_its_children(bench: Bench) -> None:
+    """Where the rule says tree, what the process has started dies with it."""
+    bench.ruled = lambda act: asking(kill=KillScope.TREE)
+    with family() as (parent, pid):
+        descriptor = os.pidfd_open(pid)
+        parent.stop()
+        hold = bench.hold(open_act(parent))
+        bench.answer(hold, Answer.DENY)
+        await bench.settled()
+        assert parent.ended_by() == signal.SIGKILL
+        assert bench.states(hold) == [S.DENIED, S.KILLED]
+        gone = select.poll()
+        gone.register(descriptor, select.POLLIN)
+        assert gone.poll(10_000), "the child of the killed process lives on"
+        os.close(descriptor)
+
+
+async def test_a_tree_takes_the_held_processes_of_its_session_along(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """A process that was started by double fork is no child, and is killed all the same."""
+    bench.ruled = lambda act: asking(kill=KillScope.TREE)
+    for process in (one, other):
+        process.stop()
+    first = bench.hold(open_act(one, session="7-7"))
+    second = bench.hold(open_act(other, session="7-7"))
+    bench.answer(first, Answer.DENY)
+    await bench.settled()
+    assert other.ended_by() == signal.SIGKILL
+    assert bench.states(second) == [S.CANCELLED]
+    last = bench.said(second)[-1]
+    assert isinstance(last, HoldState)
+    assert first in last.detail
+
+
+async def test_an_emergency_lets_everything_go_that_nobody_has_denied(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """Each release is recorded with the ground, the reason and who did it."""
+    holds = []
+    for process in (one, other):
+        process.stop()
+        holds.append(bench.hold(open_act(process)))
+    assert bench.keeper.release_all("the centre burns", "root") == 2
+    for process, hold in zip((one, other), holds, strict=True):
+        assert process.runs()
+        assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+        last = bench.said(hold)[-1]
+        assert isinstance(last, HoldState)
+        assert (last.ground, last.by, last.reason) == (Ground.EMERGENCY, "root", "the centre burns")
+    assert bench.notes.notices == [("release_all", "2 holds, by root: the centre burns")]
+
+
+async def test_an_act_that_cannot_be_judged_stays_held_and_the_next_is_taken_up(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """One bad record neither stops the loop nor runs on; only an emergency frees it."""
+
+    def judge(act: Act) -> Ruled:
+        raise RuntimeError("a bad record")
+
+    bench.ruled = judge
+    one.stop()
+    bench.sensor.hold(open_act(one))
+    bench.keeper.on_holds()
+    assert one.stopped()
+    assert [held.act.process.pid for held in bench.keeper.stuck()] == [one.pid]
+    bench.ruled = lambda act: asking()
+    other.stop()
+    bench.hold(open_act(other))
+    bench.keeper.release_all("test", "root")
+    assert one.runs()
+    assert bench.notes.acts[-1] == (None, None, "let go: ground emergency")
+    assert bench.keeper.stuck() == []
+
+
+async def test_a_process_is_never_confused_with_a_later_one_of_its_pid(
+    bench: Bench, one: Child
+) -> None:
+    """The hold of a process that is gone is cancelled, and whoever has its pid is left alone."""
+    one.start_ns -= 5_000_000_000
+    bench.ruled = lambda act: asking(action=Action.DENY)
+    bench.sensor.hold(open_act(one))
+    bench.keeper.on_holds()
+    assert not bench.keeper.holds()
+    assert one.runs()
+
+
+async def test_a_hold_stops_a_process_whose_stop_was_taken_back(bench: Bench, one: Child) -> None:
+    """A SIGCONT for an earlier hold takes back a SIGSTOP on its way; the agent repeats it."""
+    assert one.runs()
+    bench.hold(open_act(one))
+    one.wait_stopped()
+    assert one.stopped()
+
+
+async def test_a_kernel_that_does_not_forget_an_entry_keeps_the_process_stopped(
+    bench: Bench, one: Child
+) -> None:
+    """The approval stands, the trouble is told, and nothing runs until it is over."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.sensor.refuse_forget = True
+    bench.answer(hold, Answer.APPROVE)
+    assert one.stopped()
+    assert bench.states(hold) == [S.APPROVED, S.APPROVED]
+    assert bench.notes.notices[0][0] == "not_settled"
+    bench.sensor.refuse_forget = False
+    await bench.settled()
+    assert one.runs()
+    assert bench.states(hold)[-1] is S.RELEASED
+
+
+async def test_a_held_act_that_is_not_taken_up_keeps_its_process_stopped(
+    bench: Bench, one: Child
+) -> None:
+    """The approval of another act of the same process does not free it."""
+
+    def judge(act: Act) -> Ruled:
+        if act.path == "/etc/bad":
+            raise RuntimeError("a bad record")
+        return asking()
+
+    bench.ruled = judge
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.sensor.hold(open_act(one, "/etc/bad"))
+    bench.keeper.on_holds()
+    bench.answer(hold, Answer.APPROVE)
+    assert one.stopped()
+    assert bench.states(hold) == [S.APPROVED]
+
+
+async def test_everything_is_killed_before_an_unload(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """Also what was approved and waits for another, and what could not be taken up."""
+    for process in (one, other):
+        process.stop()
+    hold = bench.hold(open_act(one))
+
+    def judge(act: Act) -> Ruled:
+        raise RuntimeError("a bad record")
+
+    bench.ruled = judge
+    bench.sensor.hold(open_act(other))
+    bench.keeper.on_holds()
+    await bench.keeper.end_all("unloaded", "root")
+    assert one.ended_by() == other.ended_by() == signal.SIGKILL
+    assert bench.states(hold) == [S.DENIED, S.KILLED]
+    assert not bench.held.entries
+
+
+async def test_an_entry_that_the_kernel_did_not_forget_is_forgotten_later(
+    bench: Bench, one: Child
+) -> None:
+    """The hold is over at once; the map is cleaned as soon as it can be."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.sensor.refuse_forget = True
+    os.kill(one.pid, signal.SIGKILL)
+    await bench.settled()
+    assert bench.states(hold) == [S.CANCELLED]
+    bench.sensor.refuse_forget = False
+    await bench.sensor.forgot.wait()
+    assert not bench.held.entries
