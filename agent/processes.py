@@ -66,11 +66,11 @@ class ProcessControl:
         """Send SIGCONT, then look whether it worked; raise ControlError if it cannot be sent."""
         if not isinstance(release, Release):
             raise ControlError("nothing runs on without a release that names its grounds")
-        if not self._send(release.process, signal.SIGCONT):
+        if not self.is_alive(release.process) or not self._send(release.process, signal.SIGCONT):
             return Resumed.GONE
         # The kernel wakes the threads before the call returns, so this is no race with the wake.
         if not self.is_alive(release.process):
-            return Resumed.GONE
+            return Resumed.RUNNING  # it has run on, to its end
         return Resumed.STOPPED if self.is_stopped(release.process) else Resumed.RUNNING
 
     def kill(self, process: ProcessId) -> None:

@@ -42,6 +42,11 @@ class Child:
         found = procfs.stat(self.pid)
         return found is not None and found.state not in "TtZX"
 
+    def state(self) -> str:
+        """Return the state of its first thread, as /proc shows it."""
+        found = procfs.stat(self.pid)
+        return found.state if found else ""
+
     def stopped(self) -> bool:
         """Return whether it is stopped."""
         found = procfs.stat(self.pid)
@@ -66,9 +71,9 @@ class Child:
 
 
 @contextmanager
-def child() -> Iterator[Child]:
-    """Start a process that does nothing."""
-    with _started(_SLEEP) as one:
+def child(command: tuple[str, ...] = _SLEEP) -> Iterator[Child]:
+    """Start a process, by default one that does nothing."""
+    with _started(command) as one:
         yield one
 
 

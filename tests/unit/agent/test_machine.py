@@ -11,8 +11,8 @@ from agent.errors import AgentError
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.release import KillOrder, ProcessId, Release
-from agent.sensor.interface import HeldKey
-from wire.ids import HoldId, HostId, VerdictId, new_id, request_of
+from tests.support.holds import HOST, hold_of, verdict_on
+from wire.ids import HoldId
 from wire.messages import (
     Answer,
     Ground,
@@ -20,47 +20,11 @@ from wire.messages import (
     HoldStateName,
     KillScope,
     OnTimeout,
-    Verdict,
 )
 
 S = HoldStateName
-HOST = HostId("a" * 32)
 ENDS_THE_WAIT = {S.APPROVED, S.DENIED, S.EXPIRED, S.CANCELLED, S.SUPERSEDED}
 CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-def hold_of(process: ProcessId, number: int, **changes: object) -> Hold:
-    """Return a hold that waits."""
-    values: dict[str, object] = {
-        "id": HoldId(new_id()),
-        "key": HeldKey(number),
-        "process": process,
-        "session": "1-1",
-        "act_boot_ns": number,
-        "boot_id": "boot-1",
-        "digest": "d",
-        "voice": Voice.STATES,
-    } | changes
-    return Hold(**values)  # type: ignore[arg-type]
-
-
-def verdict_on(hold: Hold, answer: Answer) -> Verdict:
-    """Return a verdict that was checked."""
-    return Verdict(
-        verdict=VerdictId(new_id()),
-        host=HOST,
-        hold=hold.id,
-        request=request_of(hold.id),
-        digest=hold.digest,
-        answer=answer,
-        ground=Ground.DECISION,
-        by="ann",
-        via="cli",
-        reason="",
-        boot_id=hold.boot_id,
-        expires_boot_ns=hold.deadline_boot_ns,
-        time_ns=1,
-    )
 
 
 class Holds(RuleBasedStateMachine):
