@@ -24,6 +24,7 @@ from deploy.tryout.places import COMMAND
 from deploy.tryout.reviewer import Reviewer
 from deploy.tryout.walk import Answering, Walk
 
+_PICTURE_WIDTH = 104
 _GOODBYE = """\
 Nothing of this is running any more. Next: docs/install.md sets Holdfast up for good, \
 docs/rules.md says how to write rules, docs/security.md what Holdfast can and cannot promise."""
@@ -34,22 +35,27 @@ def main() -> int:
     options = _options()
     began = time.monotonic()
     interruptible()
-    console = Console(highlight=False)
+    console = Console(
+        highlight=False,
+        record=options.record is not None,
+        width=_PICTURE_WIDTH if options.record else None,
+    )
     answering: Answering = (
-        Unattended(console, options.answer, options.record)
-        if options.answer
-        else AtTheTerminal(console, options.record)
+        Unattended(console, options.answer) if options.answer else AtTheTerminal(console)
     )
     try:
         with _terminal_as_found():
-            _run(console, answering, began)
+            _run(console, answering, began, options.record)
     except Interrupted as interrupted:
         _complain(f"{COMMAND}: ended by {interrupted}; nothing of it is left")
         return interrupted.exit_code
+    except EOFError:
+        _complain(f"{COMMAND}: the terminal was closed before there was an answer")
+        return 1
     except (TryoutError, SetupError) as error:
         _complain(f"{COMMAND}: {error}")
         return 1
-    console.print(_GOODBYE)
+    console.print(f"\n{_GOODBYE}")
     return 0
 
 
@@ -60,7 +66,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(console: Console, answering: Answering, began: float) -> None:
+def _run(console: Console, answering: Answering, began: float, picture: Path | None) -> None:
     progress = Progress(sys.stdout)
     lock = record.enter()
     keeper: Keeper | None = None
@@ -73,7 +79,7 @@ def _run(console: Console, answering: Answering, began: float) -> None:
         access = keeper.wait_until_ready()
         console.print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")
         with Reviewer(access, board) as reviewer:
-            Walk(console, board, reviewer, keeper.give_task, answering).run()
+            Walk(console, board, reviewer, keeper.give_task, answering).run(picture)
         failed = False
     except Interrupted:
         failed = False

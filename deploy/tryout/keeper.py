@@ -115,13 +115,19 @@ class Keeper:
             _, token = await asyncio.gather(parts.enrol(), parts.make_token())
         with self._step("start nats-server"):
             await self._start(parts.NATS)
+        # The agent is undone before the collector, which is to hear how its holds have ended.
+        api, _ = await asyncio.gather(self._start_collector(), self._start_agent())
+        await self._start_worker(account.pw_uid, account.pw_gid, port)
+        return parts.Access(api, token)
+
+    async def _start_collector(self) -> str:
         with self._step("start the collector"):
-            ready = await self._start(parts.COLLECTOR)
+            return await self._start(parts.COLLECTOR)
+
+    async def _start_agent(self) -> None:
         with self._step("start the agent: compile and load the BPF programs"):
             self._later("unpin what is left", self._unpin)
             await self._start(parts.AGENT)
-        await self._start_worker(account.pw_uid, account.pw_gid, port)
-        return parts.Access(ready, token)
 
     def _mount(self) -> None:
         # Written down first: a mount that nobody remembers stays for ever.

@@ -64,8 +64,8 @@ def _clean() -> int:
     lock = record.enter()
     try:
         found = leftovers.clean()
-        record.leave()
     finally:
+        record.leave()
         os.close(lock)
     for thing in found:
         print(f"removed {thing}")

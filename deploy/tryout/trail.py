@@ -17,7 +17,7 @@ WHO = Question(
     "Who answered for what the AI did, when, and why?",
     """\
 SELECT strftime(make_timestamp(decided_ns // 1000), '%H:%M:%S') AS "when (UTC)",
-       decided_by AS who, answer, kind, what, decision_reason AS reason
+       decided_by AS who, answer, decision_reason AS reason, what
 FROM requests ORDER BY opened_ns""",
 )
 WHAT = Question(
@@ -31,7 +31,8 @@ WITHOUT = Question(
     "Did anything run on without a person's answer?",
     """\
 SELECT count(*) AS "ran on",
-       count(*) FILTER (ground <> 'decision' OR NOT explained) AS "without an answer"
+       count(*) FILTER (ground <> 'decision' OR NOT explained)
+         AS "without an answer"
 FROM releases""",
 )
 QUESTIONS = (WHO, WHAT, WITHOUT)
@@ -54,7 +55,7 @@ class Answered:
 
 def check(answers: list[Answered], who: list[Row], what: list[Row], without: list[Row]) -> None:
     """Raise ProofError unless the trail says of every answer what was really answered."""
-    said = [(str(row[2]), str(row[5])) for row in who]
+    said = [(str(row[2]), str(row[3])) for row in who]
     given = [(each.answer, each.reason) for each in answers]
     if said != given:
         raise ProofError(f"the trail says {said}, but the answers were {given}")

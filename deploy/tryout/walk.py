@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -44,9 +45,16 @@ class Walk:
         self._give_task = give_task
         self._answering = answering
 
-    def run(self) -> None:
-        """Walk; raise ProofError where something did not go as it must."""
-        answers = [self._one(number, act) for number, act in enumerate(ACTS, 1)]
+    def run(self, picture: Path | None = None) -> None:
+        """Walk; raise ProofError where something did not go as it must.
+
+        The first act goes into a `picture` (SVG), if one is wanted and the console records.
+        """
+        answers = []
+        for number, act in enumerate(ACTS, 1):
+            answers.append(self._one(number, act))
+            if number == 1 and picture is not None:
+                self._console.save_svg(str(picture), title="sudo deploy/try", clear=False)
         self._ask_trail(answers)
 
     def _one(self, number: int, act: DemoAct) -> Answered:
@@ -109,7 +117,9 @@ class Walk:
         results = [self._reviewer.ask_trail(question.sql) for question in trail.QUESTIONS]
         for question, result in zip(trail.QUESTIONS, results, strict=True):
             self._console.print(f"\n[bold]{question.words}")
-            self._console.print(Syntax(question.sql, "sql", background_color="default"))
+            self._console.print(
+                Syntax(question.sql, "sql", background_color="default", word_wrap=True)
+            )
             self._console.print(_table(result))
         who, what, without = (result["rows"] for result in results)
         trail.check(answers, who, what, without)

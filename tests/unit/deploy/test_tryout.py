@@ -118,8 +118,8 @@ def test_a_process_of_another_start_time_is_left_alone() -> None:
 
 
 WHO: list[list[object]] = [
-    ["10:00:00", "you", "approve", "exec", "x", "fine"],
-    ["", "you", "deny", "open", "y", "no"],
+    ["10:00:00", "you", "approve", "fine", "x"],
+    ["10:00:05", "you", "deny", "no", "y"],
 ]
 WHAT: list[list[object]] = [
     ["exec", "r", "held", "decision", "released", 1.0],
@@ -137,7 +137,7 @@ def test_a_trail_that_says_what_was_done_passes() -> None:
     ("who", "what", "without"),
     [
         ([WHO[0]], WHAT, [[1, 0]]),
-        ([WHO[0], [*WHO[1][:5], "another reason"]], WHAT, [[1, 0]]),
+        ([WHO[0], [*WHO[1][:3], "another reason", "y"]], WHAT, [[1, 0]]),
         (WHO, [WHAT[0], [*WHAT[1][:4], "released", 2.0]], [[1, 0]]),
         (WHO, [[*WHAT[0][:3], "timeout_policy", "released", 1.0], WHAT[1]], [[1, 0]]),
         (WHO, WHAT, [[2, 0]]),
