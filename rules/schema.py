@@ -125,7 +125,7 @@ def _ask_keys(
     kill: KillScope | None = KillScope.PROCESS
     required = True
     if "timeout" in keys:
-        timeout = reader.duration(keys["timeout"], "timeout", "30s", "7d")
+        timeout = reader.duration(keys["timeout"], "timeout", "1s", "7d")
     if "on_timeout" in keys:
         on_timeout = reader.choice(keys["on_timeout"], OnTimeout, "on_timeout")
     if "kill" in keys:

@@ -45,7 +45,11 @@ class Losses:
 
 
 class Sensor(Protocol):
-    """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel."""
+    """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel.
+
+    Before `start`, `all_holds`, `forget`, `close` and `unload` can be used, by who settles what an
+    agent that is gone has left.
+    """
 
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""

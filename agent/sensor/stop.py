@@ -6,6 +6,7 @@ import select
 import struct
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from agent.errors import SensorError
@@ -42,13 +43,13 @@ class StopSensor:
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
+        self._started = False
 
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
         _check_bpffs(self._directory.parent)
         programs.ensure_loaded(self._directory)
         maps = self._directory / "maps"
-        self._holds = Map(maps / "hf_holds", 8, FACTS_BYTES)
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
         self._wake, self._acts, self._execs = (
             Ring(maps / name) for name in ("hf_wake", "hf_acts", "hf_execs")
@@ -67,6 +68,7 @@ class StopSensor:
         groups = self._labels.set_subjects(subjects)
         self._tables.set_subjects(agent=os.getpid(), groups=groups, cgroups=self._cgroups)
         self._labels.label_running(subjects)
+        self._started = True
 
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
@@ -83,6 +85,10 @@ class StopSensor:
         """Return a descriptor that becomes readable when something may have been held."""
         return self._wake.fd
 
+    @cached_property
+    def _holds(self) -> Map:
+        return Map(self._directory / "maps" / "hf_holds", 8, FACTS_BYTES)
+
     def new_holds(self) -> list[HeldAct]:
         """Return what is held and was not returned before by this object."""
         offset = _wall_offset_ns()
@@ -98,7 +104,13 @@ class StopSensor:
         return found
 
     def all_holds(self) -> list[HeldAct]:
-        """Return everything in the held map, which is the truth, whoever made it."""
+        """Return everything in the held map, which is the truth, whoever made it.
+
+        Works without `start`, for who only settles what an agent has left; nothing loaded is
+        nothing held.
+        """
+        if not self._directory.is_dir():
+            return []
         offset = _wall_offset_ns()
         found = []
         for key in self._holds.all_keys():
@@ -151,11 +163,16 @@ class StopSensor:
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""
-        self._epoll.close()
-        for one in (self._holds, self._counters, self._wake, self._acts, self._execs):
-            one.close()
-        self._tables.close()
-        self._labels.close()
+        if "_holds" in self.__dict__:
+            self._holds.close()
+            del self._holds
+        if self._started:
+            self._started = False
+            self._epoll.close()
+            for one in (self._counters, self._wake, self._acts, self._execs):
+                one.close()
+            self._tables.close()
+            self._labels.close()
 
     def unload(self) -> None:
         """Remove everything of ours from the kernel: links, programs, maps."""
