@@ -78,8 +78,10 @@ def _pin(directory, module, functions):
     """Pin everything under another name, and give it the right one at the end: all or nothing."""
     making = directory + "-loading"
     _remove(making)
+    os.makedirs(os.path.dirname(making), exist_ok=True)
+    os.mkdir(making, 0o700)  # makedirs would give its parents other modes than its last
     for part in ("maps", "programs", "links"):
-        os.makedirs(os.path.join(making, part), 0o700)
+        os.mkdir(os.path.join(making, part), 0o700)
     maps = _maps(module)
     kernel.set_element(maps["hf_about"], 0, source_digest(os.path.dirname(HERE)))
     for name, descriptor in maps.items():
