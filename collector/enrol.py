@@ -1,8 +1,11 @@
 """Enrols a host: an opaque id, a NATS key of its own, its permissions, and the bundle for it."""
 
 import asyncio
+import fcntl
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from collector.config import Config
 from collector.errors import CentreError, StateError
 from collector.identity.hosts import add_host, list_hosts
 from collector.keys import NatsKey, new_nats_key, read_nats_key, read_signer, write_atomically
-from collector.nats.connection import connect
+from collector.nats.connection import connect, tls_context
 from collector.nats.server_config import hosts_conf
 from collector.nats.streams import ensure_verdict_consumer, is_no_stream
 from wire.ids import HostId, new_id
@@ -48,11 +51,12 @@ def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enr
     key = new_nats_key()
     host = HostId(new_id())
     database = Path(config.identities.file)
-    add_host(database, host=host, name=name, nkey=key.public)
     collector = read_nats_key(Path(config.nats.seed_file))
-    write_atomically(
-        Path(config.nats.hosts_file), hosts_conf(collector.public, list_hosts(database))
-    )
+    with _alone(Path(config.nats.hosts_file)):
+        add_host(database, host=host, name=name, nkey=key.public)
+        write_atomically(
+            Path(config.nats.hosts_file), hosts_conf(collector.public, list_hosts(database))
+        )
     centre_keys = sorted({signer.key_id, *config.signing.trusted})
     write_atomically(
         bundle, _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
@@ -64,6 +68,17 @@ def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enr
             ("no nats-server runs here: the host is let in when it starts or reloads nats.conf",),
         )
     return Enrolment(host, bundle, asyncio.run(_open_door(config, host, key)))
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold off another enrolment, which would write the file without this host."""
+    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _bundle(host: HostId, name: str, url: str, seed: str, centre_keys: list[str]) -> str:
@@ -93,7 +108,7 @@ async def _open_door(config: Config, host: HostId, key: NatsKey) -> tuple[str, .
     finally:
         await client.close()
     for _ in range(_TRIES):
-        if await _admitted(config.nats.url, host, key):
+        if await _admitted(config, host, key):
             return tuple(notes)
         await asyncio.sleep(_PAUSE_S)
     return (
@@ -102,13 +117,14 @@ async def _open_door(config: Config, host: HostId, key: NatsKey) -> tuple[str, .
     )
 
 
-async def _admitted(url: str, host: HostId, key: NatsKey) -> bool:
+async def _admitted(config: Config, host: HostId, key: NatsKey) -> bool:
     async def quiet(_: Exception) -> None:
         """A refusal is what is being waited out."""
 
     try:
         client = await nats.connect(
-            url,
+            config.nats.url,
+            tls=tls_context(config.nats.tls_ca),
             nkeys_seed_str=key.seed,
             inbox_prefix=inbox(host_role(host)).encode(),
             allow_reconnect=False,

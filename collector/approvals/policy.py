@@ -108,7 +108,7 @@ def check_text(text: str, *, longest: int, name: str) -> str:
 
 def _ended_by_host(record: Record) -> Refusal:
     """Return the refusal for a hold that the host ended without asking the centre."""
-    last = record.states[-1]
+    last = record.confirmed or record.states[-1]
     by = last.by or f"host {record.opened.host_name}"
     return Refusal(
         409,

@@ -83,19 +83,20 @@ class Record:
         return _DECIDED[self.decision.answer] if self.decision else RequestState.OPEN
 
     @property
+    def confirmed(self) -> HoldState | None:
+        """The host's word on what it did to the process. The first counts: a host repeats its
+        state when it records an answer that came too late."""
+        return next((state for state in self.states if state.state in _OUTCOMES), None)
+
+    @property
     def outcome(self) -> Outcome | None:
-        """What the host confirmed last; None until it has confirmed anything."""
-        return next(
-            (_OUTCOMES[state.state] for state in reversed(self.states) if state.state in _OUTCOMES),
-            None,
-        )
+        """What the host confirmed; None until it has confirmed anything."""
+        return None if self.confirmed is None else _OUTCOMES[self.confirmed.state]
 
     @property
     def ground(self) -> Ground | None:
         """Why the process was let go or killed, once the host has said so."""
-        return next(
-            (state.ground for state in reversed(self.states) if state.state in _OUTCOMES), None
-        )
+        return None if self.confirmed is None else self.confirmed.ground
 
     @property
     def finished(self) -> bool:

@@ -34,7 +34,6 @@ async def connect(
     connection that the client itself has given up, for example because the key was taken away.
     """
     key = read_nats_key(seed_file)
-    context = ssl.create_default_context(cafile=tls_ca) if tls_ca else None
     told = ""
     client: Client | None = None
 
@@ -67,7 +66,7 @@ async def connect(
             name="holdfast-collector",
             nkeys_seed_str=key.seed,
             inbox_prefix=inbox("collector").encode(),
-            tls=context,
+            tls=tls_context(tls_ca),
             allow_reconnect=not once,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -85,3 +84,13 @@ async def connect(
             f"{url}: no connection to NATS ({error or type(error).__name__}); is it running? "
             "Start it with nats-server -c <state>/nats/nats.conf"
         ) from error
+
+
+def tls_context(authority: str) -> ssl.SSLContext | None:
+    """Return a context that trusts this certificate authority alone; None for no file."""
+    if not authority:
+        return None
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise CentreError(f"nats.tls_ca: {authority} cannot be used: {error}") from error

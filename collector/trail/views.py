@@ -9,12 +9,11 @@ WITH ended AS (
   WHERE state IN ('approved', 'denied', 'expired', 'cancelled', 'superseded')
   GROUP BY hold
 ), done AS (
-  SELECT hold, arg_max(state, sequence) AS outcome, arg_max(time_ns, sequence) AS time_ns,
-         arg_max(ground, sequence) AS ground, arg_max("by", sequence) AS "by",
-         arg_max(reason, sequence) AS reason
+  -- The first word counts: a host repeats its state when it records an answer that came too late.
+  SELECT hold, state AS outcome, time_ns, ground, "by", reason
   FROM hold_states
   WHERE state IN ('released', 'killed', 'refused')
-  GROUP BY hold
+  QUALIFY row_number() OVER (PARTITION BY hold ORDER BY sequence) = 1
 )
 SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rule, h.severity,
        h.subject, h.session, h.owner, h.user, h.login_user, h.kind, h.guarantee, h.pid,
@@ -35,31 +34,36 @@ LEFT JOIN done o USING (hold)
 LEFT JOIN decisions d USING (request)
 """
 
-_WHO_ALLOWED = """
+# Where people decided, they are named as the centre knew them; elsewhere the host's own word counts,
+# and an answer that came too late is nobody's doing.
+_WHO = """
 SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
-       coalesce(decided_by, nullif(host_says_by, ''), 'nobody (' || ground || ')') AS who,
+       CASE WHEN coalesce(ground, 'decision') = 'decision' THEN coalesce(decided_by, host_says_by)
+            ELSE coalesce(nullif(host_says_by, ''), 'nobody (' || ground || ')') END AS who,
        kind, what, host_name AS host, subject,
-       coalesce(decision_reason, nullif(host_says_reason, ''), '') AS reason,
-       ground, guarantee, rule, state,
+       CASE WHEN coalesce(ground, 'decision') = 'decision' AND decided_by IS NOT NULL
+            THEN decision_reason ELSE coalesce(host_says_reason, '') END AS reason,
+       coalesce(ground, '') AS ground, guarantee, rule, state,
        coalesce(outcome, 'not confirmed') AS host_confirmed,
        via, "user", login_user, request, digest
 FROM requests
-WHERE outcome = 'released' OR (answer = 'approve' AND outcome IS NULL)
-ORDER BY "when" DESC
 """
 
-_WHO_DENIED = """
-SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
-       coalesce(decided_by, nullif(host_says_by, ''), 'nobody (' || ground || ')') AS who,
-       kind, what, host_name AS host, subject,
-       coalesce(decision_reason, nullif(host_says_reason, ''), '') AS reason,
-       ground, guarantee, rule, state,
-       coalesce(outcome, 'not confirmed') AS host_confirmed,
-       via, "user", login_user, request, digest
-FROM requests
-WHERE outcome IN ('killed', 'refused') OR (answer = 'deny' AND outcome IS NULL)
+_WHO_ALLOWED = (
+    _WHO
+    + """
+WHERE outcome = 'released' OR (state = 'approved' AND outcome IS NULL)
 ORDER BY "when" DESC
 """
+)
+
+_WHO_DENIED = (
+    _WHO
+    + """
+WHERE outcome IN ('killed', 'refused') OR (state = 'denied' AND outcome IS NULL)
+ORDER BY "when" DESC
+"""
+)
 
 _RELEASES = """
 SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS host, h.kind,
@@ -74,6 +78,7 @@ JOIN holds h USING (hold)
 JOIN requests r USING (hold)
 LEFT JOIN decisions d ON d.request = h.request
 WHERE s.state = 'released'
+QUALIFY row_number() OVER (PARTITION BY s.hold ORDER BY s.sequence) = 1
 ORDER BY "when" DESC
 """
 

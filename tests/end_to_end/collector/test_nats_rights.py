@@ -1,0 +1,246 @@
+"""What the NATS server reports of its streams, and what each role may not do."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import nats
+import nats.errors
+import nats.js.errors
+import pytest
+from nats.aio.client import Client
+
+from collector.nats.streams import (
+    bucket_config,
+    differences,
+    stream_config,
+    verdict_consumer_config,
+)
+from tests.end_to_end.collector.conftest import People
+from tests.support.wire_host import connect_as, opened, read_bundle
+from wire import subjects
+from wire.codec import encode
+from wire.ids import HoldId, HostId, RequestId, new_id
+
+pytestmark = pytest.mark.nats
+
+
+@asynccontextmanager
+async def _as_collector(people: People) -> AsyncIterator[Client]:
+    seed = (people.centre.state / "keys" / "collector.nk").read_text(encoding="utf-8").strip()
+    client = await connect_as(people.centre.nats_url, seed, "collector")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _as_host(people: People, name: str) -> AsyncIterator[tuple[Client, HostId, list[str]]]:
+    """Connect as a host; the list takes every permission error that the server sends."""
+    bundle = read_bundle(people.bundles[name])
+    refused: list[str] = []
+
+    async def note(error: Exception) -> None:
+        refused.append(str(error))
+
+    client = await nats.connect(
+        bundle.nats_url,
+        nkeys_seed_str=bundle.nats_seed,
+        inbox_prefix=subjects.inbox(subjects.host_role(bundle.host)).encode(),
+        allow_reconnect=False,
+        error_cb=note,
+    )
+    try:
+        yield client, bundle.host, refused
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("stream", subjects.STREAMS, ids=lambda stream: str(stream.name))
+async def test_the_server_reports_each_setting_of_a_stream(
+    people: People, stream: subjects.Stream
+) -> None:
+    """Not what was asked for counts, but what the server says it does."""
+    async with _as_collector(people) as client:
+        answer = await client.request(f"$JS.API.STREAM.INFO.{stream.name}", b"")
+    config = json.loads(answer.data)["config"]
+    assert config["subjects"] == list(stream.subjects)
+    assert config["storage"] == "file"
+    assert config["retention"] == "limits"
+    assert config["discard"] == stream.discard
+    assert config.get("discard_new_per_subject", False) is stream.discard_new_per_subject
+    assert config["max_age"] == stream.max_age_s * 10**9
+    assert config["max_bytes"] == stream.max_bytes
+    assert config["max_msgs"] == -1
+    assert config["max_msgs_per_subject"] == stream.max_msgs_per_subject
+    assert config["deny_delete"] is stream.deny_delete
+    assert config["deny_purge"] is stream.deny_purge
+    assert config["duplicate_window"] == stream.duplicate_window_s * 10**9
+    assert config.get("allow_rollup_hdrs", False) is False
+
+
+@pytest.mark.parametrize("bucket", subjects.BUCKETS)
+async def test_the_server_reports_file_backed_buckets(people: People, bucket: str) -> None:
+    """Rules, hosts and grants survive a restart of the server."""
+    async with _as_collector(people) as client:
+        info = await client.jetstream().stream_info(f"KV_{bucket}")
+    assert differences(bucket_config(bucket), info.config) == ()
+    assert info.config.storage == "file"
+
+
+async def test_each_host_has_a_consumer_of_its_own_verdicts_only(people: People) -> None:
+    """The filter is the centre's to choose, not the host's."""
+    async with _as_collector(people) as client:
+        for bundle in people.bundles.values():
+            host = read_bundle(bundle).host
+            info = await client.jetstream().consumer_info(
+                subjects.VERDICTS, subjects.verdict_consumer(host)
+            )
+            wanted = verdict_consumer_config(host)
+            assert info.config.filter_subject == f"hf.verdict.{host}.*"
+            assert info.config.ack_policy == wanted.ack_policy
+            assert info.config.deliver_policy == wanted.deliver_policy
+            assert (info.config.ack_wait, info.config.max_deliver) == (30, -1)
+
+
+Attempt = Callable[[Client, HostId, HostId], Awaitable[object]]
+_HOLD, _REQUEST = HoldId(new_id()), RequestId(new_id())
+
+
+def _publish(subject: Callable[[HostId, HostId], str]) -> Attempt:
+    async def attempt(client: Client, me: HostId, other: HostId) -> object:
+        return await client.request(subject(me, other), b"{}", timeout=1)
+
+    return attempt
+
+
+def _subscribe(subject: Callable[[HostId, HostId], str]) -> Attempt:
+    async def attempt(client: Client, me: HostId, other: HostId) -> object:
+        subscription = await client.subscribe(subject(me, other))
+        return await subscription.next_msg(timeout=1)
+
+    return attempt
+
+
+_VERDICTS, _HOLDS = subjects.VERDICTS, subjects.HOLDS
+_FORBIDDEN: dict[str, Attempt] = {
+    "speak of another host's hold": _publish(lambda me, other: subjects.hold(other, _HOLD)),
+    "send another host's events": _publish(lambda me, other: subjects.event(other)),
+    "replace another host's record": _publish(
+        lambda me, other: f"$KV.{subjects.HOSTS_BUCKET}.{other}"
+    ),
+    "vote": _publish(lambda me, other: subjects.vote(_REQUEST)),
+    "decide": _publish(lambda me, other: subjects.decision(_REQUEST)),
+    "write its own verdict": _publish(lambda me, other: subjects.verdict(me, _HOLD)),
+    "publish rules": _publish(lambda me, other: f"$KV.{subjects.RULES_BUCKET}.all"),
+    "publish grants": _publish(lambda me, other: f"$KV.{subjects.GRANTS_BUCKET}.all"),
+    "purge a stream": _publish(lambda me, other: f"$JS.API.STREAM.PURGE.{_HOLDS}"),
+    "delete a stream": _publish(lambda me, other: f"$JS.API.STREAM.DELETE.{_HOLDS}"),
+    "delete a message": _publish(lambda me, other: f"$JS.API.STREAM.MSG.DELETE.{_HOLDS}"),
+    "change a stream": _publish(lambda me, other: f"$JS.API.STREAM.UPDATE.{_HOLDS}"),
+    "read a stream by sequence": _publish(lambda me, other: f"$JS.API.STREAM.MSG.GET.{_HOLDS}"),
+    "read a bucket directly": _publish(
+        lambda me, other: f"$JS.API.DIRECT.GET.KV_{subjects.HOSTS_BUCKET}"
+    ),
+    "make a consumer": _publish(lambda me, other: f"$JS.API.CONSUMER.CREATE.{_VERDICTS}.mine"),
+    "make a durable consumer": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.DURABLE.CREATE.{_VERDICTS}.mine"
+    ),
+    "change its own consumer": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.CREATE.{_VERDICTS}.{subjects.verdict_consumer(me)}"
+    ),
+    "delete its own consumer": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.DELETE.{_VERDICTS}.{subjects.verdict_consumer(me)}"
+    ),
+    "pull another host's verdicts": _publish(
+        lambda me, other: (
+            f"$JS.API.CONSUMER.MSG.NEXT.{_VERDICTS}.{subjects.verdict_consumer(other)}"
+        )
+    ),
+    "acknowledge another host's verdicts": _publish(
+        lambda me, other: f"$JS.ACK.{_VERDICTS}.{subjects.verdict_consumer(other)}.1.1.1.1.0"
+    ),
+    "listen to another host's verdicts": _subscribe(lambda me, other: f"hf.verdict.{other}.*"),
+    "listen to its own verdicts off the record": _subscribe(lambda me, other: f"hf.verdict.{me}.*"),
+    "listen to all holds": _subscribe(lambda me, other: "hf.hold.>"),
+    "listen to everything": _subscribe(lambda me, other: ">"),
+    "listen to the collector's replies": _subscribe(
+        lambda me, other: f"{subjects.inbox('collector')}.>"
+    ),
+    "listen to another host's replies": _subscribe(
+        lambda me, other: f"{subjects.inbox(subjects.host_role(other))}.>"
+    ),
+    "watch the server": _subscribe(lambda me, other: "$SYS.>"),
+}
+
+
+@pytest.mark.parametrize("what", _FORBIDDEN)
+async def test_a_host_may_not(people: People, what: str) -> None:
+    """The server itself refuses; nothing relies on the host's good will."""
+    other = read_bundle(people.bundles["db-1"]).host
+    async with _as_host(people, "web-1") as (client, me, refused):
+        with pytest.raises((nats.errors.Error, asyncio.TimeoutError)):
+            await _FORBIDDEN[what](client, me, other)
+        await client.flush()
+    assert any("permissions violation" in error.lower() for error in refused), refused
+
+
+async def test_a_host_may_do_what_it_must(people: People) -> None:
+    """The same connection that is refused all of the above can do its own work."""
+    async with _as_host(people, "web-1") as (client, me, refused):
+        hold = opened(me)
+        ack = await client.jetstream().publish(subjects.hold(me, hold.hold), encode(hold))
+        assert ack.stream == subjects.HOLDS
+        info = await client.jetstream().consumer_info(
+            subjects.VERDICTS, subjects.verdict_consumer(me)
+        )
+        assert info.name == subjects.verdict_consumer(me)
+    assert refused == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"user": "collector", "password": "collector"}, {"token": "collector"}],
+    ids=["nobody", "a password", "a token"],
+)
+async def test_without_a_key_there_is_no_access(people: People, options: dict[str, str]) -> None:
+    """Anonymous connections and guessed passwords are turned away."""
+
+    async def quiet(_: Exception) -> None:
+        """What matters is what connect raises."""
+
+    with pytest.raises(nats.errors.Error):
+        await nats.connect(
+            people.centre.nats_url,
+            allow_reconnect=False,
+            error_cb=quiet,
+            **options,  # type: ignore[arg-type]
+        )
+
+
+async def test_even_the_collector_cannot_take_back_what_was_stored(people: People) -> None:
+    """Decisions are neither replaced, deleted nor purged by who holds the collector's key."""
+    request = RequestId(new_id())
+    async with _as_collector(people) as client:
+        js = client.jetstream()
+        first = await js.publish(subjects.decision(request), b"first")
+        with pytest.raises(nats.js.errors.APIError):
+            await js.publish(subjects.decision(request), b"second")
+        with pytest.raises(nats.js.errors.APIError):
+            await js.purge_stream(subjects.DECISIONS)
+        with pytest.raises(nats.js.errors.APIError):
+            await js.delete_msg(subjects.DECISIONS, first.seq)
+        kept = await js.get_last_msg(subjects.DECISIONS, subjects.decision(request))
+    assert kept.data == b"first"
+
+
+def test_every_wanted_setting_is_compared() -> None:
+    """A server that reports something else for any setting is noticed."""
+    for stream in subjects.STREAMS:
+        wanted = stream_config(stream)
+        for name in ("max_age", "max_bytes", "max_msgs_per_subject", "deny_purge", "storage"):
+            other = stream_config(stream)
+            setattr(other, name, {"deny_purge": False, "storage": "memory"}.get(name, 12345))
+            assert any(text.startswith(name) for text in differences(wanted, other)), name
