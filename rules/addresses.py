@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def unmapped(network: Network) -> Network:
     """Return the IPv4 prefix that an IPv4-mapped IPv6 prefix stands for; others unchanged."""
-    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         low = int(network.network_address) & 0xFFFF_FFFF
         return ipaddress.IPv4Network((low, network.prefixlen - 96))
     return network
-
-
-def mapped(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:
-    """Return the IPv4-mapped IPv6 prefix of an IPv4 one."""
-    high = int(MAPPED.network_address) | int(network.network_address)
-    return ipaddress.IPv6Network((high, network.prefixlen + 96))
 
 
 @lru_cache(maxsize=4096)

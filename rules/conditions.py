@@ -52,12 +52,15 @@ class Seen:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every path by which the act may be known."""
+        if self.is_unix and self.called.startswith("@"):
+            return (self.primary, *self.aliases)
         return (self.primary, *self.aliases, *spellings(self.called, self.act.cwd))
 
     @cached_property
     def where_unknown(self) -> bool:
         """Whether the caller gave a relative name and nobody knows relative to what."""
-        relative = bool(self.called) and not self.called.startswith("/")
+        rooted = ("/", "@") if self.is_unix else "/"
+        relative = bool(self.called) and not self.called.startswith(rooted)
         return relative and not self.act.cwd.startswith("/")
 
     @cached_property
@@ -84,8 +87,10 @@ class Seen:
     @cached_property
     def modes(self) -> frozenset[Mode]:
         flags = set(self.act.flags)
+        # Who opens to read only may say append as well, and still cannot.
+        writes = flags - {"read", "append"} or flags == {"append"}
         read = {Mode.READ} if "read" in flags else set()
-        return frozenset(read | ({Mode.WRITE} if flags - {"read"} else set()))
+        return frozenset(read | ({Mode.WRITE} if writes else set()))
 
 
 def spellings(name: str, cwd: str) -> tuple[str, ...]:

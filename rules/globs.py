@@ -31,6 +31,15 @@ Atom = str | Wild | OneOf
 Component = tuple[Atom, ...] | None
 
 
+# Names that stand in no directory: abstract sockets, and files that live in memory only.
+_BARE = ("@", "memfd:")
+
+
+def is_bare(pattern: str) -> bool:
+    """Return whether the pattern is of names that stand in no directory."""
+    return pattern.startswith(_BARE)
+
+
 def parse_path(pattern: str) -> tuple[Component, ...]:
     """Return the components of a path pattern; raise GlobError for one that cannot be meant.
 
@@ -38,7 +47,7 @@ def parse_path(pattern: str) -> tuple[Component, ...]:
     pattern without a slash is matched on the last component, so it is read as `**/pattern`.
     """
     _refuse_odd_path(pattern)
-    if "/" not in pattern and not pattern.startswith("@") and pattern != "**":
+    if "/" not in pattern and not is_bare(pattern) and pattern != "**":
         pattern = f"**/{pattern}"
     components: list[Component] = []
     for part in _split_path(pattern):
@@ -63,7 +72,7 @@ def _refuse_odd_path(pattern: str) -> None:
             f"{pattern!r} needs a home or a variable, which the kernel does not know",
             "write /home/*/... and /root/..., or **/...",
         )
-    if "/" in pattern and not pattern.startswith(("/", "**/", "@")):
+    if "/" in pattern and not pattern.startswith(("/", "**/", *_BARE)):
         raise GlobError(f"{pattern!r} is relative", f"write /{pattern} or **/{pattern}")
     if pattern.endswith("/"):
         raise GlobError(
@@ -216,6 +225,7 @@ class PathGlobs:
     _names: frozenset[str] = field(init=False, compare=False, repr=False)
     _rest: re.Pattern[str] | None = field(init=False, compare=False, repr=False)
     _tails: re.Pattern[str] | None = field(init=False, compare=False, repr=False)
+    _abstract: re.Pattern[str] | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         parsed = tuple(parse_path(pattern) for pattern in self.patterns)
@@ -228,17 +238,24 @@ class PathGlobs:
                 names.add(literals[1])
             else:
                 rest.append(_path_expression(components))
-        # An abstract socket's name is relative to nothing.
-        ends = [c[-1] for c, p in zip(parsed, self.patterns, strict=True) if p[0] != "@"]
+        pairs = list(zip(parsed, self.patterns, strict=True))
+        ends = [components[-1] for components, pattern in pairs if not is_bare(pattern)]
         tails = [".*" if end is None else _component_expression(end) for end in ends]
         object.__setattr__(self, "parsed", parsed)
         object.__setattr__(self, "_whole", frozenset(whole))
         object.__setattr__(self, "_names", frozenset(names))
         object.__setattr__(self, "_rest", _any_of(rest))
         object.__setattr__(self, "_tails", _any_of(tails))
+        abstract = [_path_expression(c) for c, p in pairs if p.startswith("@") or p == "**"]
+        object.__setattr__(self, "_abstract", _any_of(abstract))
 
     def matches(self, path: str) -> bool:
-        """Return whether any pattern matches the whole path."""
+        """Return whether any pattern matches the whole path.
+
+        A name that begins with @ is an abstract socket's: only patterns like it, and `**`, match.
+        """
+        if path.startswith("@"):
+            return self._abstract is not None and self._abstract.fullmatch(path) is not None
         if path in self._whole or path.rpartition("/")[2] in self._names:
             return True
         return self._rest is not None and self._rest.fullmatch(path) is not None

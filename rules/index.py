@@ -1,17 +1,25 @@
 """How one path pattern can be found by a look-up: the single most selective literal part of it.
 
 Knows what the kernel can look up; hides the choice. Paths of files are resolved, so they can be
-found from the front. Names of programs and sockets are as the caller wrote them (relative, `..`,
-doubled slashes), so those patterns are found by a component or by their end.
+found from the front. Names of programs and sockets may be as the caller wrote them (relative,
+`..`, doubled slashes), so those patterns are found by a component or by their end.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
-from rules.globs import Component, literal, parse_path
+from rules.globs import Component, is_bare, literal, parse_path
 
 NAME_BYTES = 31
 PREFIX_BYTES = 200
+
+
+class Table(IntEnum):
+    """Which name is looked up: an exec looks up both the program and the caller's name for it."""
+
+    EXEC = 1
+    OPEN = 2
+    UNIX = 3
 
 
 class Way(Enum):
@@ -49,12 +57,22 @@ node_modules opt proc root run sbin share src srv sys system test tests tmp usr 
 _COMMON = frozenset(_COMMON_TEXT.split())
 
 
-def index_of(pattern: str, *, resolved: bool) -> Index:
-    """Return the best index of a path pattern, for a table of resolved paths or of names."""
+def index_of(pattern: str, table: Table) -> Index:
+    """Return the best index of a path pattern for a table."""
     components = parse_path(pattern)
-    if resolved or pattern.startswith("@"):
+    if is_bare(pattern):
+        return _bare(components)
+    if table is Table.OPEN:
         return _from_the_front(components)
-    return _from_the_end(components)
+    # A program goes by many short names that other names end with; a socket's end tells enough.
+    return _from_the_end(components, by_name=table is Table.EXEC)
+
+
+def _bare(components: tuple[Component, ...]) -> Index:
+    head, whole = _head(components)
+    if whole and len(head.encode()) < PREFIX_BYTES:
+        return Index(Way.EXACT, head)
+    return Index(Way.PREFIX, _cut(head, PREFIX_BYTES))
 
 
 def _from_the_front(components: tuple[Component, ...]) -> Index:
@@ -74,16 +92,16 @@ def _from_the_front(components: tuple[Component, ...]) -> Index:
     return Index(Way.ANYTHING)
 
 
-def _from_the_end(components: tuple[Component, ...]) -> Index:
+def _from_the_end(components: tuple[Component, ...], *, by_name: bool) -> Index:
     last = _name(components[-1])
-    if last is not None:
+    if last is not None and by_name:
         return Index(Way.COMPONENT, last)
     suffix = _suffix(components)
     if len(suffix) > 1:
         return Index(Way.SUFFIX, suffix)
     name = _telling(components)
     if name is not None:
-        # `**/name/...` may also be met below a relative name, and /a/name/... from /a/name.
+        # /opt/name/x may be called x by a process in /opt/name.
         return Index(Way.COMPONENT, name, relative_too=True)
     return Index(Way.ANYTHING)
 

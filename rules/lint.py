@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rules.globs import PathGlobs
-from rules.index import Way, index_of
+from rules.index import Table, Way, index_of
 from rules.model import (
     PRECEDENCE,
     Action,
@@ -67,11 +67,11 @@ def _unindexed(rule: Rule) -> Iterator[str]:
     # An exec is rare enough to pass them all to the agent; stopping each is what costs.
     costly = rule.action in (Action.ASK, Action.DENY)
     if isinstance(match, OpenMatch):
-        what, costly = "open", rule.action is not Action.ALLOW
+        table, what, costly = Table.OPEN, "open", rule.action is not Action.ALLOW
     elif isinstance(match, ExecMatch):
-        what = "exec"
+        table, what = Table.EXEC, "exec"
     elif reaches_unix(match):
-        what = "connect to a unix socket"
+        table, what = Table.UNIX, "connect to a unix socket"
     else:
         return
     if not costly:
@@ -81,7 +81,7 @@ def _unindexed(rule: Rule) -> Iterator[str]:
         yield f"it has no path, so the kernel passes every {what} of the subject to the agent"
         return
     for pattern in patterns:
-        if index_of(pattern, resolved=isinstance(match, OpenMatch)).way is Way.ANYTHING:
+        if index_of(pattern, table).way is Way.ANYTHING:
             yield (
                 f"{pattern!r} has no literal part to look up, so the kernel passes every {what} of "
                 "the subject to the agent; write names out where you can"

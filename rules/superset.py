@@ -9,13 +9,13 @@ addresses than it inspected, the kernel must assume everything: `widest` and `un
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 from functools import reduce
 from operator import or_
 
-from rules.addresses import MAPPED, Network, Ports, mapped
-from rules.globs import PathGlobs, literal, parse_path
-from rules.index import PREFIX_BYTES, Index, Way, index_of
+from rules.addresses import Network, Ports
+from rules.globs import PathGlobs, is_bare, literal, parse_path
+from rules.index import Index, Table, Way, index_of
 from rules.model import (
     Action,
     ConnectMatch,
@@ -41,14 +41,6 @@ class Want(IntFlag):
     STOP_WRITE = 8
 
 
-class Table(IntEnum):
-    """Which name is looked up: an exec looks up both the program and the caller's name for it."""
-
-    EXEC = 1
-    OPEN = 2
-    UNIX = 3
-
-
 NOTHING = Want(0)
 Paths = dict[tuple[Table, str], Want]
 # More ports than this in one rule are taken as every port: the kernel stores them one by one.
@@ -70,8 +62,8 @@ class KernelTables:
     `prefixes` and `exact` are one longest match over path + NUL. The prefix "" stands for names
     that do not begin with a slash; the entry "/" is then there to end its reach. `components`
     are whole names cut to 31 bytes, `suffixes` a longest match from the end, `anything` bits for
-    every path of the table. `networks` is a longest match too and holds IPv4 prefixes a second
-    time as IPv4-mapped IPv6. `literals` are whole paths, whose inodes can be watched as well.
+    every path of the table. `networks` is a longest match too; an IPv4-mapped IPv6 address is
+    looked up as the IPv4 address. `literals` are whole paths, whose inodes can be watched as well.
     """
 
     prefixes: Paths
@@ -152,10 +144,10 @@ class _PathTables:
             self.anything[table] = self.anything.get(table, NOTHING) | want
             return
         for pattern in globs.patterns:
-            index = index_of(pattern, resolved=table is Table.OPEN)
+            index = index_of(pattern, table)
             self._add_index(table, index, want)
             names = [literal(component) for component in parse_path(pattern)]
-            if None not in names and not pattern.startswith("@"):
+            if None not in names and not is_bare(pattern):
                 _put(self.literals, (table, pattern), want)
 
     def _add_index(self, table: Table, index: Index, want: Want) -> None:
@@ -223,15 +215,7 @@ def _networks(rules: list[Rule]) -> dict[Network, NetworkWant]:
     for match, _ in about:
         for networks in (match.address, match.negated and match.negated.address):
             regions.update(networks.networks if networks else ())
-    table: dict[Network, NetworkWant] = {}
-    for region in regions:
-        want = _region(region, about)
-        table[region] = want
-        # A socket of IPv6 reaches IPv4 by mapped addresses.
-        if isinstance(region, ipaddress.IPv4Network):
-            table[mapped(region)] = want
-    assert MAPPED in table
-    return table
+    return {region: _region(region, about) for region in regions}
 
 
 def _region(region: Network, about: list[tuple[ConnectMatch, Want]]) -> NetworkWant:
@@ -271,7 +255,6 @@ def _takes(match: ConnectMatch, port: int) -> bool:
 
 __all__ = [
     "MOST_PORTS",
-    "PREFIX_BYTES",
     "KernelTables",
     "NetworkWant",
     "Table",

@@ -22,7 +22,7 @@ def want(tables: KernelTables, act: Act) -> Want:
     if act.kind is Kind.OPEN:
         found = _path(tables, Table.OPEN, act)
         flags = set(act.flags)
-        bits = WRITE_BITS if flags - {"read"} else Want(0)
+        bits = WRITE_BITS if flags & {"write", "create", "truncate"} else Want(0)
         if "read" in flags or not flags:
             bits |= READ_BITS
         return found & bits
@@ -43,7 +43,8 @@ def lookup(tables: KernelTables, table: Table, path: str) -> Want:
     keys |= {key.encode() + b"\0": bits for (t, key), bits in tables.exact.items() if t is table}
     assert all(len(key) <= 200 for key in keys)
     found |= _longest(keys, raw + b"\0")
-    for name in raw.split(b"/"):
+    names = [] if table is Table.UNIX and path.startswith("@") else raw.split(b"/")
+    for name in names:
         found |= tables.components.get((table, name[:31].decode(errors="replace")), Want(0))
     ends = {key.encode()[::-1]: bits for (t, key), bits in tables.suffixes.items() if t is table}
     assert all(0 < len(key) <= 31 for key in ends)
@@ -60,6 +61,8 @@ def network(tables: KernelTables, address: str, port: int) -> Want:
     if not tables.networks:
         return Want(0)
     where = ipaddress.ip_address(address)
+    if isinstance(where, ipaddress.IPv6Address) and where.ipv4_mapped:
+        where = where.ipv4_mapped
     hits: list[Network] = [net for net in tables.networks if where in net]
     entry = tables.networks[max(hits, key=lambda net: net.prefixlen)]
     return entry.ports.get(port, entry.any_port)

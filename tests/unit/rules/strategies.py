@@ -44,7 +44,7 @@ PATTERNS = st.one_of(
     st.lists(GLOB_NAMES, min_size=1, max_size=4).map(lambda parts: "**/" + "/".join(parts)),
     st.lists(GLOB_NAMES, min_size=1, max_size=3).map(lambda parts: "@/" + "/".join(parts)),
     GLOB_NAMES,
-    st.just("**"),
+    st.sampled_from(["**", "memfd:*", "@*"]),
 )
 PATH_GLOBS = st.lists(PATTERNS, min_size=1, max_size=3).map(lambda p: PathGlobs(tuple(p)))
 ARGUMENTS = st.lists(st.sampled_from(["a", "b", "-c", "install", ""]), max_size=4)
@@ -92,7 +92,7 @@ PORTS = st.lists(
 ).map(lambda ranges: Ports(tuple(ranges)))
 PORT = st.sampled_from([0, 53, 79, 80, 81, 443, 5432])
 TRANSPORTS = st.frozensets(st.sampled_from([*Transport]), min_size=1)
-FLAGS = st.frozensets(st.sampled_from(["read", "write", "append", "create", "truncate"])).map(tuple)
+FLAGS = st.frozensets(st.sampled_from(["read", "write", "create", "truncate"])).map(tuple)
 
 
 def _network(text: str) -> Any:
@@ -170,7 +170,7 @@ def _acts(kind: Kind, **where: st.SearchStrategy[Any]) -> st.SearchStrategy[Act]
         process=st.just(Process(pid=1, start_ns=1, comm="x", uid=1)),
         tid=st.just(1),
         cwd=CWDS,
-        **{"executable": PATHS, **where},
+        **{"executable": st.one_of(PATHS, st.just("memfd:x")), **where},
     )
 
 

@@ -131,7 +131,6 @@ def test_a_port_entry_replaces_and_an_exception_cuts_a_hole() -> None:
     everywhere = NetworkWant(Want.STOP_READ, {53: Want(0)})
     v4, v6 = ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")
     assert tables.networks[v4] == everywhere
-    assert tables.networks[ipaddress.ip_network("::ffff:0:0/96")] == everywhere
     assert tables.networks[ipaddress.ip_network("10.0.0.0/8")] == NetworkWant(Want(0))
     assert tables.networks[v6] == NetworkWant(Want(0))
 
