@@ -79,8 +79,7 @@ require_tls() {
     if [ -e "$STATE/nats/tls.conf" ]; then
         return
     fi
-    printf 'tls {\n  cert_file: "%s"\n  key_file: "%s"\n}\n' "$TLS/server.pem" "$TLS/server.key" |
-        as_holdfast tee "$STATE/nats/tls.conf" >/dev/null
+    install -o holdfast -g holdfast -m 0600 "$CHECKOUT/deploy/nats/tls.conf" "$STATE/nats/"
     echo 'include "tls.conf"' | as_holdfast tee -a "$STATE/nats/nats.conf" >/dev/null
     sed -i 's|^url = "nats://|url = "tls://|; /^url = /a tls_ca = "nats/tls/ca.pem"' \
         "$STATE/collector.toml"

@@ -12,7 +12,7 @@ PRIVATE = re.compile(r"(?<![\w./-])/(?:home|Users|root|work|mnt|workspace)/[A-Za
 # Homes that stand for anyone's, in rules, examples and their tests.
 ANYONE = {
     "/home/alice", "/home/bob", "/home/ci", "/home/ai", "/home/dev", "/home/user", "/home/you",
-    "/root/.ssh", "/root/.aws", "/root/.kube", "/root/.docker",
+    "/root/.ssh", "/root/.aws", "/root/.kube", "/root/.docker", "/root/...",
 }  # fmt: skip
 
 
