@@ -54,6 +54,26 @@ class Card:
     hidden_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An act in three short texts, for one row of a table. Long ones carry a mark."""
+
+    who: str
+    what: str
+    where: str
+
+
+def summary(act: Act) -> Summary:
+    """Return who did what and where, sanitised and redacted."""
+    who = clean(act.user or f"uid {act.process.uid}", 40).text
+    if act.kind is Kind.EXEC:
+        where = clean(act.cwd, _TITLE_LIMIT).text
+        return Summary(who, _target(act), where)
+    program = clean(act.executable or act.process.comm, _TITLE_LIMIT).text
+    flags = f" ({clean(', '.join(act.flags), 60).text})" if act.flags else ""
+    return Summary(who, f"{act.kind.value}{flags} by {program}", _target(act))
+
+
 def as_dict(card: Card) -> dict[str, Any]:
     """Return the card as JSON-ready values, keys as the fields are named."""
     return {
@@ -193,13 +213,15 @@ def _said(sheet: _Sheet, states: Sequence[HoldState], decision: Decision | None)
 
 
 def _title(act: Act) -> str:
-    if act.kind is Kind.EXEC:
-        words = act.argv or (act.filename or act.executable,)
-        what = one_line(words, _TITLE_LIMIT)
-    else:
-        what = clean(act.path or _address(act), _TITLE_LIMIT).text
     who = clean(act.user or f"uid {act.process.uid}", 40).text
-    return f"{who}: {_VERBS[act.kind]} {what}"
+    return f"{who}: {_VERBS[act.kind]} {_target(act)}"
+
+
+def _target(act: Act) -> str:
+    """Return what an act is aimed at: the command, the file or the address."""
+    if act.kind is Kind.EXEC:
+        return one_line(act.argv or (act.filename or act.executable,), _TITLE_LIMIT)
+    return clean(act.path or _address(act), _TITLE_LIMIT).text
 
 
 def _tree(act: Act) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from collector.redact import Span, secrets_in_arguments, secrets_in_variable
 from collector.sanitize import byte_length, clean, quote
 from wire.acts import Process
 
+_WHOLE = 1 << 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -54,6 +56,15 @@ def shown_arguments(
 def one_line(argv: Sequence[str], limit: int) -> str:
     """Return an argument list for a heading; what does not fit is marked, not counted."""
     return shown_arguments(argv, limit).text
+
+
+def argument_lines(argv: Sequence[str]) -> list[str]:
+    """Return every argument on a line of its own, quoted, whole, and redacted as elsewhere."""
+    spans = secrets_in_arguments(argv)
+    return [
+        quote(clean(argument, _WHOLE, secrets).text)
+        for argument, secrets in zip(argv, spans, strict=True)
+    ]
 
 
 def process_text(process: Process, argv: Sequence[str], limit: int) -> str:

@@ -65,6 +65,15 @@ def visible(text: str) -> str:
     return "".join(unit.shown for unit in _units(text))
 
 
+def harmless(text: str) -> str:
+    r"""Return text that was made visible elsewhere, with what is still hostile in it escaped.
+
+    A renderer that trusts nobody uses it on finished text: escapes in it stay as they are, so the
+    result is the same text for whatever `visible` or `clean` has given.
+    """
+    return text if _is_plain(text) else "\\".join(visible(part) for part in text.split("\\"))
+
+
 def clean(text: str, limit: int = LIMIT, secrets: Sequence[tuple[int, int]] = ()) -> Clean:
     r"""Return `text` made visible in about `limit` characters (at least 40).
 

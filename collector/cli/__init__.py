@@ -1,0 +1,1 @@
+"""The `holdfast` command: how people, and scripts for them, talk to the centre."""

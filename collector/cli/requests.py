@@ -1,0 +1,217 @@
+"""Commands about requests: pending, show, approve, deny, comment."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from collector.cli.complete import complete_request
+from collector.cli.errors import CliError, OverError, UsageError
+from collector.cli.run import Run, command
+from collector.cli.words import check_prefix, instant
+
+_MORE = "there are more: add --after"
+
+IdArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The request, or the start of its id (6 digits or more).",
+        autocompletion=complete_request,
+    ),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", "-r", help="Why; kept in the trail.", metavar="TEXT")
+]
+DigestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--digest", help="Answer only if the act has this digest, as seen earlier.", metavar="HEX"
+    ),
+]
+
+
+class State(StrEnum):
+    """Which requests to list."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    ALL = "all"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for function in (pending, show, approve, deny, comment):
+        command(app)(function)
+
+
+def pending(
+    run: Run,
+    state: Annotated[State, typer.Option(help="Requests in this state.")] = State.OPEN,
+    host: Annotated[str | None, typer.Option(help="Only this host, by name or id.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this watched subject.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule, by id.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Opened since; 30m, 2h, 7d or ISO 8601.", metavar="TIME")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    after: Annotated[
+        str | None, typer.Option(help="Go on after this request.", metavar="ID")
+    ] = None,
+) -> None:
+    """List the requests that wait for an answer, newest first."""
+    page = run.centre.get(
+        "/requests",
+        state=state.value,
+        host=host,
+        subject=subject,
+        rule=rule,
+        since=instant(since, option="--since"),
+        limit=limit,
+        after=after,
+    )
+    if run.json:
+        run.print_json(page)
+        return
+    from collector.cli.tables import print_pending
+
+    if not page["requests"]:
+        run.note("nothing waits for an answer" if state is State.OPEN else "no such request")
+        return
+    print_pending(run.console, page["requests"])
+    if page["next"]:
+        run.note(f"{_MORE} {page['next']}")
+
+
+def show(
+    run: Run,
+    request: IdArgument,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also every argument and path, whole.")
+    ] = False,
+) -> None:
+    """Show the card of one request: who, what, where, why and what has happened."""
+    found = _get(run, request)
+    if run.json:
+        run.print_json(found)
+        return
+    from collector.cli.cards import print_card, print_full
+
+    print_card(run.console, found)
+    if full:
+        print_full(run.console, found)
+
+
+def approve(
+    run: Run, request: IdArgument, reason: ReasonOption = None, digest: DigestOption = None
+) -> None:
+    """Let the process run on."""
+    _decide(run, request, "approve", reason, digest)
+
+
+def deny(
+    run: Run, request: IdArgument, reason: ReasonOption = None, digest: DigestOption = None
+) -> None:
+    """Refuse the act; the host kills the process."""
+    _decide(run, request, "deny", reason, digest)
+
+
+def comment(
+    run: Run,
+    request: IdArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The remark.")],
+) -> None:
+    """Leave a remark on a request; it decides nothing."""
+    found = _get(run, request)
+    done = run.centre.post(f"/requests/{found['request']}/comments", {"text": text, "via": "cli"})
+    if run.json:
+        run.print_json(done)
+    run.say(f"commented on {_one_line(found)}")
+
+
+def send_answer(
+    run: Run, request: dict[str, Any], answer: str, reason: str, digest: str
+) -> dict[str, Any]:
+    """Answer a request as it was shown; return it as it stands then, or raise CliError."""
+    body = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    return run.centre.post(f"/requests/{request['request']}/decision", body)
+
+
+def _decide(run: Run, prefix: str, answer: str, reason: str | None, digest: str | None) -> None:
+    found = _get(run, prefix)
+    if found["state"] != "open":
+        raise _over(found)
+    if digest is not None and digest != found["digest"]:
+        raise CliError(
+            "digest_mismatch",
+            f"request {found['request']} is about the act {found['digest']}, not {digest}",
+            "look at it with `holdfast show` and answer what it shows",
+            {"digest": found["digest"]},
+        )
+    run.say(f"{answer} {_one_line(found)}")
+    if hidden := found["card"]["hidden_bytes"]:
+        run.note(f"{hidden} bytes of it are not on its card; see `holdfast show --full`")
+    # Who may not decide is told so by the centre, and not asked for a reason first.
+    if not reason and found["rule"]["reason_required"] and found["may_decide"]["allowed"]:
+        reason = _ask_reason(run, found)
+    done = send_answer(run, found, answer, reason or "", found["digest"])
+    if run.json:
+        run.print_json(done)
+        return
+    from collector.cli.cards import state_words
+
+    run.say(state_words(done))
+
+
+def _get(run: Run, prefix: str) -> dict[str, Any]:
+    route = f"/requests/{check_prefix(prefix)}"
+    return run.centre.get(route)
+
+
+def _one_line(request: dict[str, Any]) -> str:
+    from collector.sanitize import harmless, visible
+
+    rule = request["rule"]
+    return (
+        f"{request['request'][:8]}: {harmless(request['card']['title'])} "
+        f"on {visible(request['host_name'])} (rule {visible(rule['id'])}, {rule['severity']})"
+    )
+
+
+def _over(request: dict[str, Any]) -> OverError:
+    decision = request["decision"] or {}
+    extra = {
+        "request": request["request"],
+        "state": request["state"],
+        "decided_by": decision.get("by"),
+        "answer": decision.get("answer"),
+        "decided_ns": decision.get("time_ns"),
+        "reason": decision.get("reason"),
+    }
+    decided = request["state"] in ("approved", "denied")
+    code = "already_decided" if decided else request["state"]
+    line = request["card"]["state_line"]
+    return OverError(
+        code,
+        f"request {request['request'][:8]} is not open: {line}",
+        "nothing is left to decide",
+        extra,
+    )
+
+
+def _ask_reason(run: Run, request: dict[str, Any]) -> str:
+    if not run.json and run.is_interactive():
+        sys.stdout.write("reason: ")
+        sys.stdout.flush()
+        if reason := sys.stdin.readline().strip():
+            return reason
+    raise UsageError(
+        "reason_required",
+        f"rule {request['rule']['id']} asks for a reason; nothing was decided",
+        "add --reason TEXT",
+    )

@@ -1,0 +1,148 @@
+"""Lists as tables that fit the terminal; long cells are folded, never cut."""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from collector.cli.cards import COLOURS
+from collector.cli.words import left, short, span
+from collector.sanitize import clean, visible
+
+_WIDE = 110
+_CELL = 400
+
+Row = Sequence[str | Text]
+
+
+def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
+    """Print requests, one row each; a narrow terminal gets fewer and taller columns."""
+    now = time.time_ns()
+    ids = [request["request"] for request in requests]
+    wide = console.width >= _WIDE
+    rows: list[Row] = []
+    for request in requests:
+        who, what, where = summary_of(request["act"])
+        severity = request["rule"]["severity"]
+        marked = Text(visible(severity), COLOURS.get(severity, ""))
+        waits = request["state"] == "open"
+        rest = left(request["deadline_ns"], now) if waits else visible(request["state"])
+        age = span(now - request["opened_ns"])
+        name, host = short(request["request"], ids), visible(request["host_name"])
+        rule = visible(request["rule"]["id"])
+        if wide:
+            rows.append((name, age, rest, host, who, what, where, rule, marked))
+        else:
+            aside = Text.assemble(marked, f"\n{rule}")
+            rows.append((name, f"{age}\n{rest}", f"{who}\n{host}", f"{what}\n{where}", aside))
+    if wide:
+        _print(console, ("ID", "AGE", "LEFT", "HOST", "WHO", "WHAT", "WHERE", "RULE", "SEV"), rows)
+    else:
+        _print(console, ("ID", "AGE\nLEFT", "WHO\nHOST", "WHAT\nWHERE", "SEV\nRULE"), rows)
+
+
+def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:
+    """Print hosts, one row each."""
+    now = time.time_ns()
+    rows = [
+        (
+            visible(host["name"]),
+            visible(host["mode"] or "never seen"),
+            str(host["open_holds"]),
+            span(now - host["last_event_ns"]) + " ago" if host["last_event_ns"] else "none yet",
+            str(host["gap_events"]),
+            visible(", ".join(host["subjects"])),
+            visible(host["version"] or ""),
+            visible(host["kernel"] or ""),
+        )
+        for host in hosts
+    ]
+    columns = ("HOST", "MODE", "HELD", "LAST EVENT", "LOST", "SUBJECTS", "AGENT", "KERNEL")
+    _print(console, columns, rows)
+
+
+def print_events(console: Console, events: list[dict[str, Any]]) -> None:
+    """Print events, one row each."""
+    rows = [
+        (
+            _time(event.get("time_ns")),
+            _text(event.get("host_name") or event.get("host"))[:20],
+            _text(event.get("kind")),
+            _text(event.get("pid")),
+            _program(event),
+            _target(event),
+            _text(event.get("action")),
+            _text(event.get("rule")),
+            _text(event.get("guarantee")),
+        )
+        for event in events
+    ]
+    columns = ("TIME", "HOST", "KIND", "PID", "PROGRAM", "TARGET", "ACTION", "RULE", "GUARANTEE")
+    _print(console, columns, rows)
+
+
+def print_rows(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print the answer to a question in SQL."""
+    shown = [tuple("NULL" if cell is None else _text(cell) for cell in row) for row in rows]
+    _print(console, tuple(visible(column) for column in columns), shown)
+
+
+def _print(console: Console, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        # The first column is what the reader types next: it stays in one piece.
+        table.add_column(Text(column), overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    console.print(table)
+
+
+def summary_of(act: dict[str, Any]) -> tuple[str, str, str]:
+    """Return who, what and where of an act from a list, which comes without cards."""
+    import msgspec
+
+    from collector.card import summary
+    from collector.cli.errors import CliError
+    from wire.acts import Act
+
+    try:
+        found = summary(msgspec.convert(act, Act))
+    except msgspec.ValidationError as error:
+        raise CliError(
+            "unknown_act",
+            f"the centre sent an act that this version does not know ({error})",
+            "upgrade holdfast on this machine, or use --json",
+        ) from error
+    return found.who, found.what, found.where
+
+
+def _program(event: dict[str, Any]) -> str:
+    from collector.commandtext import one_line
+
+    argv = event.get("argv")
+    return one_line(argv, _CELL) if argv else _text(event.get("program"))
+
+
+def _target(event: dict[str, Any]) -> str:
+    if event.get("address"):
+        port = f":{event['port']}" if event.get("port") is not None else ""
+        return _text(f"{event.get('transport') or ''} {event['address']}{port}".strip())
+    return _text(event.get("path") or event.get("detail"))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else clean(str(value), _CELL).text
+
+
+def _time(time_ns: object) -> str:
+    if not isinstance(time_ns, int):
+        return ""
+    try:
+        when = datetime.fromtimestamp(time_ns // 10**9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(time_ns)
+    return f"{when:%Y-%m-%d %H:%M:%S}.{time_ns // 10**6 % 1000:03}Z"
