@@ -191,7 +191,7 @@ class EventPipeline:
                 for lost, words in (
                     (now.events - before.events, "the kernel's ring was full"),
                     (now.holds - before.holds, "could not be held and were killed"),
-                    (now.labels - before.labels, "could not be labelled and were killed"),
+                    (now.labels - before.labels, "could not be labelled: killed, or not watched"),
                 )
                 if lost
             ]

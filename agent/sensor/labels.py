@@ -3,7 +3,7 @@
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,9 @@ from agent.sensor.interface import Subject
 
 _LABEL = struct.Struct("<QQIHH")
 _CGROUP_TEXT = 192
+_NAME_TEXT = 64
 _MAXIMUM_GROUPS = 8
+_MAXIMUM_SUBJECTS = 256
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -56,14 +58,43 @@ class Labels:
     def __init__(self, maps: Path) -> None:
         """Open the maps under `maps` (a directory of bpffs)."""
         self._labels = Map(maps / "hf_labels", 4, _LABEL.size)
+        self._subjects = Map(maps / "hf_subjects", 4, _NAME_TEXT)
         self._users = Map(maps / "hf_users", 4, 4)
         self._groups = Map(maps / "hf_groups", 4, 8)
         self._cgroups = Map(maps / "hf_cgroups", 8, 4)
         self._cgroup_paths = Map(maps / "hf_cgroup_paths", _CGROUP_TEXT, 4)
 
+    def numbered(self, subjects: Sequence[Subject]) -> tuple[list[Subject], list[str]]:
+        """Return the subjects with the numbers that labels carry, and the names by number.
+
+        A name keeps its number for as long as the maps live: what was labelled under another
+        configuration is still told by the name that it had then.
+        """
+        names = [self._name(number) for number in range(_MAXIMUM_SUBJECTS)]
+        found = []
+        for one in subjects:
+            raw = one.name.encode()[: _NAME_TEXT - 1].decode(errors="ignore")
+            if raw not in names:
+                if "" not in names[1:]:
+                    raise SensorError(
+                        f"subject {one.name}: more than {_MAXIMUM_SUBJECTS - 1} subjects have been "
+                        "watched since the programs were loaded; run holdfast-agent unload"
+                    )
+                number = names.index("", 1)
+                names[number] = raw
+                self._subjects.set(struct.pack("<I", number), raw.encode().ljust(_NAME_TEXT, b"\0"))
+            found.append(replace(one, index=names.index(raw, 1)))
+        return found, names
+
+    def _name(self, number: int) -> str:
+        raw = self._subjects.get(struct.pack("<I", number)) or b""
+        return raw.rstrip(b"\0").decode()
+
     def set_subjects(self, subjects: Sequence[Subject]) -> int:
         """Watch these subjects; return how many groups are in use. Raises SensorError."""
         own = cgroup_of("self")
+        # Whoever started the agent may have been watched; the agent is not.
+        self._labels.delete(struct.pack("<I", os.getpid()))
         users = {uid: one.index for one in subjects for uid in one.uids}
         groups = [(gid, one.index) for one in subjects for gid in one.gids]
         if len(groups) > _MAXIMUM_GROUPS:
@@ -88,7 +119,13 @@ class Labels:
                     raise SensorError(
                         f"subject {one.name}: no cgroup v2 is mounted; mount it or watch users"
                     )
-                paths[os.fsencode(cgroup).ljust(_CGROUP_TEXT, b"\0")] = one.index
+                raw = os.fsencode(cgroup)
+                if len(raw) >= _CGROUP_TEXT:
+                    raise SensorError(
+                        f"subject {one.name}: cgroup {cgroup} has a path of {len(raw)} bytes, at "
+                        f"most {_CGROUP_TEXT - 1} can be watched; name one above it"
+                    )
+                paths[raw.ljust(_CGROUP_TEXT, b"\0")] = one.index
                 place = mount / cgroup.lstrip("/")
                 if place.is_dir():
                     ids[struct.pack("<Q", place.stat().st_ino)] = one.index
@@ -122,13 +159,15 @@ class Labels:
         new = 0
         for process in running.values():
             key = struct.pack("<I", process.pid)
-            if self._labels.get(key) is not None:
+            known = self._labels.get(key)
+            if known is not None and _is_of(known, process):
                 continue
             root = _root(process, running)
             if root is None:
                 continue
             value = self._label_under(root, process, running)
-            new += self._labels.set(key, value, only_new=True)
+            # A label of another start was left by an earlier process of this number.
+            new += self._labels.set(key, value, only_new=known is None)
         return new
 
     def _label_under(
@@ -139,15 +178,33 @@ class Labels:
         while above is not None and above.parent in running:
             above = running[above.parent]
             known = self._labels.get(struct.pack("<I", above.pid))
-            if known is not None:
+            if known is not None and _is_of(known, above):
                 _, root_start, root_pid, subject, _ = _LABEL.unpack(known)
                 return _LABEL.pack(process.start_ns, root_start, root_pid, subject, 0)
         return _LABEL.pack(process.start_ns, root.start_ns, root.pid, root.subject, 0)
 
     def close(self) -> None:
         """Give the descriptors back."""
-        for one in (self._labels, self._users, self._groups, self._cgroups, self._cgroup_paths):
+        for one in (
+            self._labels,
+            self._subjects,
+            self._users,
+            self._groups,
+            self._cgroups,
+            self._cgroup_paths,
+        ):
             one.close()
+
+
+def started_ns(pid: int | str) -> int:
+    """Return when a process started, on the boot clock, cut to the clock tick."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(stat[19]) * _TICK_NS
+
+
+def _is_of(label: bytes, process: _Running) -> bool:
+    start_ns: int = _LABEL.unpack(label)[0]
+    return start_ns // _TICK_NS == process.start_ns // _TICK_NS
 
 
 def _root(process: _Running, running: dict[int, _Running]) -> _Running | None:
@@ -171,6 +228,8 @@ def _scan(subjects: Sequence[Subject]) -> Iterable[_Running]:
             if pid == own:
                 continue
             stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            if stat[0] == "Z" and int(stat[17]) <= 1:
+                continue  # its last thread has ended
             subject = _matching(process, subjects)
             yield _Running(pid, int(stat[1]), int(stat[19]) * _TICK_NS, subject)
         except (psutil.Error, OSError):

@@ -29,6 +29,7 @@ _BY_KIND = {
     "on_network_return": ("sys_exit", {Kind.CONNECT, Kind.SEND}),
     "on_socket_state": ("inet_sock_set_state", {Kind.CONNECT}),
 }
+_FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
 
 
 def ensure_loaded(directory: Path) -> None:
@@ -75,7 +76,7 @@ def _holds_anything(directory: Path) -> bool:
 
 
 def _load(directory: Path) -> None:
-    command = [SYSTEM_PYTHON, "-I", str(_KERNEL / "loader"), "--pin", str(directory)]
+    command = [SYSTEM_PYTHON, "-I", "-B", str(_KERNEL / "loader"), "--pin", str(directory)]
     try:
         done = subprocess.run(
             command,
@@ -97,26 +98,43 @@ def _load(directory: Path) -> None:
 
 
 def attach_for(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
-    """Attach the programs that the rules need and detach those that they do not."""
-    for name, (tracepoint, wanted_by) in _BY_KIND.items():
-        _attach(directory, name, tracepoint, wanted=not wanted_by.isdisjoint(kinds))
-    _attach(directory, "on_cgroup_mkdir", "cgroup_mkdir", wanted=cgroups)
+    """Attach the programs that rules about these kinds need; raise SensorError."""
+    for name, tracepoint in _needed(kinds, cgroups=cgroups).items():
+        _attach(directory, name, tracepoint)
 
 
-def _attach(directory: Path, name: str, tracepoint: str, *, wanted: bool) -> None:
+def detach_others(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
+    """Detach what no rule needs any more."""
+    needed = _needed(kinds, cgroups=cgroups)
+    for name in {*_BY_KIND, *_FOR_CGROUPS} - needed.keys():
+        (directory / "links" / name).unlink(missing_ok=True)
+
+
+def _needed(kinds: frozenset[Kind], *, cgroups: bool) -> dict[str, str]:
+    """Return the programs that are needed beside the constant ones, each with its tracepoint."""
+    by_kind = {
+        name: tracepoint
+        for name, (tracepoint, wanted_by) in _BY_KIND.items()
+        if not wanted_by.isdisjoint(kinds)
+    }
+    return by_kind | (_FOR_CGROUPS if cgroups else {})
+
+
+def _attach(directory: Path, name: str, tracepoint: str) -> None:
     link = directory / "links" / name
-    if wanted and not link.exists():
-        program = open_pinned(directory / "programs" / name)
+    if link.exists():
+        return
+    program = open_pinned(directory / "programs" / name)
+    try:
+        made = attach_raw_tracepoint(program, tracepoint)
         try:
-            made = attach_raw_tracepoint(program, tracepoint)
             pin(made, link)
-            os.close(made)
-        except OSError as error:
-            raise SensorError(f"{name}: cannot attach to {tracepoint}: {error.strerror}") from error
         finally:
-            os.close(program)
-    elif not wanted and link.exists():
-        link.unlink()
+            os.close(made)
+    except OSError as error:
+        raise SensorError(f"{name}: cannot attach to {tracepoint}: {error.strerror}") from error
+    finally:
+        os.close(program)
 
 
 def attached(directory: Path) -> frozenset[str]:

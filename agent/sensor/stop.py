@@ -13,7 +13,7 @@ from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
 from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Subject
-from agent.sensor.labels import Labels
+from agent.sensor.labels import Labels, started_ns
 from agent.sensor.records import (
     ACT,
     FACTS_BYTES,
@@ -25,7 +25,7 @@ from agent.sensor.records import (
 )
 from agent.sensor.tables import RuleTables
 from rules.superset import KernelTables
-from wire.acts import Act, Process, identity
+from wire.acts import Act, Process
 
 _OBSERVED = struct.Struct(f"<II{ACT.format[1:]}{SHORT_PATH_BYTES}s")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -59,19 +59,20 @@ class StopSensor:
             self._epoll.register(ring.fd, select.EPOLLIN)
         self._tables = RuleTables(maps)
         self._labels = Labels(maps)
-        self._subjects = [""] * (max((one.index for one in subjects), default=0) + 1)
-        for one in subjects:
-            self._subjects[one.index] = one.name
+        subjects, self._subjects = self._labels.numbered(subjects)
         self._cgroups = any(one.cgroups for one in subjects)
         # What is wanted and where to look first, then who is watched: from then on acts count.
         self.set_tables(tables)
         groups = self._labels.set_subjects(subjects)
-        self._tables.set_subjects(agent=os.getpid(), groups=groups, cgroups=self._cgroups)
+        agent = (os.getpid(), started_ns("self"))
+        self._tables.set_subjects(agent=agent, groups=groups, cgroups=self._cgroups)
         self._labels.label_running(subjects)
         self._started = True
 
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
+        # Attached before the rules count and detached after, so that no act falls in between.
+        programs.attach_for(self._directory, tables.kinds, cgroups=self._cgroups)
         try:
             self._tables.put(tables)
         except OSError as error:
@@ -79,7 +80,7 @@ class StopSensor:
                 f"the rules do not fit into the kernel's tables ({error.strerror}); "
                 "the rules before them stay in force"
             ) from error
-        programs.attach_for(self._directory, tables.kinds, cgroups=self._cgroups)
+        programs.detach_others(self._directory, tables.kinds, cgroups=self._cgroups)
 
     def holds_fd(self) -> int:
         """Return a descriptor that becomes readable when something may have been held."""
@@ -137,11 +138,11 @@ class StopSensor:
     def drain_execs(self, limit: int) -> list[Act]:
         """Return up to `limit` observed execs, oldest first."""
         offset = _wall_offset_ns()
-        found = []
+        found: list[Act] = []
         for record in self._execs.records():
+            if len(found) >= limit:
+                break  # this one has not been counted as read, and comes again
             found.append(act_of_facts(bytes(record), self._subjects, offset))
-            if len(found) > limit:
-                break
         return found
 
     def drain_acts(self, limit: int) -> list[ObservedRow]:
@@ -200,8 +201,16 @@ def _wall_offset_ns() -> int:
 
 def _with_ancestors_arguments(act: Act) -> Act:
     """Add the arguments of the ancestors within the session; what started it is not the AI's."""
-    names = [identity(process) for process in act.ancestors]
-    inside = names.index(act.session) + 1 if act.session in names else 0
+    root, _, start = act.session.partition("-")
+    # Of a root that ran before the programs did, the start is known to the clock tick only.
+    inside = next(
+        (
+            number
+            for number, process in enumerate(act.ancestors, 1)
+            if process.pid == int(root) and process.start_ns // _TICK_NS == int(start) // _TICK_NS
+        ),
+        0,
+    )
     ancestors = tuple(_with_arguments(process) for process in act.ancestors[:inside])
     return dataclasses.replace(act, ancestors=ancestors + act.ancestors[inside:])
 

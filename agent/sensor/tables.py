@@ -3,16 +3,34 @@
 import os
 import struct
 from collections.abc import Iterable
+from functools import reduce
 from ipaddress import IPv4Network, IPv6Network
+from operator import or_
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.sensor.bpf import Map
 from agent.sensor.records import KIND_NUMBERS
-from rules.superset import KernelTables, Table
+from rules.superset import NOTHING, KernelTables, Table, Want
 
-_CONFIG = struct.Struct("<6I")
+_CONFIG = struct.Struct("<Q6I")
 _PATH_TEXT, _TAIL_TEXT, _NAME_TEXT = 247, 31, 31
 _WANT = struct.Struct("<I")
+# Slots of hf_anything beside the tables' own, as in kernel/programs/match.h.
+_UNINSPECTED, _UNRESOLVED, _CUT, _SLOTS = 4, 5, 8, 16
+_Entry = tuple[Table, bytes, Want]
+
+
+class Config(NamedTuple):
+    """struct config, field by field."""
+
+    agent_start_ns: int = 0
+    agent_tgid: int = 0
+    generation: int = 0
+    groups: int = 0
+    cgroups: int = 0
+    kinds: int = 0
+    reserved: int = 0
 
 
 class RuleTables:
@@ -32,8 +50,8 @@ class RuleTables:
 
     def put(self, tables: KernelTables) -> None:
         """Put a rule set in force; OSError if the maps cannot hold it, and then nothing changes."""
-        agent, generation, groups, cgroups, _, _ = self.config()
-        fresh = 1 - (generation & 1)
+        config = self.config()
+        fresh = 1 - (config.generation & 1)
         self._clear(fresh)
         try:
             self._fill(tables, fresh)
@@ -41,26 +59,30 @@ class RuleTables:
             self._clear(fresh)
             raise
         kinds = sum(1 << KIND_NUMBERS[kind] for kind in tables.kinds)
-        self._set_config(agent, fresh, groups, cgroups, kinds)
-        self._clear(1 - fresh)
+        # The old half is cleared the next time: a program may be reading it at this moment.
+        self._set_config(config._replace(generation=fresh, kinds=kinds))
 
-    def config(self) -> tuple[int, ...]:
-        """Return struct config: agent, generation, groups, cgroups, kinds, reserved."""
+    def config(self) -> Config:
+        """Return struct config."""
         raw = self._config.get(struct.pack("<I", 0)) or bytes(_CONFIG.size)
-        return _CONFIG.unpack(raw)
+        return Config._make(_CONFIG.unpack(raw))
 
-    def set_subjects(self, *, agent: int, groups: int, cgroups: bool) -> None:
-        """Store who the agent is, how many groups are watched, and whether any cgroup is."""
-        _, generation, _, _, kinds, _ = self.config()
-        self._set_config(agent, generation, groups, int(cgroups), kinds)
+    def set_subjects(self, *, agent: tuple[int, int], groups: int, cgroups: bool) -> None:
+        """Store the agent's pid and start time, how many groups are watched, and if any cgroup."""
+        pid, start_ns = agent
+        self._set_config(
+            self.config()._replace(
+                agent_tgid=pid, agent_start_ns=start_ns, groups=groups, cgroups=int(cgroups)
+            )
+        )
 
     def close(self) -> None:
         """Give the descriptors back."""
         for one in (self._config, *self._generations(), self._anything, self._ports):
             one.close()
 
-    def _set_config(self, *values: int) -> None:
-        self._config.set(struct.pack("<I", 0), _CONFIG.pack(*values, 0))
+    def _set_config(self, config: Config) -> None:
+        self._config.set(struct.pack("<I", 0), _CONFIG.pack(*config))
 
     def _generations(self) -> Iterable[Map]:
         return (self._paths, self._tails, self._names, self._inodes, self._net4, self._net6)
@@ -82,39 +104,45 @@ class RuleTables:
         for key in self._ports.all_keys():
             if struct.unpack_from("<I", key)[0] >> 16 == generation:
                 self._ports.delete(key)
-        for table in Table:
-            self._anything.set(struct.pack("<I", generation << 4 | table), _WANT.pack(0))
+        for slot in range(_SLOTS):
+            self._put_slot(generation, slot, 0)
 
     def _fill(self, tables: KernelTables, generation: int) -> None:
-        def byte(table: Table) -> int:
-            return generation << 4 | table
-
-        for (table, prefix), want in tables.prefixes.items():
-            self._put_path(byte(table), os.fsencode(prefix), want)
-        for (table, path), want in tables.exact.items():
-            # The kernel's text ends in a zero byte, so an exact path is a prefix that includes it.
-            self._put_path(byte(table), os.fsencode(path) + b"\0", want)
-        for (table, tail), want in tables.suffixes.items():
-            raw = os.fsencode(tail)[-_TAIL_TEXT:]
-            key = struct.pack(f"<IB{_TAIL_TEXT}s", 8 * (1 + len(raw)), byte(table), raw[::-1])
-            self._tails.set(key, _WANT.pack(want))
-        for (table, name), want in tables.components.items():
-            raw = os.fsencode(name)[:_NAME_TEXT]
-            self._merge(self._names, struct.pack(f"<B{_NAME_TEXT}s", byte(table), raw), want)
-        for table, want in tables.anything.items():
-            self._anything.set(struct.pack("<I", byte(table)), _WANT.pack(want))
+        paths = [(*_key(key, _PATH_TEXT), want) for key, want in tables.prefixes.items()]
+        # The kernel's text ends in a zero byte, so an exact path is a prefix that includes it.
+        paths += [(*_key(key, _PATH_TEXT, b"\0"), want) for key, want in tables.exact.items()]
+        self._put_longest(self._paths, paths, _PATH_TEXT, generation)
+        tails = [
+            (table, os.fsencode(tail)[-_TAIL_TEXT:][::-1], want)
+            for (table, tail), want in tables.suffixes.items()
+        ]
+        self._put_longest(self._tails, tails, _TAIL_TEXT, generation)
+        names = [(*_key(key, _NAME_TEXT), want) for key, want in tables.components.items()]
+        for (table, raw), want in _merged(names).items():
+            key = struct.pack(f"<B{_NAME_TEXT}s", generation << 4 | table, raw)
+            self._names.set(key, _WANT.pack(want))
+        self._put_slots(tables, generation)
         self._put_networks(tables, generation)
         self._put_inodes(tables, generation)
 
-    def _put_path(self, table: int, raw: bytes, want: int) -> None:
-        raw = raw[:_PATH_TEXT]
-        key = struct.pack(f"<IB{_PATH_TEXT}s", 8 * (1 + len(raw)), table, raw)
-        self._paths.set(key, _WANT.pack(want))
-
     @staticmethod
-    def _merge(one: Map, key: bytes, want: int) -> None:
-        known = one.get(key)
-        one.set(key, _WANT.pack(want | (_WANT.unpack(known)[0] if known else 0)))
+    def _put_longest(one: Map, entries: Iterable[_Entry], size: int, generation: int) -> None:
+        """Fill a map of longest match, whose keys have up to `size` bytes of text."""
+        for (table, raw), want in _merged(entries).items():
+            bits = 8 * (1 + len(raw))
+            key = struct.pack(f"<IB{size}s", bits, generation << 4 | table, raw)
+            one.set(key, _WANT.pack(want))
+
+    def _put_slots(self, tables: KernelTables, generation: int) -> None:
+        for table in Table:
+            self._put_slot(generation, table, tables.anything.get(table, NOTHING))
+            self._put_slot(generation, _CUT + table, tables.widest(table))
+        self._put_slot(generation, _UNINSPECTED, tables.uninspected)
+        by_component = (w for (t, _), w in tables.components.items() if t is Table.UNIX)
+        self._put_slot(generation, _UNRESOLVED, reduce(or_, by_component, NOTHING))
+
+    def _put_slot(self, generation: int, slot: int, want: int) -> None:
+        self._anything.set(struct.pack("<I", generation << 4 | slot), _WANT.pack(want))
 
     def _put_networks(self, tables: KernelTables, generation: int) -> None:
         for index, (network, want) in enumerate(tables.networks.items()):
@@ -131,6 +159,7 @@ class RuleTables:
 
     def _put_inodes(self, tables: KernelTables, generation: int) -> None:
         """Add the inodes that literal paths have now: a hard link is the same file."""
+        wants: dict[bytes, Want] = {}
         for (table, path), want in tables.literals.items():
             try:
                 found = os.stat(path)
@@ -138,4 +167,19 @@ class RuleTables:
                 continue  # not there now
             device = os.major(found.st_dev) << 20 | os.minor(found.st_dev)
             key = struct.pack("<QII", found.st_ino, device, generation << 4 | table)
-            self._merge(self._inodes, key, want)
+            wants[key] = wants.get(key, NOTHING) | want
+        for key, want in wants.items():
+            self._inodes.set(key, _WANT.pack(want))
+
+
+def _key(key: tuple[Table, str], size: int, end: bytes = b"") -> tuple[Table, bytes]:
+    table, text = key
+    return table, (os.fsencode(text) + end)[:size]
+
+
+def _merged(entries: Iterable[_Entry]) -> dict[tuple[Table, bytes], Want]:
+    """Return what is wanted by key: names that had to be cut may be the same by then."""
+    found: dict[tuple[Table, bytes], Want] = {}
+    for table, raw, want in entries:
+        found[table, raw] = found.get((table, raw), NOTHING) | want
+    return found

@@ -29,6 +29,7 @@ TRACEPOINTS = (
     ("on_exec", "sched_process_exec", True),
     ("on_exit", "sched_process_exit", True),
     ("on_cgroup_mkdir", "cgroup_mkdir", False),
+    ("on_cgroup_rmdir", "cgroup_rmdir", False),
     ("on_socket_state", "inet_sock_set_state", False),
     ("on_open_return", "sys_exit", False),
     ("on_network_return", "sys_exit", False),
@@ -40,11 +41,13 @@ class LoadError(Exception):
     """What prevents the load, and what to do about it."""
 
 
-def _load(shift):
+def _load(shift, holds):
     try:
         header = offsets.header(Btf.of_running_kernel(), os.uname().machine, shift)
     except BtfError as error:
         raise LoadError(str(error)) from error
+    if holds:
+        header += "#define MAXIMUM_HOLDS %d\n" % holds
     text, _ = build.sources(PROGRAMS, "stop.c")
     try:
         from bcc import BPF
@@ -104,7 +107,7 @@ def run(arguments):
     started = time.monotonic()
     if arguments.pin and os.path.isdir(arguments.pin):
         raise LoadError("%s is there already: an agent's programs are loaded" % arguments.pin)
-    module, functions = _load(arguments.shift)
+    module, functions = _load(arguments.shift, arguments.holds)
     loaded = time.monotonic()
     try:
         wrong = selfcheck.differences(functions["check_offsets"].fd, module["hf_check"].map_fd)
@@ -131,7 +134,9 @@ def main():
     parser.add_argument(
         "--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs"
     )
+    # For tests: move one offset, and have room for fewer holds.
     parser.add_argument("--shift", help=argparse.SUPPRESS)
+    parser.add_argument("--holds", type=int, help=argparse.SUPPRESS)
     try:
         print(json.dumps(run(parser.parse_args())))
     except LoadError as error:

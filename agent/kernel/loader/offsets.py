@@ -5,7 +5,11 @@ from btf import BtfError
 # (structure, fields). A field that is read through a pointer of 8 bytes, or whole, is checked for
 # its size again by the compiler, where it is read.
 _FIELDS = (
-    ("task_struct", "tgid group_leader start_boottime real_parent cred comm mm fs files signal"),
+    (
+        "task_struct",
+        "tgid group_leader start_boottime real_parent cred comm mm fs files signal thread_info",
+    ),
+    ("thread_info", "status"),
     ("cred", "uid euid gid egid group_info"),
     ("group_info", "ngroups gid"),
     ("signal_struct", "live"),
@@ -20,16 +24,17 @@ _FIELDS = (
     ("super_block", "s_dev"),
     ("files_struct", "fdt"),
     ("fdtable", "max_fds fd"),
-    ("file", "f_path f_inode f_mode private_data"),
+    ("file", "f_path f_inode f_mode f_flags private_data"),
     ("linux_binprm", "file filename"),
     ("socket", "type sk"),
-    ("sock_common", "skc_family skc_dport skc_daddr skc_v6_daddr"),
+    ("sock_common", "skc_family skc_state skc_dport skc_daddr skc_v6_daddr"),
+    ("tcp_sock", "fastopen_req"),
     ("unix_sock", "addr path peer"),
     ("unix_address", "len name"),
     ("cgroup", "root kn"),
     ("cgroup_root", "hierarchy_id"),
     ("kernfs_node", "id"),
-    ("pt_regs", "orig_ax di si dx r10 r8 r9"),
+    ("pt_regs", "orig_ax di si dx r8 r9 bx cx bp"),
 )
 _OPTIONAL = (("task_struct", "loginuid"),)  # without CONFIG_AUDIT nobody has a login id
 
@@ -42,7 +47,24 @@ SYSTEM_CALLS = {
         "sendmsg": 46,
         "creat": 85,
         "openat": 257,
+        "open_by_handle_at": 304,
         "sendmmsg": 307,
+        "io_uring_setup": 425,
+        "openat2": 437,
+    }
+}
+# The same for 32-bit programs on such a kernel.
+OLD_SYSTEM_CALLS = {
+    "x86_64": {
+        "open": 5,
+        "creat": 8,
+        "socketcall": 102,
+        "openat": 295,
+        "open_by_handle_at": 342,
+        "sendmmsg": 345,
+        "connect": 362,
+        "sendto": 369,
+        "sendmsg": 370,
         "io_uring_setup": 425,
         "openat2": 437,
     }
@@ -50,7 +72,7 @@ SYSTEM_CALLS = {
 
 
 def header(btf, machine, shift=None):
-    """Return C definitions OFF_*, SIZE_* and NR_*; raise BtfError that names what is missing.
+    """Return definitions OFF_*, SIZE_*, NR_* and OLD_NR_*; raise BtfError naming what is missing.
 
     `shift` ("structure.field=bytes") moves one offset: tests use it to prove that a wrong one is
     found before anything is attached.
@@ -76,7 +98,8 @@ def header(btf, machine, shift=None):
         found = btf.field(structure, field)
         if found:
             lines += _define(structure, field, found)
-    lines += ["#define NR_%s %d" % pair for pair in sorted(SYSTEM_CALLS[machine].items())]
+    for prefix, calls in (("", SYSTEM_CALLS), ("OLD_", OLD_SYSTEM_CALLS)):
+        lines += ["#define %sNR_%s %d" % (prefix, *pair) for pair in sorted(calls[machine].items())]
     return "\n".join(lines) + "\n"
 
 

@@ -1,34 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 // exec, judged when the kernel has committed to the new program and before its first instruction.
 
-// The name as the caller wrote it: each of its components may be what a rule names.
-static __always_inline void want_filename(struct walk *walk, u8 table, struct facts *facts) {
-  // First where the components end, then the look-ups: each loop is simple enough for the verifier.
-  walk->length = walk->position = 0;
-  for (u32 i = 0; i < FILENAME_BYTES; i++) {
-    // Keeps the compiler from carrying what is in walk along in registers.
-    asm volatile("" ::: "memory");
-    char letter = facts->filename[i];
-    if (letter == '/' || letter == 0) {
-      walk->ends[walk->position & (MAXIMUM_COMPONENTS - 1)] = i;
-      walk->position++;
-    }
-    if (letter == 0) break;
-    walk->length++;
-  }
-  // More components than are kept: the agent shall look.
-  if (walk->position > MAXIMUM_COMPONENTS) walk->want |= 0xf;
-  for (u32 i = 0; i < MAXIMUM_COMPONENTS; i++) {
-    u32 start = i ? walk->ends[(i - 1) & (MAXIMUM_COMPONENTS - 1)] + 1 : 0;
-    if (i >= walk->position) break;
-    want_name(walk, table, &facts->filename[start & (FILENAME_BYTES - 1)], walk->ends[i] - start);
-  }
-  want_prefix(walk, table, facts->filename);
-  // The program's path lies before the name in the record, so 31 bytes before the end can be read.
-  u32 bytes = walk->length & (FILENAME_BYTES - 1);
-  want_tail(walk, table, &facts->filename[bytes], bytes > 31 ? 31 : bytes);
-}
-
 // raw tracepoint sched_process_exec(task, old_pid, bprm)
 int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   u64 task = bpf_get_current_task(), bprm = ctx->args[2], file = 0, name = 0;
@@ -54,7 +26,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   if (bpf_probe_read_kernel_str(facts->filename, sizeof(facts->filename), (void *)name) >= FILENAME_BYTES) {
     // The end of the name is missing, and with it what a rule may name: the agent shall look.
     facts->act.marks |= MARK_PATH_CUT;
-    walk->want |= 0xf;
+    want_anything(walk, OF_CUT_PATH(table));
   }
   want_filename(walk, table, facts);
   want_anything(walk, table);

@@ -2,22 +2,23 @@
 // Stopping. Nothing is stopped without an entry in hf_holds, which carries all that an agent needs
 // to take it up; what cannot be entered or stopped is killed, never let go.
 
-static __always_inline void report(struct act *act, struct walk *walk, u32 position) {
+// `text` is a kernel buffer of `bytes` characters and what follows them.
+static __always_inline void report(struct act *act, const char *text, u32 bytes) {
   struct observed *observed = hf_acts.ringbuf_reserve(sizeof(*observed));
   if (!observed) {
     count(COUNT_EVENTS_LOST);
     return;
   }
   __builtin_memcpy(&observed->act, act, sizeof(*act));
-  u32 bytes = WALK_BYTES - position;
+  // Equal paths are equal records, which is how the agent tells that it knows one.
+  __builtin_memset(observed->path, 0, sizeof(observed->path));
   if (bytes > SHORT_PATH_BYTES - 1) {
     bytes = SHORT_PATH_BYTES - 1;
     observed->act.marks |= MARK_PATH_CUT;
   }
   asm volatile("" : "+r"(bytes));
   bytes &= SHORT_PATH_BYTES - 1;
-  bpf_probe_read_kernel(observed->path, bytes, &walk->buffer[position & (WALK_BYTES - 1)]);
-  observed->path[bytes] = 0;
+  bpf_probe_read_kernel(observed->path, bytes, text);
   observed->act.path_bytes = bytes;
   // No flag: the kernel wakes the reader only if it had caught up, so once per batch.
   hf_acts.ringbuf_submit(observed, 0);

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 // The maps, all of which the loader pins under their own names.
 
+#ifndef MAXIMUM_HOLDS
 #define MAXIMUM_HOLDS 512
+#endif
 #define MAXIMUM_LABELS 65536
+#define MAXIMUM_SUBJECTS 256
 #define WALK_BYTES 1024
 #define MAXIMUM_COMPONENTS 64
 
 struct config {
-  u32 agent_tgid;   // never labelled
-  u32 generation;   // which half of the rule tables is in force: 0 or 1
-  u32 groups;       // how many of the groups array are in use
-  u32 cgroups;      // whether any subject is a cgroup
-  u32 kinds;        // bit per KIND_* that some rule cares about
+  u64 agent_start_ns;  // to the clock tick; with agent_tgid, who is never labelled
+  u32 agent_tgid;
+  u32 generation;      // which half of the rule tables is in force: 0 or 1
+  u32 groups;          // how many of the groups array are in use
+  u32 cgroups;         // whether any subject is a cgroup
+  u32 kinds;           // bit per KIND_* that some rule cares about
   u32 reserved;
 };
 
 struct label {
-  u64 start_ns;
+  u64 start_ns;  // to the clock tick where the agent's scan made the label
   u64 root_start_ns;
   u32 root_tgid;
   u16 subject;
@@ -68,6 +72,10 @@ struct region {
   u32 number;
   u32 any_port;
 };
+// By the number that labels carry, which keeps its meaning when the configuration changes.
+struct subject {
+  char name[64];
+};
 struct cgroup_path {
   char text[192];
 };
@@ -98,6 +106,7 @@ BPF_ARRAY(hf_about, struct about, 1);
 BPF_ARRAY(hf_config, struct config, 1);
 BPF_TABLE("percpu_array", u32, u64, hf_counters, COUNTERS);
 BPF_HASH(hf_labels, u32, struct label, MAXIMUM_LABELS);
+BPF_ARRAY(hf_subjects, struct subject, MAXIMUM_SUBJECTS);
 BPF_HASH(hf_users, u32, u32, 256);
 BPF_ARRAY(hf_groups, struct group, 8);
 BPF_HASH(hf_cgroups, u64, u32, 4096);

@@ -11,6 +11,11 @@
 #define TABLE_OPEN 2
 #define TABLE_UNIX 3
 
+// Further slots of hf_anything beside the tables. Where not all was seen, all that it could be counts.
+#define SLOT_UNINSPECTED 4      // a send whose addresses were not all read
+#define SLOT_UNRESOLVED 5       // a socket by its caller's name, whose components are not looked up
+#define OF_CUT_PATH(table) ((table) + 8)
+
 static __always_inline u8 table_byte(struct config *config, u8 table) {
   return (config->generation & 1) << 4 | table;
 }
@@ -57,6 +62,34 @@ static __always_inline void want_tail(struct walk *walk, u8 table, const char *e
   walk->tail_key.prefix_bits = 8 * (1 + bytes);
   u32 *want = hf_tails.lookup(&walk->tail_key);
   if (want) walk->want |= *want;
+}
+
+// The name as the caller wrote it: each of its components may be what a rule names.
+static __always_inline void want_filename(struct walk *walk, u8 table, struct facts *facts) {
+  // First where the components end, then the look-ups: each loop is simple enough for the verifier.
+  walk->length = walk->position = 0;
+  for (u32 i = 0; i < FILENAME_BYTES; i++) {
+    // Keeps the compiler from carrying what is in walk along in registers.
+    asm volatile("" ::: "memory");
+    char letter = facts->filename[i];
+    if (letter == '/' || letter == 0) {
+      walk->ends[walk->position & (MAXIMUM_COMPONENTS - 1)] = i;
+      walk->position++;
+    }
+    if (letter == 0) break;
+    walk->length++;
+  }
+  // More components than are kept: the agent shall look.
+  if (walk->position > MAXIMUM_COMPONENTS) want_anything(walk, OF_CUT_PATH(table));
+  for (u32 i = 0; i < MAXIMUM_COMPONENTS; i++) {
+    u32 start = i ? walk->ends[(i - 1) & (MAXIMUM_COMPONENTS - 1)] + 1 : 0;
+    if (i >= walk->position) break;
+    want_name(walk, table, &facts->filename[start & (FILENAME_BYTES - 1)], walk->ends[i] - start);
+  }
+  want_prefix(walk, table, facts->filename);
+  // The program's path lies before the name in the record, so 31 bytes before the end can be read.
+  u32 bytes = walk->length & (FILENAME_BYTES - 1);
+  want_tail(walk, table, &facts->filename[bytes], bytes > 31 ? 31 : bytes);
 }
 
 static __always_inline u32 want_region(struct region *region, u16 port) {

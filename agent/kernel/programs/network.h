@@ -8,6 +8,7 @@
 #define SOCKET_STREAM 1
 #define SOCKET_DATAGRAM 2
 #define SOCKET_RAW 3
+#define STATE_ESTABLISHED 1
 #define STATE_SYN_SENT 2
 #define MODE_TYPE 0170000
 #define MODE_SOCKET 0140000
@@ -59,7 +60,7 @@ static __always_inline void finish_network(struct facts *facts, struct walk *wal
   want &= WANT_OBSERVE_READ | WANT_STOP_READ;
   if (!want) return;
   if (!(want & WANT_STOP_READ) || (act->result < 0 && act->kind == KIND_SEND)) {
-    report(act, walk, position);
+    report(act, &walk->buffer[position & 2047], WALK_BYTES - position);
     return;
   }
   COPY_PATH(walk, position, facts->path, bytes, act->marks);
@@ -75,7 +76,7 @@ static __always_inline void finish_network(struct facts *facts, struct walk *wal
 // connect or of a Fast Open send, with the address that the kernel has committed to.
 int on_socket_state(struct bpf_raw_tracepoint_args *ctx) {
   if ((int)ctx->args[2] != STATE_SYN_SENT) return 0;
-  u64 task = bpf_get_current_task(), sock = ctx->args[0];
+  u64 task = bpf_get_current_task(), sock = ctx->args[0], request = 0;
   u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
   struct label label = {};
   struct config *config = configuration();
@@ -85,7 +86,9 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx) {
   if (!facts || !walk) return 0;
   read_act(&facts->act, task, &label);
   facts->act.kind = KIND_CONNECT;
-  facts->act.guarantee = GUARANTEE_STOPPED;
+  // A Fast Open send may put data into the very first packet, which leaves before the stop.
+  READ(request, sock, tcp_sock, fastopen_req);
+  facts->act.guarantee = request ? GUARANTEE_LATE : GUARANTEE_STOPPED;
   facts->act.transport = TRANSPORT_TCP;
   // The call is not over: its result is not known, and the agent must not read one into it.
   facts->act.result = -0x7fffffff;
@@ -129,7 +132,7 @@ static __always_inline u32 unix_peer(struct walk *walk, struct act *act, u64 soc
   if (!address) return WALK_BYTES;
   READ(length, address, unix_address, len);
   u32 bytes = length - 2;  // less the family
-  if (bytes > 108) return WALK_BYTES;
+  if (bytes == 0 || bytes > 108) return WALK_BYTES;
   asm volatile("" : "+r"(bytes));
   bytes &= 127;
   u32 position = (WALK_BYTES - bytes) & 2047;
@@ -144,6 +147,7 @@ static __always_inline u32 unix_peer(struct walk *walk, struct act *act, u64 soc
 
 static __always_inline void judge_connect(struct config *config, struct label *label, u64 task, long result, u32 descriptor) {
   u16 family = 0, type = 0;
+  u8 state = 0;
   u32 zero = 0, want = 0, position = WALK_BYTES;
   u64 sock = socket_of(task, descriptor, &family, &type);
   struct facts *facts = hf_facts.lookup(&zero);
@@ -166,39 +170,85 @@ static __always_inline void judge_connect(struct config *config, struct label *l
     want_anything(walk, table);
     want = walk->want;
   } else {
+    READ(state, sock, sock_common, skc_state);
+    if (state != STATE_ESTABLISHED) return;  // it was called to disconnect
     set_address_of_socket(act, sock);
     want = want_address(config, act);
   }
   finish_network(facts, walk, task, want, position);
 }
 
-// The beginning of struct msghdr as sendmsg(2) takes it in a 64-bit program.
+// The beginning of struct msghdr as sendmsg(2) takes it.
 struct message_header {
   u64 name;
   u32 name_bytes;
   u32 pad;
 };
+struct old_message_header {
+  u32 name;
+  u32 name_bytes;
+};
 #define MESSAGE_STRIDE 64  // sizeof(struct mmsghdr)
+#define OLD_MESSAGE_STRIDE 32
+
+// One call that sends `messages` times: to `single`, or to the names in `vector` of mmsghdr.
+struct sending {
+  struct message_header single;
+  u64 vector;
+  u32 messages;
+  u32 descriptor;
+  u32 old;  // the structures are those of a 32-bit program
+};
+
+static __always_inline int read_header(struct message_header *header, u64 address, u32 old) {
+  struct old_message_header small = {};
+  if (!old) return bpf_probe_read_user(header, sizeof(*header), (void *)address);
+  int failed = bpf_probe_read_user(&small, sizeof(small), (void *)address);
+  header->name = small.name;
+  header->name_bytes = small.name_bytes;
+  return failed;
+}
+
+// What the rules want of a send of which not every address could be read.
+static __always_inline u32 want_uninspected(struct config *config, struct act *act, struct walk *walk, u16 family) {
+  act->marks |= MARK_ADDRESSES_CUT;
+  walk->want = 0;
+  if (family == FAMILY_UNIX)
+    want_anything(walk, OF_CUT_PATH(table_byte(config, TABLE_UNIX)));
+  else
+    want_anything(walk, table_byte(config, SLOT_UNINSPECTED));
+  return walk->want;
+}
+
+static __always_inline u32 destination_inet(struct config *config, struct act *act, struct walk *walk, u16 family, u64 address) {
+  u16 port = 0;
+  u64 raw[2] = {};
+  if (bpf_probe_read_user(&port, 2, (void *)(address + 2))) return want_uninspected(config, act, walk, family);
+  act->port = bpf_ntohs(port);
+  // The kernel sends what is for nobody to this host itself.
+  if (family == FAMILY_INET6) {
+    bpf_probe_read_user(raw, 16, (void *)(address + 8));
+    if (!raw[0] && !raw[1]) raw[1] = (u64)bpf_htonl(1) << 32;
+    set_address6(act, raw);
+  } else {
+    bpf_probe_read_user(raw, 4, (void *)(address + 4));
+    if (!raw[0]) raw[0] = bpf_htonl(0x7f000001);
+    set_address4(act, raw);
+  }
+  return want_address(config, act);
+}
 
 // Reads one destination from the caller's memory; returns what the rules want of it.
-static __always_inline u32 destination(struct config *config, struct act *act, struct walk *walk, u64 address, u32 bytes, u32 *position) {
-  u16 family = 0, port = 0;
+static __always_inline u32 destination(struct config *config, struct act *act, struct walk *walk, u16 of_socket, u64 address, u32 bytes, u32 *position) {
+  u16 family = 0;
   *position = WALK_BYTES;
   walk->buffer[WALK_BYTES] = 0;
-  if (!address || bytes < 2 || bpf_probe_read_user(&family, 2, (void *)address)) return 0;
-  if (family == FAMILY_INET || family == FAMILY_INET6) {
-    char raw[16] = {};
-    bpf_probe_read_user(&port, 2, (void *)(address + 2));
-    act->port = bpf_ntohs(port);
-    if (family == FAMILY_INET) {
-      bpf_probe_read_user(raw, 4, (void *)(address + 4));
-      set_address4(act, raw);
-    } else {
-      bpf_probe_read_user(raw, 16, (void *)(address + 8));
-      set_address6(act, raw);
-    }
-    return want_address(config, act);
-  }
+  if (!address || bytes < 2) return 0;
+  // Another thread may have taken the memory away since the kernel read it.
+  if (bpf_probe_read_user(&family, 2, (void *)address)) return want_uninspected(config, act, walk, of_socket);
+  // Sockets of IPv4 take an address without a family for one of theirs.
+  if (!family && of_socket == FAMILY_INET) family = FAMILY_INET;
+  if (family == FAMILY_INET || family == FAMILY_INET6) return destination_inet(config, act, walk, family, address);
   if (family != FAMILY_UNIX) return 0;
   u32 length = bytes - 2;
   u8 table = table_byte(config, TABLE_UNIX);
@@ -215,15 +265,15 @@ static __always_inline u32 destination(struct config *config, struct act *act, s
   want_prefix(walk, table, &walk->buffer[start & 1023]);
   want_tail(walk, table, &walk->buffer[WALK_BYTES], length > 31 ? 31 : length);
   want_anything(walk, table);
+  want_anything(walk, table_byte(config, SLOT_UNRESOLVED));
   return walk->want;
 }
 
-// One call that sends `messages` times: to `single`, or to the names in `vector` of mmsghdr.
-static __always_inline void judge_send(struct config *config, struct label *label, u64 task, long result, u32 descriptor,
-                                       struct message_header *single, u64 vector, u32 messages) {
+static __always_inline void judge_send(struct config *config, struct label *label, u64 task, long result, struct sending *sending) {
   u16 family = 0, type = 0;
-  u32 zero = 0, want = 0, position = WALK_BYTES;
-  u64 sock = socket_of(task, descriptor, &family, &type);
+  u32 zero = 0, want = 0, position = WALK_BYTES, messages = sending->messages;
+  u64 sock = socket_of(task, sending->descriptor, &family, &type);
+  u64 stride = sending->old ? OLD_MESSAGE_STRIDE : MESSAGE_STRIDE;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
   if (!facts || !walk || !sock) return;
@@ -235,54 +285,81 @@ static __always_inline void judge_send(struct config *config, struct label *labe
   act->guarantee = GUARANTEE_LATE;
   act->result = result;
   act->transport = transport;
-  act->messages = vector ? (result > 0 ? result : 0) : (result >= 0);
-  if (vector && result > 0 && result < messages) messages = result;  // the rest was not sent
+  act->messages = sending->vector ? (result > 0 ? result : 0) : (result >= 0);
+  if (sending->vector && result > 0 && result < messages) messages = result;  // the rest was not sent
   for (u32 i = 0; i < MAXIMUM_MESSAGES; i++) {
-    struct message_header header = *single;
+    struct message_header header = sending->single;
     if (i >= messages) break;
-    if (vector) bpf_probe_read_user(&header, sizeof(header), (void *)(vector + (u64)MESSAGE_STRIDE * i));
+    if (sending->vector && read_header(&header, sending->vector + stride * i, sending->old)) {
+      want = want_uninspected(config, act, walk, family);
+      break;
+    }
     if (!header.name) continue;
-    want = destination(config, act, walk, header.name, header.name_bytes, &position);
+    want = destination(config, act, walk, family, header.name, header.name_bytes, &position);
     if (want) break;
   }
-  if (!want && messages > MAXIMUM_MESSAGES) {
-    // What was not inspected could be any address: the agent shall look.
-    act->marks |= MARK_ADDRESSES_CUT;
-    want = WANT_STOP_READ;
-  }
+  // What was not inspected could be any address: the agent shall look.
+  if (!want && messages > MAXIMUM_MESSAGES) want = want_uninspected(config, act, walk, family);
   finish_network(facts, walk, task, want, position);
+}
+
+// The call's number as a 64-bit program would make it, 0 for another call. socketcall(2), by which
+// 32-bit programs make most of theirs, has its arguments in memory.
+static __always_inline u32 network_call(u64 nr, u32 old, u64 first) {
+  if (!old) return nr == NR_connect || nr == NR_sendto || nr == NR_sendmsg || nr == NR_sendmmsg ? nr : 0;
+  if (nr == OLD_NR_connect || (nr == OLD_NR_socketcall && first == 3)) return NR_connect;
+  if (nr == OLD_NR_sendto || (nr == OLD_NR_socketcall && first == 11)) return NR_sendto;
+  if (nr == OLD_NR_sendmsg || (nr == OLD_NR_socketcall && first == 16)) return NR_sendmsg;
+  if (nr == OLD_NR_sendmmsg || (nr == OLD_NR_socketcall && first == 20)) return NR_sendmmsg;
+  return 0;
 }
 
 // raw tracepoint sys_exit(regs, result), attached while a rule cares about connect
 int on_network_return(struct bpf_raw_tracepoint_args *ctx) {
-  u64 regs = ctx->args[0], nr = 0, first = 0, second = 0, vector = 0, messages = 1;
+  u64 regs = ctx->args[0], nr = 0, first, second, third, fifth, sixth;
   long result = ctx->args[1];
   READ(nr, regs, pt_regs, orig_ax);
-  if (nr != NR_connect && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg) return 0;
+  if (nr != NR_connect && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg && nr != OLD_NR_socketcall &&
+      nr != OLD_NR_connect && nr != OLD_NR_sendto && nr != OLD_NR_sendmsg && nr != OLD_NR_sendmmsg)
+    return 0;
   u64 task = bpf_get_current_task();
-  u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task), call;
+  first = ARGUMENT(regs, old, di, bx);
+  call = network_call(nr, old, first);
+  if (!call) return 0;
   struct label label = {};
-  struct message_header header = {};
   struct config *config = configuration();
   if (!config || !find_label(task, tgid, config, &label)) return 0;
-  READ(first, regs, pt_regs, di);
-  READ(second, regs, pt_regs, si);
-  if (nr == NR_connect) {
+  second = ARGUMENT(regs, old, si, cx);
+  third = ARGUMENT(regs, old, dx, dx);
+  fifth = ARGUMENT(regs, old, r8, di);
+  sixth = ARGUMENT(regs, old, r9, bp);
+  if (old && nr == OLD_NR_socketcall) {
+    u32 given[6] = {};
+    bpf_probe_read_user(given, sizeof(given), (void *)second);
+    first = given[0];
+    second = given[1];
+    third = given[2];
+    fifth = given[4];
+    sixth = given[5];
+  }
+  if (call == NR_connect) {
     judge_connect(config, &label, task, result, first);
     return 0;
   }
-  if (nr == NR_sendto) {
-    u64 bytes = 0;
-    READ(header.name, regs, pt_regs, r8);
-    READ(bytes, regs, pt_regs, r9);
-    header.name_bytes = bytes;
-  } else if (nr == NR_sendmsg) {
-    bpf_probe_read_user(&header, sizeof(header), (void *)second);
-  } else {
-    vector = second;
-    READ(messages, regs, pt_regs, dx);
+  struct sending sending = {.messages = 1, .descriptor = first, .old = old};
+  if (call == NR_sendto) {
+    sending.single.name = fifth;
+    sending.single.name_bytes = sixth;
+  } else if (call == NR_sendmmsg) {
+    sending.vector = second;
+    sending.messages = third;
+  } else if (read_header(&sending.single, second, old)) {
+    // Unreadable by now: an address that cannot be read, either.
+    sending.single.name = second;
+    sending.single.name_bytes = 2;
   }
   // Without an address it goes where the socket is connected, which was judged at connect.
-  if (vector || header.name) judge_send(config, &label, task, result, first, &header, vector, messages);
+  if (sending.vector || sending.single.name) judge_send(config, &label, task, result, &sending);
   return 0;
 }

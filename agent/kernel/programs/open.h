@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-// open, openat, openat2 and creat, judged when the call returns by the file that it really opened.
+// open, openat, openat2, creat and open_by_handle_at, judged when the call returns by the file that
+// it really opened; and io_uring_setup, as the open of a file named "[io_uring]".
 
 #define OPEN_ACCESS_MODE 3
 #define OPEN_READ_ONLY 0
@@ -8,6 +9,13 @@
 #define OPEN_TRUNCATE 01000
 #define OPEN_PATH_ONLY 010000000
 #define MODE_CREATED (1 << 20)  // FMODE_CREATED
+
+// What a call says of itself. `name` is 0 where it gives none.
+struct opening {
+  u64 name;
+  u32 flags;
+  u32 ring;  // io_uring_setup
+};
 
 static __always_inline u64 file_of(u64 task, u32 descriptor) {
   u64 files = 0, table = 0, array = 0, file = 0;
@@ -31,50 +39,73 @@ static __always_inline u32 wanted_of_open(u32 want, u32 flags) {
 }
 
 // A failed open did nothing; that it was tried is recorded by the name that the caller gave.
-static __always_inline void open_failed(struct config *config, struct facts *facts, struct walk *walk, u64 name) {
-  u8 table = table_byte(config, TABLE_OPEN);
-  u64 bytes;
-  long length = bpf_probe_read_user_str(&walk->buffer[WALK_BYTES / 2], WALK_BYTES / 2, (void *)name);
-  if (length <= 1) return;
-  walk->want = 0;
-  want_prefix(walk, table, &walk->buffer[WALK_BYTES / 2]);
-  if (!wanted_of_open(walk->want, facts->act.open_flags)) return;
-  bytes = length - 1;
-  // Move the name so that it ends where a walked path ends.
-  bytes &= WALK_BYTES / 2 - 1;
-  u32 position = WALK_BYTES - bytes;
-  bpf_probe_read_kernel(&walk->buffer[position & (WALK_BYTES - 1)], bytes, &walk->buffer[WALK_BYTES / 2]);
+static __always_inline void open_failed(struct facts *facts, struct walk *walk, u8 table, u64 name) {
   facts->act.marks |= MARK_UNRESOLVED;
-  report(&facts->act, walk, position);
+  walk->want = 0;
+  __builtin_memset(facts->filename, 0, sizeof(facts->filename));
+  if (bpf_probe_read_user_str(facts->filename, sizeof(facts->filename), (void *)name) >= FILENAME_BYTES) {
+    facts->act.marks |= MARK_PATH_CUT;
+    want_anything(walk, OF_CUT_PATH(table));
+  }
+  if (!facts->filename[0]) return;
+  want_filename(walk, table, facts);
+  want_anything(walk, table);
+  if (wanted_of_open(walk->want, facts->act.open_flags)) report(&facts->act, facts->filename, walk->length);
 }
 
-static __always_inline void judge_open(struct config *config, struct label *label, u64 task, long result, u64 name, u32 flags) {
-  u32 zero = 0, bytes = 0, mode = 0, want;
+// Where the path of what was opened starts in the walk's buffer; WALK_BYTES if nobody can say.
+static __always_inline u32 opened(struct act *act, struct walk *walk, u64 task, u8 table, struct opening *opening) {
+  u32 mode = 0, kept = 0;
+  walk->buffer[WALK_BYTES] = 0;
+  if (opening->ring) {
+    // Not by the result, which may be a registered descriptor and number no file of the process.
+    const char name[] = "[io_uring]";
+    __builtin_memcpy(&walk->buffer[WALK_BYTES - 10], name, 10);
+    want_prefix(walk, table, &walk->buffer[WALK_BYTES - 10]);
+    want_tail(walk, table, &walk->buffer[WALK_BYTES], 10);
+    want_name(walk, table, &walk->buffer[WALK_BYTES - 10], 10);
+    return WALK_BYTES - 10;
+  }
+  u64 file = file_of(task, act->result);
+  if (!file) {
+    // Another thread has closed it already: it could have been any file.
+    act->marks |= MARK_PATH_CUT;
+    want_anything(walk, OF_CUT_PATH(table));
+    return WALK_BYTES;
+  }
+  READ(mode, file, file, f_mode);
+  if (mode & MODE_CREATED) act->marks |= MARK_CREATED;
+  // The kernel's own flags, but for those that it does not keep: the caller's may change any time.
+  READ(kept, file, file, f_flags);
+  act->open_flags = kept | (opening->flags & (OPEN_CREATE | OPEN_TRUNCATE));
+  return file_path(walk, act, file, table);
+}
+
+static __always_inline void judge_open(struct config *config, struct label *label, u64 task, long result, struct opening *opening) {
+  u32 zero = 0, bytes = 0, want, position;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
-  if (!facts || !walk || flags & OPEN_PATH_ONLY) return;
+  if (!facts || !walk) return;
   struct act *act = &facts->act;
+  u8 table = table_byte(config, TABLE_OPEN);
   read_act(act, task, label);
   act->kind = KIND_OPEN;
   act->result = result;
-  act->open_flags = flags;
-  act->guarantee = flags & (OPEN_CREATE | OPEN_TRUNCATE) ? GUARANTEE_LATE : GUARANTEE_STOPPED;
+  act->open_flags = opening->flags;
+  act->guarantee = opening->flags & (OPEN_CREATE | OPEN_TRUNCATE) ? GUARANTEE_LATE : GUARANTEE_STOPPED;
   if (result < 0) {
-    open_failed(config, facts, walk, name);
+    open_failed(facts, walk, table, opening->name);
     return;
   }
-  u64 file = file_of(task, result);
-  if (!file) return;
-  READ(mode, file, file, f_mode);
-  if (mode & MODE_CREATED) act->marks |= MARK_CREATED;
-  u8 table = table_byte(config, TABLE_OPEN);
   walk->want = 0;
-  u32 position = file_path(walk, act, file, table);
+  position = opened(act, walk, task, table, opening);
+  if (act->marks & MARK_CREATED) act->guarantee = GUARANTEE_LATE;
+  if (act->open_flags & OPEN_PATH_ONLY) return;
   want_anything(walk, table);
-  want = wanted_of_open(walk->want, flags);
+  want = wanted_of_open(walk->want, act->open_flags);
   if (!want) return;
   if (!(want & (WANT_STOP_READ | WANT_STOP_WRITE))) {
-    report(act, walk, position);
+    report(act, &walk->buffer[position & 2047], WALK_BYTES - position);
     return;
   }
   COPY_PATH(walk, position, facts->path, bytes, act->marks);
@@ -86,36 +117,40 @@ static __always_inline void judge_open(struct config *config, struct label *labe
   stop(facts);
 }
 
+#define IS_OPEN(nr, of)                                                                       \
+  ((nr) == of##open || (nr) == of##creat || (nr) == of##openat || (nr) == of##openat2 ||      \
+   (nr) == of##open_by_handle_at || (nr) == of##io_uring_setup)
+
 // raw tracepoint sys_exit(regs, result), attached while a rule cares about open
 int on_open_return(struct bpf_raw_tracepoint_args *ctx) {
-  u64 regs = ctx->args[0], nr = 0, first = 0, second = 0, third = 0, name, flags;
+  u64 regs = ctx->args[0], nr = 0, first, second, third;
   long result = ctx->args[1];
   READ(nr, regs, pt_regs, orig_ax);
-  if (nr != NR_openat && nr != NR_open && nr != NR_creat && nr != NR_openat2 && nr != NR_io_uring_setup) return 0;
+  if (!IS_OPEN(nr, NR_) && !IS_OPEN(nr, OLD_NR_)) return 0;
   u64 task = bpf_get_current_task();
-  u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task);
+  if (old ? !IS_OPEN(nr, OLD_NR_) : !IS_OPEN(nr, NR_)) return 0;
   struct label label = {};
   struct config *config = configuration();
   if (!config || !find_label(task, tgid, config, &label)) return 0;
-  READ(first, regs, pt_regs, di);
-  READ(second, regs, pt_regs, si);
-  READ(third, regs, pt_regs, dx);
-  name = second;
-  flags = third;
-  if (nr == NR_open) {
-    name = first;
-    flags = second;
-  } else if (nr == NR_creat) {
-    name = first;
-    flags = 1 | OPEN_CREATE | OPEN_TRUNCATE;
-  } else if (nr == NR_openat2) {
-    flags = 0;
-    bpf_probe_read_user(&flags, sizeof(flags), (void *)third);
-  } else if (nr == NR_io_uring_setup) {
-    // Judged as the open of its anonymous inode, so that a rule can name "[io_uring]".
-    name = 0;
-    flags = OPEN_READ_WRITE;
+  first = ARGUMENT(regs, old, di, bx);
+  second = ARGUMENT(regs, old, si, cx);
+  third = ARGUMENT(regs, old, dx, dx);
+  struct opening opening = {.name = second, .flags = third};
+  if (nr == (old ? OLD_NR_open : NR_open)) {
+    opening.name = first;
+    opening.flags = second;
+  } else if (nr == (old ? OLD_NR_creat : NR_creat)) {
+    opening.name = first;
+    opening.flags = 1 | OPEN_CREATE | OPEN_TRUNCATE;
+  } else if (nr == (old ? OLD_NR_openat2 : NR_openat2)) {
+    opening.flags = 0;
+    bpf_probe_read_user(&opening.flags, sizeof(opening.flags), (void *)third);
+  } else if (nr == (old ? OLD_NR_open_by_handle_at : NR_open_by_handle_at)) {
+    opening.name = 0;
+  } else if (nr == (old ? OLD_NR_io_uring_setup : NR_io_uring_setup)) {
+    opening = (struct opening){.flags = OPEN_READ_WRITE, .ring = 1};
   }
-  judge_open(config, &label, task, result, name, flags);
+  judge_open(config, &label, task, result, &opening);
   return 0;
 }

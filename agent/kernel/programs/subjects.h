@@ -60,17 +60,27 @@ static __always_inline u32 matching_subject(u64 task, struct config *config) {
   return 0;
 }
 
+static __always_inline int is_agent(struct config *config, u32 tgid, u64 start) {
+  return tgid == config->agent_tgid && same_start(start, config->agent_start_ns);
+}
+
 // Copies the current process's label to `label`, making it at the first match; 0 if unwatched.
 static __always_inline int find_label(u64 task, u32 tgid, struct config *config, struct label *label) {
   struct label *known = hf_labels.lookup(&tgid);
+  u64 start;
   if (known) {
-    *label = *known;
-    return 1;
+    start = start_of(task);
+    // A label of another start is of an earlier process of this number, and means nothing.
+    if (same_start(start, known->start_ns)) {
+      if (is_agent(config, tgid, start)) return 0;
+      *label = *known;
+      return 1;
+    }
   }
-  if (tgid == config->agent_tgid) return 0;
   u32 subject = matching_subject(task, config);
   if (!subject) return 0;
-  u64 start = start_of(task);
+  start = start_of(task);
+  if (is_agent(config, tgid, start)) return 0;
   *label = (struct label){.start_ns = start, .root_start_ns = start, .root_tgid = tgid, .subject = subject};
   if (hf_labels.update(&tgid, label)) {
     // A process that should be watched and cannot be is an escape: end it.
@@ -109,20 +119,34 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   return 0;
 }
 
-// raw tracepoint cgroup_mkdir(cgroup, path): a unit that restarts gets a new cgroup of the same name.
-int on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx) {
-  u64 cgroup = ctx->args[0], root = 0, node = 0, id = 0;
+// The id of a cgroup v2, 0 for one of v1.
+static __always_inline u64 id_of_cgroup(u64 cgroup) {
+  u64 root = 0, node = 0, id = 0;
   int hierarchy = -1;
-  struct cgroup_path path = {};
   READ(root, cgroup, cgroup, root);
   READ(hierarchy, root, cgroup_root, hierarchy_id);
-  if (hierarchy != 0) return 0;  // cgroup v1
+  if (hierarchy != 0) return 0;
+  READ(node, cgroup, cgroup, kn);
+  READ(id, node, kernfs_node, id);
+  return id;
+}
+
+// raw tracepoint cgroup_mkdir(cgroup, path): a unit that restarts gets a new cgroup of the same name.
+int on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx) {
+  u64 id = id_of_cgroup(ctx->args[0]);
+  struct cgroup_path path = {};
+  if (!id) return 0;
   bpf_probe_read_kernel_str(path.text, sizeof(path.text), (void *)ctx->args[1]);
   u32 *subject = hf_cgroup_paths.lookup(&path);
   if (!subject) return 0;
-  READ(node, cgroup, cgroup, kn);
-  READ(id, node, kernfs_node, id);
   u32 value = *subject;
-  hf_cgroups.update(&id, &value);
+  if (hf_cgroups.update(&id, &value)) count(COUNT_LABELS_LOST);
+  return 0;
+}
+
+// raw tracepoint cgroup_rmdir(cgroup, path): ids are never used again, and the map must not fill.
+int on_cgroup_rmdir(struct bpf_raw_tracepoint_args *ctx) {
+  u64 id = id_of_cgroup(ctx->args[0]);
+  if (id) hf_cgroups.delete(&id);
   return 0;
 }

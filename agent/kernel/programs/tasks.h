@@ -25,6 +25,27 @@ static __always_inline u64 start_of(u64 task) {
   return start;
 }
 
+// Whether two start times are of one process: the agent knows them to the clock tick only.
+#define TICK_NS 10000000
+static __always_inline int same_start(u64 exact, u64 known) {
+  return exact - known < TICK_NS;
+}
+
+// Whether the system call at hand was made the 32-bit way, with other numbers and registers.
+static __always_inline u32 is_old_call(u64 task) {
+  u32 status = 0;
+  READ(status, task + OFF_task_struct__thread_info, thread_info, status);
+  return status & 2;  // TS_COMPAT
+}
+
+// Argument `native` or, of a 32-bit call, `old`: registers of struct pt_regs.
+#define ARGUMENT(regs, is_old, native, old)                                                   \
+  ({                                                                                          \
+    u64 value_ = 0;                                                                           \
+    bpf_probe_read_kernel(&value_, 8, (void *)((regs) + ((is_old) ? OFF_pt_regs__##old : OFF_pt_regs__##native))); \
+    (is_old) ? (u32)value_ : value_;                                                          \
+  })
+
 static __always_inline void read_act(struct act *act, u64 task, struct label *label) {
   u64 ids = bpf_get_current_pid_tgid(), cred = 0;
   __builtin_memset(act, 0, sizeof(*act));
