@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nats
 import nats.errors
-import nats.js.errors
 
 from collector.config import Config
 from collector.errors import CentreError, StateError
@@ -19,7 +18,7 @@ from collector.identity.hosts import add_host, list_hosts
 from collector.keys import NatsKey, new_nats_key, read_nats_key, read_signer, write_atomically
 from collector.nats.connection import connect, tls_context
 from collector.nats.server_config import hosts_conf
-from collector.nats.streams import ensure_verdict_consumer, is_no_stream
+from collector.nats.streams import ensure_verdict_consumer
 from wire.ids import HostId, new_id
 from wire.subjects import host_role, inbox
 
@@ -54,20 +53,23 @@ def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enr
     collector = read_nats_key(Path(config.nats.seed_file))
     with _alone(Path(config.nats.hosts_file)):
         add_host(database, host=host, name=name, nkey=key.public)
+        # Before the server is told: it may drop a connection that is being made meanwhile.
+        notes = asyncio.run(_make_consumer(config, host))
         write_atomically(
             Path(config.nats.hosts_file), hosts_conf(collector.public, list_hosts(database))
         )
+        reloaded = _reload(config.nats.pid_file)
     centre_keys = sorted({signer.key_id, *config.signing.trusted})
     write_atomically(
         bundle, _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
     )
-    if not _reload(config.nats.pid_file):
-        return Enrolment(
-            host,
-            bundle,
-            ("no nats-server runs here: the host is let in when it starts or reloads nats.conf",),
+    if not reloaded:
+        notes += (
+            "no nats-server of this directory runs: the host is let in when it starts or reloads",
         )
-    return Enrolment(host, bundle, asyncio.run(_open_door(config, host, key)))
+    elif not asyncio.run(_admission(config, host, key)):
+        notes += ("nats-server has not taken up hosts.conf: see its log, then restart it",)
+    return Enrolment(host, bundle, notes)
 
 
 @contextmanager
@@ -90,31 +92,34 @@ def _bundle(host: HostId, name: str, url: str, seed: str, centre_keys: list[str]
     )
 
 
-async def _open_door(config: Config, host: HostId, key: NatsKey) -> tuple[str, ...]:
-    """Make the host's verdict consumer and wait until the server admits the host's key."""
-    client = await connect(
-        url=config.nats.url,
-        seed_file=Path(config.nats.seed_file),
-        tls_ca=config.nats.tls_ca,
-        once=True,
-    )
-    notes: list[str] = []
+async def _make_consumer(config: Config, host: HostId) -> tuple[str, ...]:
+    """Make the durable consumer of the host's verdicts, or say who will."""
+    later = "the collector makes the host's consumer at its next start"
+    try:
+        client = await connect(
+            url=config.nats.url,
+            seed_file=Path(config.nats.seed_file),
+            tls_ca=config.nats.tls_ca,
+            once=True,
+        )
+    except CentreError as error:
+        return (f"{error}; {later}",)
     try:
         await ensure_verdict_consumer(client.jetstream(), host)
-    except nats.js.errors.APIError as error:
-        if not is_no_stream(error):
-            raise CentreError(f"verdict consumer of host {host}: {error.description}") from error
-        notes.append("the collector has not run yet: it makes the host's consumer at its start")
+    except (TimeoutError, nats.errors.Error) as error:
+        return (f"JetStream does not take the host's consumer ({error}); {later}",)
     finally:
         await client.close()
+    return ()
+
+
+async def _admission(config: Config, host: HostId, key: NatsKey) -> bool:
+    """Wait until the server admits the host's key; return whether it did."""
     for _ in range(_TRIES):
         if await _admitted(config, host, key):
-            return tuple(notes)
+            return True
         await asyncio.sleep(_PAUSE_S)
-    return (
-        *notes,
-        "nats-server has not taken up hosts.conf; look at its log, then reload or restart it",
-    )
+    return False
 
 
 async def _admitted(config: Config, host: HostId, key: NatsKey) -> bool:

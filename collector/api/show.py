@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from collector import card
 from collector.api.models import (
     CommentOut,
     DecisionOut,
@@ -11,6 +10,7 @@ from collector.api.models import (
 )
 from collector.approvals.policy import may_decide
 from collector.approvals.record import Record
+from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
 
@@ -50,5 +50,5 @@ def show(record: Record, caller: Caller, names: HostNames, *, with_card: bool) -
             for one in record.comments
         ],
         may_decide=MayDecideOut(allowed=may.allowed, why=may.why),
-        card=card.as_dict(card.render(opened, record.states, decision)) if with_card else None,
+        card=as_dict(render(opened, record.states, decision)) if with_card else None,
     )

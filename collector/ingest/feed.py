@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import nats.errors
+import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 256
 _MAX_BYTES = 8 << 20
-_ACK_WAIT_S = 60
+_ACK_WAIT_S = 15
 _LONGEST_PAUSE_S = 10.0
 
 
@@ -45,13 +46,29 @@ class Feed:
         return f"ingest {self._intake.stream}"
 
     async def prepare(self, js: JetStreamContext) -> None:
-        """Create or repair the consumer."""
+        """Create the consumer, or let it go on where the last run ended.
+
+        What that run had received and not acknowledged would come only after the wait for the
+        acknowledgement; a hold must not wait, so the consumer is made anew from its ack floor.
+        The trail's lock makes this process its only reader. If it dies in between, the whole
+        stream is read again, and found to be known.
+        """
+        start = 0
+        try:
+            found = await js.consumer_info(self._intake.stream, self._consumer)
+            if not found.num_ack_pending:
+                return
+            start = found.ack_floor.stream_seq + 1 if found.ack_floor else 1
+            await js.delete_consumer(self._intake.stream, self._consumer)
+        except nats.js.errors.NotFoundError:
+            log.info("%s: reading the stream from its beginning", self.name)
         await js.add_consumer(
             self._intake.stream,
             ConsumerConfig(
                 durable_name=self._consumer,
                 ack_policy=AckPolicy.EXPLICIT,
-                deliver_policy=DeliverPolicy.ALL,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE if start else DeliverPolicy.ALL,
+                opt_start_seq=start or None,
                 ack_wait=_ACK_WAIT_S,
                 max_deliver=-1,
                 max_ack_pending=4 * _BATCH,

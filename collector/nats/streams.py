@@ -18,8 +18,6 @@ from wire.ids import HostId
 from wire.subjects import BUCKETS, STREAMS, VERDICTS, Stream, verdict_consumer
 
 _ACK_WAIT_S = 30
-# The server's code for a stream that does not exist.
-_NO_STREAM = 10059
 
 
 def stream_config(stream: Stream) -> StreamConfig:
@@ -121,8 +119,3 @@ async def _ensure(js: JetStreamContext, config: StreamConfig) -> None:
             f"stream {name}: the NATS server reports other settings than Holdfast needs: "
             f"{'; '.join(wrong)}. Use nats-server 2.10 or later and let nothing else change streams"
         )
-
-
-def is_no_stream(error: nats.js.errors.APIError) -> bool:
-    """Return whether the server says that the stream does not exist (yet)."""
-    return error.err_code == _NO_STREAM

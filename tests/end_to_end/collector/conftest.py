@@ -34,6 +34,24 @@ class People:
             base_url=f"{self.centre.api_url}/api/v1", headers=headers, timeout=WAIT_S
         )
 
+    async def ask(self, sql: str, *texts: str) -> list[list[Any]]:
+        """Return the rows of a SELECT; each ? in it stands for one of `texts`."""
+        for text in texts:
+            sql = sql.replace("?", "'" + text.replace("'", "''") + "'", 1)
+        async with self.client(self.viewer) as client:
+            answer = await client.post("/trail/query", json={"sql": sql, "limit": 10_000})
+        assert answer.status_code == 200, answer.text
+        rows: list[list[Any]] = answer.json()["rows"]
+        return rows
+
+    async def ask_until(self, wanted: list[list[Any]], sql: str, *texts: str) -> list[list[Any]]:
+        """Ask until the answer is `wanted`: events give no other sign that they were taken in."""
+        for _ in range(400):
+            if (rows := await self.ask(sql, *texts)) == wanted:
+                break
+            await asyncio.sleep(0.05)
+        return rows
+
     @asynccontextmanager
     async def host(self, name: str = "web-1") -> AsyncIterator[WireHost]:
         """Connect as one of the hosts."""
@@ -79,9 +97,9 @@ class Stream:
         """Return the first event of this request in which these keys have these values."""
         while True:
             name, data = await self.event()
-            if name == "request" and data["request"] == request:
-                if all(data[key] == value for key, value in wanted.items()):
-                    return data
+            same = name == "request" and data["request"] == request
+            if same and all(data[key] == value for key, value in wanted.items()):
+                return data
 
     async def ready(self) -> list[str]:
         """Read up to the event `ready`; return the requests before it."""

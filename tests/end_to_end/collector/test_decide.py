@@ -24,14 +24,6 @@ async def _open(people: People, host: WireHost, **options: object) -> HoldOpened
     return hold
 
 
-async def _sql(people: People, sql: str) -> list[list[object]]:
-    async with people.client(people.viewer) as client:
-        answer = await client.post("/trail/query", json={"sql": sql, "limit": 1000})
-        assert answer.status_code == 200, answer.text
-        rows: list[list[object]] = answer.json()["rows"]
-        return rows
-
-
 async def test_an_approval_becomes_a_signed_verdict_and_the_host_confirms_it(
     people: People,
 ) -> None:
@@ -68,10 +60,10 @@ async def test_an_approval_becomes_a_signed_verdict_and_the_host_confirms_it(
         await host.obey(hold, verdict)
         done = await stream.until(hold.hold, outcome="released")
         assert (done["state"], done["ground"]) == ("approved", "decision")
-    rows = await _sql(
-        people,
-        f"SELECT who, what, host, reason, ground, guarantee, host_confirmed FROM who_allowed "
-        f"WHERE request = '{hold.hold}'",
+    rows = await people.ask(
+        "SELECT who, what, host, reason, ground, guarantee, host_confirmed FROM who_allowed"
+        " WHERE request = ?",
+        hold.hold,
     )
     assert rows == [
         [
@@ -96,8 +88,8 @@ async def test_a_denial_reaches_the_host_and_the_trail(people: People) -> None:
         assert answer.json()["state"] == "denied"
         verdict = await host.verdict()
         assert verdict.answer is Answer.DENY
-    rows = await _sql(
-        people, f"SELECT \"by\", reason, answer FROM decisions WHERE request = '{hold.hold}'"
+    rows = await people.ask(
+        'SELECT "by", reason, answer FROM decisions WHERE request = ?', hold.hold
     )
     assert rows == [["root@example.com", "not today", "deny"]]
 
@@ -181,7 +173,7 @@ async def test_a_viewer_reads_and_comments_but_does_not_decide(people: People) -
         assert [(one["by"], one["text"]) for one in comments] == [
             ("vera@example.com", "who is this?")
         ]
-    rows = await _sql(people, f"SELECT text FROM comments WHERE request = '{hold.hold}'")
+    rows = await people.ask("SELECT text FROM comments WHERE request = ?", hold.hold)
     assert rows == [["who is this?"]]
 
 
@@ -251,8 +243,8 @@ async def test_a_passed_deadline_is_the_hosts_to_judge(people: People) -> None:
         assert shown["ground"] == "timeout_policy", "the late answer is the ground of nothing"
         assert shown["states"][2]["detail"] == "too late: ann"
         assert shown["decision"]["by"] == "ann@example.com"
-    assert await _sql(people, f"SELECT 1 FROM who_allowed WHERE request = '{hold.hold}'") == []
-    rows = await _sql(people, f"SELECT who FROM who_denied WHERE request = '{hold.hold}'")
+    assert await people.ask("SELECT 1 FROM who_allowed WHERE request = ?", hold.hold) == []
+    rows = await people.ask("SELECT who FROM who_denied WHERE request = ?", hold.hold)
     assert rows == [["nobody (timeout_policy)"]]
 
 
@@ -275,9 +267,9 @@ async def test_what_a_host_lies_about_is_kept_apart_and_has_no_effect(people: Pe
             shown = (await client.get(f"/requests/{hold.hold}")).json()
         assert (shown["state"], shown["host"]) == ("open", database.id)
         assert shown["act"]["argv"] == list(hold.act.argv)
-    rows = await _sql(
-        people,
-        f"SELECT reason FROM rejected WHERE subject LIKE '%{hold.hold}' ORDER BY stream_sequence",
+    rows = await people.ask(
+        "SELECT reason FROM rejected WHERE subject LIKE ? ORDER BY stream_sequence",
+        f"%{hold.hold}",
     )
     reasons = [str(row[0]) for row in rows]
     assert len(reasons) == 5
@@ -327,5 +319,5 @@ async def test_a_decision_that_no_collector_signed_releases_nothing(people: Peop
             assert hold.hold not in [one.hold for one in verdicts]
     finally:
         await thief.close()
-    rows = await _sql(people, f"SELECT reason FROM rejected WHERE subject LIKE '%{hold.hold}'")
+    rows = await people.ask("SELECT reason FROM rejected WHERE subject LIKE ?", f"%{hold.hold}")
     assert rows == [["the message is not signed"]]

@@ -1,15 +1,15 @@
 """Nothing is lost and nothing doubled when the collector or NATS is killed at any point."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.end_to_end.collector.conftest import People, follow, populate
@@ -21,18 +21,10 @@ pytestmark = pytest.mark.nats
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> object:
+def own(tmp_path: Path) -> Iterator[People]:
     """Give a centre for one test, which it may kill."""
     with centre(tmp_path) as running:
         yield populate(running)
-
-
-async def _sql(people: People, sql: str) -> list[list[object]]:
-    async with people.client(people.viewer) as client:
-        answer = await client.post("/trail/query", json={"sql": sql, "limit": 10_000})
-        assert answer.status_code == 200, answer.text
-        rows: list[list[object]] = answer.json()["rows"]
-        return rows
 
 
 @asynccontextmanager
@@ -85,13 +77,18 @@ _DIE_BETWEEN = '''
 import os, signal, sys
 from collector.ingest.feed import Feed
 
+_, NAME, CONFIG = sys.argv
+acknowledge = Feed._acknowledge
+
 async def die(self, messages, work):
-    if self.name == sys.argv[1]:
+    if self.name != NAME:
+        await acknowledge(self, messages, work)
+    else:
         print("dying before the acknowledgement", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 Feed._acknowledge = die
-sys.argv = ["holdfast-collector", "run", "--config", sys.argv[2]]
+sys.argv = ["holdfast-collector", "run", "--config", CONFIG]
 from collector.__main__ import main
 main()
 '''
@@ -117,49 +114,35 @@ async def test_a_kill_between_commit_and_acknowledgement_doubles_nothing(
             await host.events(full_row(), full_row())
             second = await host.open()
             async with own.client(own.reviewer) as client:
-                try:
+                # The collector may die while it answers.
+                with suppress(httpx.TransportError):
                     await client.post(
                         f"/requests/{hold.hold}/decision",
                         json={"answer": "approve", "reason": "ok"},
                     )
-                except OSError:
-                    pass
-                except Exception as error:  # noqa: BLE001 - httpx when the collector dies
-                    assert "httpx" in type(error).__module__
             dying.wait_for("dying before the acknowledgement")
         finally:
             assert dying.stop(signal.SIGKILL) == -signal.SIGKILL
         own.centre.start_collector()
         async with _settled(own, host):
             await host.events(full_row())
-        events = await _until(own, "SELECT count(*) FROM events", 3)
-        assert events == 3
-        assert await _sql(own, "SELECT first, count FROM batches ORDER BY sequence") == [
+        sql = "SELECT count(*) FROM events"
+        assert await own.ask_until([[3]], sql) == [[3]]
+        assert await own.ask("SELECT first, count FROM batches ORDER BY sequence") == [
             [1, 2],
             [3, 1],
         ]
-        for table, key in (
-            ("holds", "hold"),
-            ("votes", "vote"),
-            ("decisions", "request"),
-            ("rejected", "digest"),
+        for twice in (
+            "SELECT hold FROM holds GROUP BY 1 HAVING count(*) > 1",
+            "SELECT vote FROM votes GROUP BY 1 HAVING count(*) > 1",
+            "SELECT request FROM decisions GROUP BY 1 HAVING count(*) > 1",
+            "SELECT digest FROM rejected",
         ):
-            twice = await _sql(own, f"SELECT {key} FROM {table} GROUP BY 1 HAVING count(*) > 1")
-            assert twice == [], table
-        assert await _sql(own, "SELECT * FROM chain_breaks") == []
-        holds = await _sql(own, "SELECT hold FROM holds")
+            assert await own.ask(twice) == [], twice
+        assert await own.ask("SELECT * FROM chain_breaks") == []
+        holds = await own.ask("SELECT hold FROM holds")
         assert [hold.hold] in holds
         assert [second.hold] in holds
-
-
-async def _until(people: People, sql: str, wanted: object) -> object:
-    """Ask until the answer is `wanted`; events have no signal that they were taken in."""
-    for _ in range(200):
-        rows = await _sql(people, sql)
-        if rows[0][0] == wanted:
-            break
-        await asyncio.sleep(0.05)
-    return rows[0][0]
 
 
 async def test_a_decision_without_a_verdict_gets_one_after_the_restart(own: People) -> None:
@@ -214,9 +197,8 @@ asyncio.run(main())
 
 async def test_nats_may_go_away_and_come_back(own: People) -> None:
     """Without NATS nothing is decided and the answer says so; afterwards all goes on."""
-    async with own.host() as host:
-        async with _settled(own, host):
-            hold = await host.open()
+    async with own.host() as host, _settled(own, host):
+        hold = await host.open()
     own.centre.stop_nats()
     assert own.centre.collector is not None
     own.centre.collector.wait_for("lost; trying until it is back")
@@ -261,12 +243,8 @@ async def test_a_new_trail_file_is_filled_from_the_streams(own: People) -> None:
         async with _settled(own, host):
             pass
         wanted = [["ann@example.com", "no", "killed"]]
-        sql = f"SELECT who, reason, host_confirmed FROM who_denied WHERE request = '{hold.hold}'"
-        for _ in range(200):
-            if (rows := await _sql(own, sql)) == wanted:
-                break
-            await asyncio.sleep(0.05)
-        assert rows == wanted
+        sql = "SELECT who, reason, host_confirmed FROM who_denied WHERE request = ?"
+        assert await own.ask_until(wanted, sql, hold.hold) == wanted
 
 
 async def test_sigterm_ends_a_collector_with_clients_and_with_none(own: People) -> None:
@@ -292,4 +270,4 @@ def test_a_second_collector_on_the_same_file_says_so(own: People) -> None:
     assert done.returncode == 1
     assert "Only one process may have it open" in done.stderr
     assert "Traceback" not in done.stderr
-    assert json.dumps(done.stdout) == '""'
+    assert done.stdout == ""
