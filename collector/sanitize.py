@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 LIMIT = 2000
+_LEAST = 40
 REDACTED = r"\{redacted}"
 
 _PLAIN = re.compile(r"[ -\[\]-~]*")
@@ -71,7 +72,9 @@ def harmless(text: str) -> str:
     A renderer that trusts nobody uses it on finished text: escapes in it stay as they are, so the
     result is the same text for whatever `visible` or `clean` has given.
     """
-    return text if _is_plain(text) else "\\".join(visible(part) for part in text.split("\\"))
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter == "\\" else _shown(letter) for letter in text)
 
 
 def clean(text: str, limit: int = LIMIT, secrets: Sequence[tuple[int, int]] = ()) -> Clean:
@@ -83,10 +86,11 @@ def clean(text: str, limit: int = LIMIT, secrets: Sequence[tuple[int, int]] = ()
     """
     if not secrets and len(text) <= limit and _is_plain(text):
         return Clean(text, 0)
+    limit = max(limit, _LEAST)
     units = _with_secrets(text, secrets)
     if sum(len(unit.shown) for unit in units) <= limit:
         return Clean("".join(unit.shown for unit in units), 0)
-    return _cut(units, text, max(limit, 40))
+    return _cut(units, text, limit)
 
 
 def quote(shown: str) -> str:

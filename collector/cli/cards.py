@@ -56,7 +56,7 @@ def print_card(console: Console, request: dict[str, Any]) -> None:
     for fact in card["facts"]:
         _row(table, harmless(fact["label"]), harmless(fact["text"]))
     if card["tree"]:
-        _row(table, "Processes", "\n".join(_tree_line(line) for line in card["tree"]))
+        _row(table, "Processes", "\n".join(harmless(line) for line in card["tree"]))
     _row(table, "Happened", harmless(card["happened"]), "bold")
     _row(table, "Promise", harmless(card["guarantee"]))
     _row(table, "Digest", harmless(card["digest"]))
@@ -181,11 +181,6 @@ def _state(request: dict[str, Any]) -> str:
     if request["state"] == "open" and request["deadline_ns"]:
         words += f" ({left(request['deadline_ns'], time.time_ns())} left)"
     return words
-
-
-def _tree_line(line: str) -> str:
-    text = line.lstrip(" ")
-    return line[: len(line) - len(text)] + harmless(text)
 
 
 def _grid() -> Table:

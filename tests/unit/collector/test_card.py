@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -88,13 +89,13 @@ def test_secrets_are_redacted_everywhere_and_said_to_be() -> None:
     """Command, title, tree and environment: none of them shows the secret."""
     act = make_act(
         argv=("mysql", "--password=hunter2"),
-        environment={"MYSQL_PWD": "hunter2", "LD_PRELOAD": "/tmp/x.so"},
+        environment={"MYSQL_PWD": "hunter2", "LD_PRELOAD": "/opt/x.so"},
         ancestors=(Process(pid=9, start_ns=1, comm="x", uid=1, argv=("x", "--token", "hunter2")),),
     )
     card = render(make_opened(act))
     assert "hunter2" not in json.dumps(as_dict(card))
     assert r"\{redacted}" in facts(card)["Command"]
-    assert "LD_PRELOAD=/tmp/x.so" in facts(card)["Environment"]
+    assert "LD_PRELOAD=/opt/x.so" in facts(card)["Environment"]
     assert facts(card)["Redacted"].startswith("2 values")
     assert "hunter2" not in str(summary(act))
 
@@ -243,12 +244,8 @@ def test_every_kind_and_guarantee_has_words(kind: Kind, guarantee: Guarantee) ->
     assert card.guarantee.endswith(".")
 
 
-def at(state: HoldStateName, sequence: int = 1, **given: object) -> object:
-    """Return a state, shortly."""
-    return make_state(state, sequence, **given)
-
-
-ANN = {"by": "ann@example.com", "ground": Ground.DECISION}
+at = make_state
+ANN: dict[str, Any] = {"by": "ann@example.com", "ground": Ground.DECISION}
 LINES = [
     ([], None, "waiting until 12:05:00 UTC"),
     (
@@ -359,10 +356,14 @@ def test_no_field_of_a_held_process_reaches_the_card_unescaped(
     text: str, other: str, kind: Kind
 ) -> None:
     """Every text of the act is hostile, and every text of the card is on one line and visible."""
+    texts_of_act: dict[str, Any] = {
+        field.name: text for field in dataclasses.fields(Act) if field.type is str
+    }
+    assert len(texts_of_act) > 8
     process = Process(pid=7, start_ns=7, comm=text, uid=7, argv=(text, other))
     act = dataclasses.replace(
         make_act(kind=kind),
-        **{name: text for name in Act.__annotations__ if Act.__annotations__[name] is str},
+        **texts_of_act,
         process=process,
         ancestors=(process,),
         argv=(text, other),

@@ -70,7 +70,7 @@ def test_spans_are_sorted_separate_and_inside(argv: list[str]) -> None:
         ("AWS_SECRET_ACCESS_KEY", "abc", [(0, 3)]),
         ("GITHUB_TOKEN", "abc", [(0, 3)]),
         ("PWD", "/home/ai", []),
-        ("LD_PRELOAD", "/tmp/x.so", []),
+        ("LD_PRELOAD", "/opt/x.so", []),
         ("HTTPS_PROXY", "http://bob:pw@proxy", [(11, 13)]),
     ],
 )
