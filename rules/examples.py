@@ -11,7 +11,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from rules.conditions import Seen
 from rules.errors import ExampleError
+from rules.match import matches
+from rules.model import Finding, RuleSet, kinds_of
 from wire.acts import Act, Guarantee, Kind, Process, Transport
 
 _FLAGS = frozenset({"read", "write", "append", "create", "truncate", "created"})
@@ -53,6 +56,7 @@ def _act(subject: str, kind: Kind, **where: Any) -> Act:
         session="1-1",
         process=process,
         tid=1,
+        gid=1000,
         **where,
     )
 
@@ -105,3 +109,20 @@ def _connect(words: Sequence[str], default: Transport) -> dict[str, Any]:
         "address": address.removeprefix("[").removesuffix("]"),
         "port": int(port),
     }
+
+
+def check(rules: RuleSet) -> tuple[Finding, ...]:
+    """Return a finding for every example that is not what its rule says it is."""
+    found = []
+    for rule in rules.rules:
+        subject = min(rule.subjects, default="example")
+        for expected, listed in ((True, rule.examples.match), (False, rule.examples.no_match)):
+            for example in listed:
+                act = parse(example.text, subject=subject)
+                about = act.kind in kinds_of(rule.match)
+                if (about and matches(rule, Seen(act))) is not expected:
+                    words = "does not match the rule" if expected else "matches the rule"
+                    found.append(
+                        Finding(example.place, rule.id, f"the example {example.text!r} {words}")
+                    )
+    return tuple(sorted(found))

@@ -49,9 +49,10 @@ _BROAD_TEXT = """
 # Too many acts lie below these for a prefix to tell one from another.
 _BROAD = frozenset(_BROAD_TEXT.split())
 _COMMON_TEXT = """
-bin boot build cache config data default dev dist etc home include lib lib64 local log main mnt
-node_modules opt proc root run sbin share src srv sys system test tests tmp usr user var .cache
-.config .git .local
+bin boot build cache config config.json config.toml config.yaml config.yml data default dev dist
+etc home include index.js lib lib64 local log main mnt node_modules opt package.json proc root run
+sbin settings.json share src srv sys system test tests tmp usr user var .cache .cargo .config .git
+.gradle .local .m2 .npm .venv
 """
 # Components that are in half of all paths, or in all paths of one kind.
 _COMMON = frozenset(_COMMON_TEXT.split())
@@ -81,6 +82,9 @@ def _from_the_front(components: tuple[Component, ...]) -> Index:
         return Index(Way.EXACT, head)
     if _selective(head):
         return Index(Way.PREFIX, _cut(head, PREFIX_BYTES))
+    ending = _ending(components)
+    if ending:
+        return Index(Way.SUFFIX, ending)
     name = _telling(components)
     if name is not None:
         return Index(Way.COMPONENT, name)
@@ -99,6 +103,9 @@ def _from_the_end(components: tuple[Component, ...], *, by_name: bool) -> Index:
     suffix = _suffix(components)
     if len(suffix) > 1:
         return Index(Way.SUFFIX, suffix)
+    head, _ = _head(components)
+    if not by_name and _selective(head):
+        return Index(Way.PREFIX, _cut(head, PREFIX_BYTES), relative_too=True)
     name = _telling(components)
     if name is not None:
         # /opt/name/x may be called x by a process in /opt/name.
@@ -153,12 +160,35 @@ def _name(component: Component) -> str | None:
 
 
 def _telling(components: tuple[Component, ...]) -> str | None:
-    """Return the literal component that is in the fewest paths, by the look of it."""
-    names = [(n, name) for n, c in enumerate(components) if (name := _name(c)) is not None]
-    telling = [(n, name) for n, name in names if name not in _COMMON]
-    if not telling:
-        return None
-    return max(telling, key=lambda item: (item[1].startswith("."), len(item[1]), item[0]))[1]
+    """Return the literal component that is in the fewest paths, by the look of it.
+
+    Below a directory there may be much that is read all day; a file's own name is found less often.
+    """
+    names = [name for c in components if (name := _name(c)) is not None and name not in _COMMON]
+    last = _name(components[-1])
+    telling = max(names, key=lambda name: len(name) + 4 * name.startswith("."), default=None)
+    return last if last in names else telling
+
+
+def _ending(components: tuple[Component, ...]) -> str:
+    """Return the literal components that every match ends with, if there are two or more."""
+    tail: list[str] = []
+    for component in reversed(components):
+        text = literal(component)
+        if not text or "\\" in text:
+            break
+        tail.insert(0, text)
+    if len(tail) < 2 or len(tail) == len(components):
+        return ""
+    # After a leading `**` the path may begin with the tail: a name in no directory.
+    slash = "" if len(tail) == len(components) - 1 and components[0] is None else "/"
+    return _last_bytes(slash + "/".join(tail))
+
+
+def _last_bytes(text: str) -> str:
+    while len(text.encode()) > NAME_BYTES:
+        text = text[1:]
+    return text
 
 
 def _suffix(components: tuple[Component, ...]) -> str:
@@ -170,6 +200,4 @@ def _suffix(components: tuple[Component, ...]) -> str:
     if text != last[-1]:
         # What follows a backslash may be the digits of an escape.
         return ""
-    while len(text.encode()) > NAME_BYTES:
-        text = text[1:]
-    return text
+    return _last_bytes(text)

@@ -2,8 +2,9 @@
 
 An act that a rule would ask about and the kernel passes over is lost, so each step here may only
 widen. Every look-up adds its bits; a look-up by longest match finds one entry, which therefore
-carries the bits of the shorter ones. Of a path that it had to cut, and of a sendmmsg with more
-addresses than it inspected, the kernel must assume everything: `widest` and `uninspected`.
+carries the bits of the shorter ones. Where the kernel cannot look, it must assume everything: of a
+path that it had to cut, and of an unresolved socket name with an empty, `.` or `..` component
+(`widest`), and of a sendmmsg with more addresses than it inspected (`uninspected`).
 """
 
 import ipaddress
@@ -77,7 +78,7 @@ class KernelTables:
     uninspected: Want = NOTHING  # for a sendmmsg whose addresses were not all inspected
 
     def widest(self, table: Table) -> Want:
-        """Return all bits that any path of the table could get: for a path that was cut."""
+        """Return all bits that any path of the table could get."""
         parts = (self.prefixes, self.exact, self.components, self.suffixes)
         found = _union(w for part in parts for (t, _), w in part.items() if t is table)
         return found | self.anything.get(table, NOTHING)

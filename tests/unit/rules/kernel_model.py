@@ -27,8 +27,14 @@ def want(tables: KernelTables, act: Act) -> Want:
             bits |= READ_BITS
         return found & bits
     if act.transport is Transport.UNIX:
-        return tables.widest(Table.UNIX) if act.addresses_cut else _path(tables, Table.UNIX, act)
+        if act.addresses_cut or (not act.path_resolved and _unclean(act.path)):
+            return tables.widest(Table.UNIX)
+        return _path(tables, Table.UNIX, act)
     return tables.uninspected if act.addresses_cut else network(tables, act.address, act.port)
+
+
+def _unclean(name: str) -> bool:
+    return bool({"", ".", ".."} & set(name.removeprefix("/").split("/")))
 
 
 def _path(tables: KernelTables, table: Table, act: Act) -> Want:

@@ -88,15 +88,18 @@ def test_each_pattern_goes_to_its_most_selective_index() -> None:
     tables = _tables(
         """
       open:
-        path: [/etc/shadow, "/etc/cron*/**", "/home/*/.aws/credentials",
+        path: [/etc/shadow, "/etc/cron*/**", "/home/*/.aws/credentials", "**/.ssh/id_*",
                "**/*.pem", "/home/*", "**"]
     """
     )
     stop = STOP
     assert tables.exact == {(Table.OPEN, "/etc/shadow"): stop}
     assert tables.prefixes == {(Table.OPEN, "/etc/cron"): stop, (Table.OPEN, "/home/"): stop}
-    assert tables.components == {(Table.OPEN, ".aws"): stop}
-    assert tables.suffixes == {(Table.OPEN, ".pem"): stop}
+    assert tables.components == {(Table.OPEN, ".ssh"): stop}
+    assert tables.suffixes == {
+        (Table.OPEN, "/.aws/credentials"): stop,
+        (Table.OPEN, ".pem"): stop,
+    }
     assert tables.anything == {Table.OPEN: stop}
     assert tables.literals == {(Table.OPEN, "/etc/shadow"): stop}
     assert tables.kinds == {Kind.OPEN}
