@@ -23,6 +23,7 @@ ruby sh su sudo tclsh xargs zsh
 """
 # Programs that run what they are told to.
 _ANYONE = frozenset(_ANYONE_TEXT.split())
+_SHORTEST_S = 30
 # Links on every distribution with a merged /usr; the kernel reports the name behind them.
 _LINKED = {
     "/bin/": "/usr/bin/",
@@ -40,6 +41,7 @@ def lint(rules: RuleSet) -> tuple[Finding, ...]:
     for rule in rules.rules:
         for message in (
             *_release(rule),
+            *_hasty(rule),
             *_unindexed(rule),
             *_broad_allow(rule),
             *_linked(rule),
@@ -55,6 +57,11 @@ def _release(rule: Rule) -> Iterator[str]:
             "on_timeout: release lets the process run on when nobody answers, so waiting is a way "
             "round this rule; use kill or keep"
         )
+
+
+def _hasty(rule: Rule) -> Iterator[str]:
+    if rule.timeout_s < _SHORTEST_S:
+        yield f"a timeout of {rule.timeout_s} s is over before a person has read the request"
 
 
 def _paths(rule: Rule) -> tuple[str, ...] | None:

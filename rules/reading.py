@@ -117,6 +117,6 @@ def _seconds(text: str) -> int | None:
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
-    names = tuple(known)
+    names = [str(name) for name in known]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"

@@ -139,11 +139,12 @@ def parse(file: str, data: bytes) -> Node:
 
     `file` is what the places say.
     """
-    tree = _Tree(file, _events(file, _text(file, data)))
+    text = _text(file, data)
+    tree = _Tree(file, _events(text))
     try:
         node = tree.document()
     except yaml.MarkedYAMLError as error:
-        raise RuleErrors((*tree.problems, _syntax(file, error))) from error
+        raise RuleErrors((*tree.problems, _syntax(file, text, error))) from error
     if tree.problems:
         raise RuleErrors(tuple(tree.problems))
     if node is None or node == Scalar(node.place, ""):
@@ -185,19 +186,20 @@ def _at(file: str, before: str, problem: str, remedy: str) -> Problem:
     return Problem(Place(file, line, column), problem, remedy)
 
 
-def _events(file: str, text: str) -> Iterator[Event]:
+def _events(text: str) -> Iterator[Event]:
     # The parser in C is ten times as quick where PyYAML was built with it.
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     events: Iterator[Event] = yaml.parse(text, Loader=loader)
     return events
 
 
-def _syntax(file: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
     what = " ".join(filter(None, (error.context, error.problem)))
     if "alias" in what or "anchor" in what:
         return Problem(place, "a value begins with * or & and is not quoted", 'write "**/.env"')
-    if "tab" in what or "\\t" in what:
+    line = text.split("\n")[place.line - 1 : place.line]
+    if line and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]:
         return Problem(place, "a tab is used to indent", "indent with spaces")
     return Problem(place, f"not YAML: {what}", "mend it; quote text that has : # [ { or *")

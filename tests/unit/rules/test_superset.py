@@ -3,16 +3,19 @@
 import ipaddress
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.load import load_texts
+from rules.examples import parse
+from rules.load import PACKS, load, load_texts
 from rules.match import decide
-from rules.model import Action, RuleSet
+from rules.model import Action, Rule, RuleSet
 from rules.superset import KernelTables, NetworkWant, Table, Want, compile_tables
 from tests.unit.rules import kernel_model, strategies
 from wire.acts import Act, Kind, Transport
 
+PACKED = load([PACKS])
 EXAMPLES = 500
 STOP = Want.STOP_READ | Want.STOP_WRITE
 OBSERVE = Want.OBSERVE_READ | Want.OBSERVE_WRITE
@@ -81,6 +84,18 @@ def test_every_longer_entry_carries_the_bits_of_the_shorter(rules: RuleSet) -> N
         for (other, long), more in tables.suffixes.items():
             if table is other and long.endswith(short):
                 assert more & bits == bits
+
+
+@pytest.mark.parametrize("rule", PACKED.rules, ids=lambda rule: str(rule.id))
+def test_the_kernel_passes_every_example_of_the_packs(rule: Rule) -> None:
+    """What the packs say they are about does reach the agent, stopped where it is asked about."""
+    tables = compile_tables(PACKED)
+    for example in rule.examples.match:
+        act = parse(example.text)
+        if decide(PACKED, act).action is Action.ASK:
+            assert kernel_model.want(tables, act) & STOP
+        else:
+            assert kernel_model.want(tables, act) & OBSERVE
 
 
 def test_each_pattern_goes_to_its_most_selective_index() -> None:
