@@ -19,6 +19,7 @@ from agent.control import ControlServer
 from agent.errors import AgentError
 from agent.rulings import RuleBook
 from agent.sensor.interface import Sensor
+from agent.tasks import end
 from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
 from agent.transport.sender import EventSender
@@ -116,9 +117,7 @@ class Daemon:
             if self._unload_on_exit:
                 await self._unload(parts)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     async def _unload(self, parts: Core) -> None:
         """Leave nothing of ours behind: kill what is held, say so, take the kernel side out."""

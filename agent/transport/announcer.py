@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from agent.errors import TransportError
+from agent.tasks import end
 from agent.transport.link import Link
 from wire import codec, subjects
 from wire.messages import HostRecord
@@ -48,6 +49,4 @@ class Announcer:
                 log.warning("the host's record waits: %s", error)
                 await asyncio.sleep(_AGAIN_S)
             finally:
-                for task in (renewed, changed):
-                    task.cancel()
-                await asyncio.gather(renewed, changed, return_exceptions=True)
+                await end((renewed, changed))

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 
 from agent.errors import TransportError
 from agent.identity import HostIdentity
+from agent.tasks import end
 from wire import subjects
 from wire.ids import MessageId
 
@@ -186,6 +187,4 @@ class Verdicts:
                 f"verdicts: {error!r}; enroll this host at the collector, which makes its consumer"
             ) from error
         finally:
-            for task in (fetch, renewed):
-                task.cancel()
-            await asyncio.gather(fetch, renewed, return_exceptions=True)
+            await end((fetch, renewed))

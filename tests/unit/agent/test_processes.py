@@ -16,7 +16,6 @@ from tests.support.children import Child, child, family
 from wire.ids import HoldId
 from wire.messages import Ground
 
-
 # Its first thread ends by itself, the other one stays.
 LEADERLESS = """
 import ctypes, os, threading, time
