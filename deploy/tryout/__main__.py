@@ -8,65 +8,59 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from deploy.bootstrap.commands import interruptible
 from deploy.bootstrap.errors import Interrupted, SetupError
 from deploy.bootstrap.progress import Progress
 from deploy.tryout import leftovers, record
-from deploy.tryout.answering import AtTheTerminal, Unattended
 from deploy.tryout.board import Board
 from deploy.tryout.errors import TryoutError
 from deploy.tryout.link import Keeper
 from deploy.tryout.places import COMMAND
-from deploy.tryout.reviewer import Reviewer
-from deploy.tryout.walk import Answering, Walk
 
 _PICTURE_WIDTH = 104
-_GOODBYE = """\
+_GOODBYE = """
 Nothing of this is running any more. Next: docs/install.md sets Holdfast up for good, \
 docs/rules.md says how to write rules, docs/security.md what Holdfast can and cannot promise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for: an answer for all, or a picture of the first hold."""
+
+    answer: str | None
+    picture: Path | None
+
+
 def main() -> int:
     """Run the try-out; return its exit code."""
-    options = _options()
     began = time.monotonic()
+    options = _options()
     interruptible()
-    console = Console(
-        highlight=False,
-        record=options.record is not None,
-        width=_PICTURE_WIDTH if options.record else None,
-    )
-    answering: Answering = (
-        Unattended(console, options.answer) if options.answer else AtTheTerminal(console)
-    )
     try:
         with _terminal_as_found():
-            _run(console, answering, began, options.record)
+            _run(options, began)
     except Interrupted as interrupted:
         _complain(f"{COMMAND}: ended by {interrupted}; nothing of it is left")
         return interrupted.exit_code
-    except EOFError:
-        _complain(f"{COMMAND}: the terminal was closed before there was an answer")
-        return 1
     except (TryoutError, SetupError) as error:
         _complain(f"{COMMAND}: {error}")
         return 1
-    console.print(f"\n{_GOODBYE}")
+    print(_GOODBYE)
     return 0
 
 
-def _options() -> argparse.Namespace:
+def _options() -> Options:
     parser = argparse.ArgumentParser(prog=COMMAND)
     parser.add_argument("--answer", choices=("approve", "deny"))
     parser.add_argument("--record", type=Path)
-    return parser.parse_args()
+    parsed = parser.parse_args()
+    return Options(parsed.answer, parsed.record)
 
 
-def _run(console: Console, answering: Answering, began: float, picture: Path | None) -> None:
+def _run(options: Options, began: float) -> None:
     progress = Progress(sys.stdout)
     lock = record.enter()
     keeper: Keeper | None = None
@@ -76,10 +70,7 @@ def _run(console: Console, answering: Answering, began: float, picture: Path | N
             progress.line(f"an earlier run was cut off; removed {thing}")
         board = Board()
         keeper = Keeper(board, progress, lock)
-        access = keeper.wait_until_ready()
-        console.print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")
-        with Reviewer(access, board) as reviewer:
-            Walk(console, board, reviewer, keeper.give_task, answering).run(picture)
+        _walk(options, board, keeper, began)
         failed = False
     except Interrupted:
         failed = False
@@ -95,6 +86,27 @@ def _run(console: Console, answering: Answering, began: float, picture: Path | N
         os.close(lock)
     if not undone.clean:
         raise TryoutError("the walk went well, but not everything could be undone; see above")
+
+
+def _walk(options: Options, board: Board, keeper: Keeper, began: float) -> None:
+    # Imported while the parts of Holdfast start, for which a person waits.
+    from rich.console import Console
+
+    from deploy.tryout.answering import AtTheTerminal, Unattended
+    from deploy.tryout.reviewer import Reviewer
+    from deploy.tryout.walk import Answering, Walk
+
+    picture = options.picture
+    console = Console(
+        highlight=False, record=picture is not None, width=_PICTURE_WIDTH if picture else None
+    )
+    answering: Answering = (
+        Unattended(console, options.answer) if options.answer else AtTheTerminal(console, board)
+    )
+    access = keeper.wait_until_ready()
+    print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")
+    with Reviewer(access, board) as reviewer:
+        Walk(console, board, reviewer, keeper.give_task, answering).run(picture)
 
 
 @contextmanager

@@ -1,18 +1,19 @@
 """Where answers come from: a person at the terminal, or the same answer every time."""
 
-import os
+import signal
 import sys
-import termios
+import textwrap
 import time
-import tty
 
 from rich.console import Console
 
-from deploy.tryout.board import Facts
-from deploy.tryout.screen import draw_card
+from collector.cli.cards import Answer, print_card, question
+from collector.cli.keys import Keyboard
+from deploy.bootstrap.errors import Interrupted
+from deploy.tryout.board import Board, Facts
+from deploy.tryout.errors import PartError
 from deploy.tryout.trail import Answered
 
-_KEYS = {"a": "approve", "d": "deny"}
 _WATCHED_S = 1.0
 
 
@@ -25,42 +26,43 @@ class Unattended:
 
     def __call__(self, request: Facts) -> Answered:
         """Show the card and answer, after long enough to see that the process does not run."""
-        draw_card(self._console, request["card"])
+        print_card(self._console, _shortened(request))
         time.sleep(_WATCHED_S)
         return Answered(self._answer, f"unattended, --answer {self._answer}")
 
 
 class AtTheTerminal:
-    """Asks the person at the terminal."""
+    """Asks the person at the terminal, for as long as all parts of Holdfast run."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, board: Board) -> None:
         self._console = console
+        self._board = board
+        self._keyboard = Keyboard(sys.stdin.fileno(), board.wake)
 
     def __call__(self, request: Facts) -> Answered:
         """Show the card, ask for a key and a reason."""
-        draw_card(self._console, request["card"])
-        self._console.print("[bold green]a[/]pprove or [bold red]d[/]eny? ", end="")
-        answer = self._key()
-        self._console.print(f"{answer}")
-        return Answered(answer, self._reason())
+        print_card(self._console, _shortened(request))
+        while True:
+            choice = question(self._console, request, self._keyboard, self._board.is_well)
+            if isinstance(choice, Answer):
+                return Answered(choice.answer, choice.reason)
+            if choice == "quit":
+                raise Interrupted(signal.SIGINT)
+            if choice == "gone":
+                self._board.check()
+                raise PartError("the question no longer stands")
+            self._console.print("There is nothing else to do here: say yes or no, or quit.")
 
-    def _key(self) -> str:
-        """Wait for one of the keys; anything else is no answer."""
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-        try:
-            tty.setcbreak(descriptor)
-            while True:
-                typed = os.read(descriptor, 1)
-                if not typed:
-                    raise EOFError
-                if typed.decode(errors="replace").lower() in _KEYS:
-                    return _KEYS[typed.decode().lower()]
-        finally:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
-    def _reason(self) -> str:
-        reason = ""
-        while not reason:
-            reason = self._console.input("Why? It goes into the trail: ").strip()
-        return reason
+def _shortened(request: Facts) -> Facts:
+    """Return the request with a process tree that begins above the first watched process.
+
+    What is above that is the machine's; `holdfast show` and the API have all of it.
+    """
+    tree = request["card"]["tree"]
+    first = next((n for n, line in enumerate(tree) if "(first watched)" in line), 0)
+    above = max(first - 1, 0)
+    part = textwrap.dedent("\n".join(tree[above:])).splitlines()
+    if above:
+        part = [f"(below {above} others)", *part]
+    return {**request, "card": {**request["card"], "tree": part}}

@@ -3,6 +3,7 @@
 Nothing here polls: a reader wakes whoever waits, and a failure ends every wait.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ class Board:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        # A descriptor that becomes readable at a failure, for who waits for a key.
+        self.wake, self._waker = os.pipe()
         self._failure = ""
         self.events: list[Facts] = []
         self.requests: dict[str, Facts] = {}
@@ -26,9 +29,9 @@ class Board:
         """Put up what the keeper said."""
         with self._changed:
             self.events.append(event)
-            if event["event"] == "failed":
-                self._failure = self._failure or str(event["message"])
             self._changed.notify_all()
+        if event["event"] == "failed":
+            self.fail(str(event["message"]))
 
     def put_request(self, request: Facts) -> None:
         """Put up a request as the collector shows it now."""
@@ -41,6 +44,11 @@ class Board:
         with self._changed:
             self._failure = self._failure or message
             self._changed.notify_all()
+            os.write(self._waker, b"!")
+
+    def is_well(self) -> bool:
+        """Whether nothing has failed."""
+        return not self._failure
 
     def check(self) -> None:
         """Raise PartError if something has failed."""

@@ -106,17 +106,20 @@ class Keeper:
             self._mount()
             self._later("remove the user of the demonstration", self._remove_user)
             account = user.make()
-        with self._step("make keys, identities and rules"):
+        with self._step("make keys and rules"):
             outside = parts.Outside(lambda count: self._say("received", bytes=count))
             self._later("close the listener", _async(outside.stop))
             port = await outside.start()
             parts.write_files(outside_port=port)
             await parts.init_collector()
-            _, token = await asyncio.gather(parts.enrol(), parts.make_token())
         with self._step("start nats-server"):
             await self._start(parts.NATS)
+        with self._step("enrol this host"):
+            await parts.enrol()
         # The agent is undone before the collector, which is to hear how its holds have ended.
-        api, _ = await asyncio.gather(self._start_collector(), self._start_agent())
+        api, _, token = await asyncio.gather(
+            self._start_collector(), self._start_agent(), parts.make_token()
+        )
         await self._start_worker(account.pw_uid, account.pw_gid, port)
         return parts.Access(api, token)
 
@@ -235,7 +238,7 @@ class Keeper:
         return str(kept)
 
 
-def _async(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _async(function: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     async def call() -> None:
         function()
 

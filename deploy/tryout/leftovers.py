@@ -5,7 +5,7 @@ import signal
 
 from deploy.bootstrap import bpffs
 from deploy.tryout import processes, record, user
-from deploy.tryout.places import PINS, ROOM
+from deploy.tryout.places import PINS, PINS_IN_MAKING, ROOM
 
 
 def clean() -> list[str]:
@@ -19,8 +19,7 @@ def clean() -> list[str]:
         found += _end_processes(left)
     if user.remove():
         found.append("the user of the demonstration and its processes")
-    if PINS.exists():
-        unpin()
+    if unpin():
         found.append(f"BPF programs and maps under {PINS}")
     if left is not None and left.mounted and left.boot == record.boot_id():
         bpffs.unmount()
@@ -35,10 +34,12 @@ def clean() -> list[str]:
     return found
 
 
-def unpin() -> None:
+def unpin() -> bool:
     """Take every pin of ours away; the kernel then lets go of what nobody else holds."""
-    if PINS.exists():
-        shutil.rmtree(PINS)
+    there = [place for place in (PINS, PINS_IN_MAKING) if place.exists()]
+    for place in there:
+        shutil.rmtree(place)
+    return bool(there)
 
 
 def _end_processes(left: record.Record) -> list[str]:

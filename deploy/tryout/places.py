@@ -12,6 +12,8 @@ LOGS = ROOM / "logs"
 KEPT_LOGS = Path("/var/tmp")  # noqa: S108  (mkdtemp makes the directory there)
 
 PINS = Path("/sys/fs/bpf/holdfast-try")
+# Where the loader puts pins until it has all of them.
+PINS_IN_MAKING = Path("/sys/fs/bpf/holdfast-try-loading")
 
 USER = "holdfast-try-ai"
 # The mark by which a later run knows a user of that name as its own.

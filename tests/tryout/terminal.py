@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TRY = CHECKOUT / "deploy" / "try"
 # Long enough for a busy machine; a run that hangs fails the test instead of the whole layer.
 PATIENCE_S = 120.0
+_PLACES = (places.ROOM, places.PINS, places.PINS_IN_MAKING, places.USER_HOME)
 
 
 class Run:
@@ -51,15 +52,21 @@ class Run:
 
     def expect_question(self) -> None:
         """Wait until an answer is asked for."""
-        self.expect(r"approve or deny\? ")
+        self.expect(r"\[a\] approve   \[d\] deny")
 
-    def answer(self, key: str, reason: str, *, asked: bool = False) -> None:
+    def answer(self, key: str, reason: str) -> None:
         """Answer by key and reason, each when it is asked for."""
-        if not asked:
-            self.expect_question()
-        self.type(key)
-        self.expect("It goes into the trail: ")
+        self.expect_question()
+        self.press(key, r"reason \(")
         self.type(f"{reason}\r")
+
+    def press(self, key: str, until: str) -> None:
+        """Press a key again and again until it is heard: what comes before the question is not."""
+        while not re.search(until, self.text[self._read_to :]):
+            self.type(key)
+            if select.select([self._terminal], [], [], 0.5)[0]:
+                self._read(time.monotonic() + PATIENCE_S)
+        self.expect(until)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the terminal's side of the run."""
@@ -102,7 +109,7 @@ class Run:
 
 def what_is_left() -> list[str]:
     """Return everything of the try-out that is still on this machine."""
-    left = [str(p) for p in (places.ROOM, places.PINS, places.USER_HOME) if p.exists()]
+    left = [str(p) for p in _PLACES if p.exists()]
     if user.find() is not None:
         left.append(f"user {places.USER}")
     for seen in processes.everyone():

@@ -30,7 +30,6 @@ def test_a_signal_ends_a_run_in_order(tryout: Run, stage: str, number: signal.Si
 
 def test_ctrl_c_at_the_question_ends_a_run_in_order(tryout: Run) -> None:
     """The held process dies with the run; it does not get its act."""
-    tryout.expect(WAITS)
     tryout.expect_question()
     tryout.type("\x03")
     assert tryout.exit_code() == 130, tryout.text
@@ -47,11 +46,9 @@ def test_a_killed_terminal_side_is_noticed_by_the_keeper(tryout: Run) -> None:
 
 def test_a_killed_keeper_is_noticed_by_the_terminal_side(tryout: Run) -> None:
     """kill -9 of what owns everything: the other side removes what it left, and fails."""
-    tryout.expect(WAITS)
+    tryout.expect_question()
     keeper = tryout.keeper()
     assert processes.end(keeper.pid, signal.SIGKILL, keeper.start)
-    tryout.expect_question()
-    tryout.answer("a", "too late", asked=True)
     assert tryout.exit_code() == 1, tryout.text
     assert what_is_left() == []
 
