@@ -75,8 +75,13 @@ def only_one(config: AgentConfig) -> Iterator[None]:
 
 
 @contextmanager
-def core(config: AgentConfig, sensor: Sensor, judge: Callable[[Act], Ruled]) -> Iterator[Core]:
-    """Open everything but the network; close it at the end. Call within `only_one`."""
+def core(
+    config: AgentConfig, sensor: Sensor, judge: Callable[[Act], Ruled], *, started: bool
+) -> Iterator[Core]:
+    """Open everything but the network; close it at the end. Call within `only_one`.
+
+    Without `started` the sensor is only asked for its held map, which needs no start.
+    """
     who = identities.load(config.identity)
     subjects = resolve(config.subjects, place=str(config.place))
     _many_files()
@@ -100,6 +105,7 @@ def core(config: AgentConfig, sensor: Sensor, judge: Callable[[Act], Ruled]) -> 
             parts = Parts(
                 host=_host(who, subjects, boot),
                 sensor=sensor,
+                fresh=sensor.new_holds if started else sensor.all_holds,
                 journal=journal,
                 control=ProcessControl(loop),
                 judge=judge,

@@ -73,7 +73,12 @@ class Daemon:
         book = RuleBook(self._config.rules)
         with (
             only_one(self._config),
-            core(self._config, self._sensor, lambda act: book.decide(act, fresh=True)) as parts,
+            core(
+                self._config,
+                self._sensor,
+                lambda act: book.decide(act, fresh=True),
+                started=True,
+            ) as parts,
         ):
             self._sensor.start(parts.subjects, book.tables)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))

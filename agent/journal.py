@@ -4,7 +4,6 @@ A step is here, for good, before anything is published or signalled because of i
 """
 
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,11 +194,6 @@ class Journal:
                 f"{self._path}: cannot be read: {error}; restart the agent, which puts a damaged "
                 "file aside"
             ) from error
-
-
-def ids_on_disk(holds: Iterable[Hold]) -> dict[tuple[int, ProcessId, int], Hold]:
-    """Index holds by what names their entry in the kernel's held map for good."""
-    return {(hold.key, hold.process, hold.act_boot_ns): hold for hold in holds}
 
 
 def _values(hold: Hold) -> tuple[object, ...]:

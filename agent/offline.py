@@ -18,7 +18,7 @@ _END_S = 15.0
 
 async def release_all(config: AgentConfig, sensor: Sensor, *, reason: str, by: str) -> int:
     """Let go of everything that is held and that nobody has denied; return how many holds."""
-    with only_one(config), core(config, sensor, _judge(config)) as parts:
+    with only_one(config), core(config, sensor, _judge(config), started=False) as parts:
         try:
             parts.keeper.start()
             released = parts.keeper.release_all(reason, by)
@@ -33,7 +33,7 @@ async def unload(config: AgentConfig, sensor: Sensor, *, force: bool, by: str) -
 
     Returns how many processes were killed. Raises AgentError when it refuses.
     """
-    with only_one(config), core(config, sensor, _judge(config)) as parts:
+    with only_one(config), core(config, sensor, _judge(config), started=False) as parts:
         try:
             held = len({entry.act.process for entry in sensor.all_holds()})
             if held and not force:

@@ -9,9 +9,8 @@ from agent.clock import Alarm
 from agent.errors import AgentError
 from agent.holds.intake import take
 from agent.holds.machine import Machine
-from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
+from agent.holds.model import NO_KEY, Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
-from agent.journal import ids_on_disk
 from agent.release import ProcessId
 from agent.rulings import Ruled
 from agent.sensor.interface import HeldAct, HeldKey
@@ -55,12 +54,15 @@ class Keeper:
                 "journal_damaged",
                 f"put aside as {self._p.journal.moved}; open holds are asked about anew",
             )
-        known = ids_on_disk(self._p.journal.unfinished())
-        for hold in known.values():
-            self._take_up(hold)
-        for held in self._p.sensor.all_holds():
-            if (held.key, ProcessId.of(held.act.process), held.act.boot_ns) not in known:
-                self._take(held)
+        held = {
+            (entry.key, ProcessId.of(entry.act.process), entry.act.boot_ns): entry
+            for entry in self._p.sensor.all_holds()
+        }
+        for hold in self._p.journal.unfinished():
+            entry = held.pop((hold.key, hold.process, hold.act_boot_ns), None)
+            self._take_up(hold if entry else replace(hold, key=NO_KEY))
+        for entry in held.values():
+            self._take(entry)
         self.on_deadline()
         return len(self._machine)
 
@@ -161,7 +163,7 @@ class Keeper:
         self._settler.guard(hold)
 
     def _drain(self) -> None:
-        for held in self._p.sensor.new_holds():
+        for held in self._p.fresh():
             self._take(held)
 
     def _retry_stuck(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from agent.errors import AgentError
-from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
+from agent.holds.model import NO_KEY, Doom, Fate, Hold, Pass, Step, Voice, Why
 from agent.release import KillOrder, ProcessId, Release
 from agent.sensor.interface import HeldKey
 from wire.ids import HoldId, HostId
@@ -74,7 +74,8 @@ class Machine:
                     self._of.pop(hold.process, None)
             else:
                 self._holds[hold.id] = hold
-                self._keys.add(hold.key)
+                if hold.key != NO_KEY:
+                    self._keys.add(hold.key)
                 self._of.setdefault(hold.process, {})[hold.id] = None
 
     # -- what comes in ------------------------------------------------------------------------

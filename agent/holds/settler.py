@@ -15,12 +15,12 @@ from agent.clock import Clock
 from agent.errors import AgentError, ControlError
 from agent.holds.intake import Host
 from agent.holds.machine import Machine
-from agent.holds.model import Hold, Step
+from agent.holds.model import NO_KEY, Hold, Step
 from agent.journal import Journal
 from agent.processes import ProcessControl, Resumed
 from agent.release import KillOrder, ProcessId, Release
 from agent.rulings import Ruled
-from agent.sensor.interface import HeldKey, Sensor
+from agent.sensor.interface import HeldAct, HeldKey, Sensor
 from wire.acts import Act
 from wire.ids import HoldId
 from wire.messages import KillScope
@@ -52,6 +52,7 @@ class Parts:
 
     host: Host
     sensor: Sensor
+    fresh: Callable[[], list[HeldAct]]  # what was held since the last call, or everything
     journal: Journal
     control: ProcessControl
     judge: Callable[[Act], Ruled]
@@ -137,7 +138,7 @@ class Settler:
 
     def forget(self, key: HeldKey) -> None:
         """Take an entry out of the kernel's held map, once."""
-        if key in self._done:
+        if key == NO_KEY or key in self._done:
             return
         self._p.sensor.forget(key)
         self._done[key] = None

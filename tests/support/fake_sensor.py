@@ -32,7 +32,8 @@ class FakeSensor:
 
     mode = "stop"
 
-    def __init__(self, held: HeldMap) -> None:
+    def __init__(self, held: HeldMap, *, strict: bool = False) -> None:
+        self.strict = strict
         self.held = held
         self.subjects: Sequence[Subject] = ()
         self.tables: KernelTables | None = None
@@ -65,7 +66,8 @@ class FakeSensor:
         return self._holds
 
     def new_holds(self) -> list[HeldAct]:
-        """Return entries not returned before."""
+        """Return entries not returned before; as the real one, only after a start."""
+        assert self.tables is not None or not self.strict, "new_holds before start"
         with suppress(BlockingIOError):
             os.eventfd_read(self._holds)
         fresh = [held for key, held in self.held.entries.items() if key not in self._returned]

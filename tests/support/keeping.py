@@ -129,6 +129,7 @@ class Bench:
                 id=HOST, name="box", boot_id=self.boot_id, owners={"ai-worker": "ann@example.com"}
             ),
             sensor=self.sensor,
+            fresh=self.sensor.new_holds,
             journal=self.journal,
             control=self.control,
             judge=lambda act: self.ruled(act),

@@ -250,7 +250,7 @@ async def test_everything_can_be_let_go_without_an_agent(
     other.stop()
     sensor.held.put(open_act(other))
     (site.directory / "rules.yaml").write_text("rules: [", encoding="utf-8")
-    again = FakeSensor(sensor.held)
+    again = FakeSensor(sensor.held, strict=True)
     released = await offline.release_all(site.config, again, reason="fire", by="root")
     assert released == 2
     assert one.runs()
@@ -270,7 +270,7 @@ async def test_an_unload_refuses_while_anything_is_held(
     with pytest.raises(AgentError, match="1 processes are held"):
         await offline.unload(site.config, sensor, force=False, by="root")
     assert one.stopped()
-    again = FakeSensor(sensor.held)
+    again = FakeSensor(sensor.held, strict=True)
     assert await offline.unload(site.config, again, force=True, by="root") == 1
     assert again.unloaded
     assert one.ended_by() == 9

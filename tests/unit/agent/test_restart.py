@@ -12,6 +12,7 @@ from agent.processes import ProcessControl
 from agent.release import ProcessId, Release
 from rules.model import Action
 from tests.support.children import Child, open_act
+from tests.support.fake_sensor import HeldMap
 from tests.support.keeping import MINUTE_NS, Bench, asking
 from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, OnTimeout
 
@@ -169,6 +170,25 @@ async def test_an_entry_that_the_journal_does_not_know_becomes_a_hold(
     (hold,) = bench.keeper.holds()
     assert isinstance(bench.said(hold.id)[0], HoldOpened)
     assert one.stopped()
+
+
+async def test_a_kernel_side_that_was_loaded_anew_confuses_no_keys(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """Its keys begin at one again: the old hold keeps its process, the new entry its own."""
+    one.stop()
+    old = bench.hold(open_act(one))
+    bench.crash()
+    bench.held = HeldMap()
+    other.stop()
+    entry = bench.held.put(open_act(other))
+    bench.begin()
+    assert entry.key == bench.kept(old).key
+    assert bench.keeper.start() == 2
+    bench.answer(old, Answer.APPROVE)
+    assert one.runs()
+    assert other.stopped()
+    assert list(bench.held.entries) == [entry.key]
 
 
 async def test_a_hold_whose_process_is_gone_is_cancelled(bench: Bench, one: Child) -> None:
