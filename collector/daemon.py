@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from collector.api.app import Server, build
 from collector.api.services import Services
+from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
@@ -146,6 +147,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     feeds += [Feed(client, intake, writer, trail=trail) for intake in intakes]
     for feed in feeds:
         await feed.prepare(client.jetstream())
+    names = HostNames(Path(config.identities.file))
     services = Services(
         book=book,
         decider=decider,
@@ -153,7 +155,8 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         reader=reader,
         writer=writer,
         sql=sql,
-        names=HostNames(Path(config.identities.file)),
+        names=names,
+        shower=Shower(names),
         identities=Path(config.identities.file),
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,

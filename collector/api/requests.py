@@ -11,7 +11,6 @@ from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
 from collector.api.services import CallerDep, ServicesDep
-from collector.api.show import show
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
 from collector.identity.people import check_token
@@ -52,7 +51,7 @@ async def list_requests(
         found = [one for one in found if state in ("all", one.state.value)]
     page = found[:limit]
     return RequestPage(
-        requests=[show(one, caller, services.names, with_card=False) for one in page],
+        requests=[services.shower.show(one, caller, with_card=False) for one in page],
         next=page[-1].id if len(found) > limit else None,
     )
 
@@ -80,16 +79,16 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
     return EventStream(
         services.book,
         queue=services.stream_queue,
-        show=lambda record: show(record, who, services.names, with_card=True).model_dump_json(),
+        show=lambda record: services.shower.show(record, who, with_card=True).model_dump_json(),
         still_valid=still_valid,
     )
 
 
-@router.get("/{request_id}", summary="Show one request", responses=documented(401, 404, 409))
+@router.get("/{request_id}", summary="Show one request", responses=documented(401, 404, 409, 422))
 async def show_request(request_id: str, caller: CallerDep, services: ServicesDep) -> RequestOut:
     """Show a request with its card; a unique prefix of six digits or more will do."""
     record = await services.book.resolve(request_id)
-    return show(record, caller, services.names, with_card=True)
+    return services.shower.show(record, caller, with_card=True)
 
 
 @router.post(
@@ -109,7 +108,7 @@ async def decide_request(
         digest=answer.digest,
         via=answer.via,
     )
-    return show(record, caller, services.names, with_card=True)
+    return services.shower.show(record, caller, with_card=True)
 
 
 @router.post(
@@ -128,7 +127,7 @@ async def comment_on_request(
         text=comment.text,
         via=comment.via,
     )
-    return show(record, caller, services.names, with_card=True)
+    return services.shower.show(record, caller, with_card=True)
 
 
 def to_ns(when: dt.datetime | None) -> int | None:

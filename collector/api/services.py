@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.errors import Refusal
@@ -29,6 +30,7 @@ class Services:
     writer: Writer
     sql: SqlRunner
     names: HostNames
+    shower: Shower
     identities: Path
     stream_queue: int
     stream_clients: int

@@ -1,6 +1,8 @@
 """A record as the API gives it to one caller."""
 
+from collections import OrderedDict
 from dataclasses import replace
+from typing import Any
 
 from collector.api.models import (
     CommentOut,
@@ -13,14 +15,44 @@ from collector.approvals.record import Record
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
+from wire.messages import HoldOpened
+
+_KEPT_CARDS = 256
 
 
-def show(record: Record, caller: Caller, names: HostNames, *, with_card: bool) -> RequestOut:
-    """Return the request for this caller, with the card for people if asked for."""
-    # The enrolled name, so that no host can pass for another one before a reviewer.
-    opened = replace(
-        record.opened, host_name=names.name(record.opened.host, record.opened.host_name)
-    )
+class Shower:
+    """Shows requests under the enrolled names of hosts; the newest cards are kept.
+
+    A card depends on nobody in particular, and a long command takes long to make safe to show:
+    however many people follow, it is rendered once.
+    """
+
+    def __init__(self, names: HostNames) -> None:
+        self._names = names
+        self._cards: OrderedDict[tuple[str, str, int, bool], dict[str, Any]] = OrderedDict()
+
+    def show(self, record: Record, caller: Caller, *, with_card: bool) -> RequestOut:
+        """Return the request for this caller, with the card for people if asked for."""
+        # The enrolled name, so that no host can pass for another one before a reviewer.
+        name = self._names.name(record.opened.host, record.opened.host_name)
+        opened = replace(record.opened, host_name=name)
+        card = self._card(record, opened) if with_card else None
+        return _request(record, opened, caller, card)
+
+    def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
+        key = (record.id, opened.host_name, len(record.states), record.decision is not None)
+        card = self._cards.pop(key, None)
+        if card is None:
+            card = as_dict(render(opened, record.states, record.decision))
+        self._cards[key] = card
+        if len(self._cards) > _KEPT_CARDS:
+            self._cards.popitem(last=False)
+        return card
+
+
+def _request(
+    record: Record, opened: HoldOpened, caller: Caller, card: dict[str, Any] | None
+) -> RequestOut:
     decision, may = record.decision, may_decide(record, caller)
     return RequestOut(
         request=record.id,
@@ -50,5 +82,5 @@ def show(record: Record, caller: Caller, names: HostNames, *, with_card: bool) -
             for one in record.comments
         ],
         may_decide=MayDecideOut(allowed=may.allowed, why=may.why),
-        card=as_dict(render(opened, record.states, decision)) if with_card else None,
+        card=card,
     )

@@ -41,7 +41,8 @@ async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
     found = []
     for host in {*enrolled, *said}:
         facts = dict(said.get(host, {"host": host}))
-        facts["name"] = enrolled.get(HostId(host)) or facts.get("name", "")
+        facts["name"] = enrolled.get(HostId(host)) or facts.get("name") or ""
+        facts["subjects"] = facts.get("subjects") or []
         facts["open_holds"] = waiting.get(HostId(host), 0)
         found.append(HostOut(**facts))
     return HostList(hosts=sorted(found, key=lambda one: (one.name, one.host)))

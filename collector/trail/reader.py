@@ -37,10 +37,10 @@ SELECT request FROM holds h WHERE NOT EXISTS (
   AND s.state IN ('released', 'killed', 'refused', 'cancelled', 'superseded'))
 """
 _HOSTS = """
-SELECT h.*, b.last_event_ns, coalesce(b.gap_events, 0) + coalesce(c.missing, 0) AS gap_events
-FROM (SELECT DISTINCT ON (host) host, name, mode, kernel, version, subjects, ruleset, started_ns
-      FROM hosts ORDER BY host, started_ns DESC, received_ns DESC) h
-LEFT JOIN (SELECT host, max(last_event_ns) AS last_event_ns, sum(gap_events)::BIGINT AS gap_events
+SELECT host, h.name, h.mode, h.kernel, h.version, h.subjects, h.ruleset, h.started_ns,
+       b.last_event_ns, coalesce(b.gap_events, 0) + coalesce(c.missing, 0) AS gap_events
+FROM (SELECT DISTINCT ON (host) * FROM hosts ORDER BY host, started_ns DESC, received_ns DESC) h
+FULL JOIN (SELECT host, max(last_event_ns) AS last_event_ns, sum(gap_events)::BIGINT AS gap_events
            FROM batches GROUP BY host) b USING (host)
 LEFT JOIN (SELECT host, sum(missing_events)::BIGINT AS missing FROM chain_breaks GROUP BY host) c
   USING (host)

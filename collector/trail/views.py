@@ -34,8 +34,8 @@ LEFT JOIN done o USING (hold)
 LEFT JOIN decisions d USING (request)
 """
 
-# Where people decided, they are named as the centre knew them; elsewhere the host's own word counts,
-# and an answer that came too late is nobody's doing.
+# Where people decided, they are named as the centre knew them; elsewhere the host's own word
+# counts, and an answer that came too late is nobody's doing.
 _WHO = """
 SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
        CASE WHEN coalesce(ground, 'decision') = 'decision' THEN coalesce(decided_by, host_says_by)
