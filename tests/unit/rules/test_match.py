@@ -84,7 +84,7 @@ def test_no_rule_means_no_action() -> None:
 def test_a_rule_for_other_subjects_does_not_match() -> None:
     """subjects limits a rule; without it the rule is for everyone."""
     rules = _rules(("ask", DOT_FILE, "subjects: [ai-worker]"))
-    act = parse("open: /home/b/.secret")
+    act = parse("open: /home/bob/.secret")
     assert decide(rules, act).action is None
     assert decide(rules, replace(act, subject="ai-worker")).action is Action.ASK
 
@@ -101,7 +101,7 @@ def test_keys_must_all_hold_and_lists_any() -> None:
     )
     assert _says(rules, "exec: cwd=/srv/a /usr/bin/git push") == "ask"
     assert _says(rules, "exec: cwd=/srv/a /usr/bin/hg --force") == "ask"
-    assert _says(rules, "exec: cwd=/home/a /usr/bin/git push") is None
+    assert _says(rules, "exec: cwd=/home/ai /usr/bin/git push") is None
     assert _says(rules, "exec: cwd=/srv/a /usr/bin/git pull") is None
     assert _says(rules, "exec: cwd=/srv/a /usr/bin/git push -n") is None
     assert _says(rules, "exec: cwd=/srv/a /opt/bin/git push") is None
@@ -170,13 +170,13 @@ def test_a_unix_socket_has_a_path_and_no_address() -> None:
 
 def test_any_name_of_a_file_may_match_and_all_must_to_be_allowed() -> None:
     """A hard link in an allowed directory does not open the way to a secret."""
-    ask, allow = ("ask", DOT_FILE, ""), ("allow", "{open: {path: /work/**}}", "")
-    linked = "open: /work/link"
-    assert _says(_rules(ask), linked, "/home/b/.secret") == "ask"
+    ask, allow = ("ask", DOT_FILE, ""), ("allow", "{open: {path: /data/**}}", "")
+    linked = "open: /data/link"
+    assert _says(_rules(ask), linked, "/home/bob/.secret") == "ask"
     assert _says(_rules(ask, allow), linked) == "allow"
-    assert _says(_rules(ask, allow), linked, "/home/b/.secret") == "ask"
-    excepted = _rules(("ask", "{open: {path: /home/**, not: {path: /work/**}}}", ""))
-    assert _says(excepted, linked, "/home/b/.secret") == "ask"
+    assert _says(_rules(ask, allow), linked, "/home/bob/.secret") == "ask"
+    excepted = _rules(("ask", "{open: {path: /home/**, not: {path: /data/**}}}", ""))
+    assert _says(excepted, linked, "/home/bob/.secret") == "ask"
 
 
 CUT_ACTS = {
