@@ -11,6 +11,7 @@ from wire.ids import HoldId, HostId, RequestId
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *CHECKOUT.glob("*.md")])
+PAGE = re.compile(r"docs/[a-z-]+\.md")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
@@ -60,4 +61,18 @@ def test_the_index_lists_every_page() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     listed = set(LINK.findall(index))
     missing = [page.name for page in DOCS.glob("*.md") if page.name not in {*listed, "README.md"}]
+    assert not missing, missing
+
+
+def test_every_page_that_something_points_to_is_there() -> None:
+    """An error message or a comment that names a page sends nobody into the void."""
+    named = {
+        page
+        for directory in ("agent", "collector", "deploy", "rules", "wire")
+        for path in (CHECKOUT / directory).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+        for page in PAGE.findall(path.read_bytes().decode(errors="replace"))
+    }
+    assert named
+    missing = sorted(page for page in named if not (CHECKOUT / page).exists())
     assert not missing, missing
