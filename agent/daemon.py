@@ -80,7 +80,10 @@ class Daemon:
                 started=True,
             ) as parts,
         ):
-            self._sensor.start(parts.subjects, book.tables)
+            # A signal during the start, which may take seconds, must end in a clean stop too.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self.stop)
+            self._start_sensor(parts, book)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
             holds = parts.keeper.start()
             events = (
@@ -88,7 +91,7 @@ class Daemon:
             )
             control = ControlServer(self._config.socket, self._handlers(parts, book, announcer))
             await control.start()
-            self._signals(parts, book, announcer)
+            self._reload_on_hangup(parts, book, announcer)
             self._watch_holds(parts)
             if events is not None:
                 events.start()
@@ -101,6 +104,14 @@ class Daemon:
                     events.close()
                 await control.close()
                 self._sensor.close()
+
+    def _start_sensor(self, parts: Core, book: RuleBook) -> None:
+        try:
+            self._sensor.start(parts.subjects, book.tables)
+        except AgentError:
+            if self._unload_on_exit and not self._sensor.all_holds():
+                self._sensor.unload()
+            raise
 
     async def _work(self, parts: Core, announcer: Announcer) -> None:
         inbox = Inbox(parts.link, parts.keeper.on_verdict)
@@ -127,9 +138,14 @@ class Daemon:
     async def _unload(self, parts: Core) -> None:
         """Leave nothing of ours behind: kill what is held, say so, take the kernel side out."""
         by = "holdfast-agent run --unload-on-exit"
-        with suppress(asyncio.TimeoutError):
+        try:
             async with asyncio.timeout(_UNLOAD_S):
                 await parts.keeper.end_all("the agent was stopped and unloaded", by)
+        except TimeoutError as error:
+            raise AgentError(
+                f"what is held did not end within {_UNLOAD_S:.0f} s; nothing was unloaded. Run: "
+                "holdfast-agent unload --force"
+            ) from error
         self._sensor.unload()
         # A centre that cannot be reached is told at the next start.
         with suppress(asyncio.TimeoutError):
@@ -156,15 +172,13 @@ class Daemon:
         # What came between the take-up and the reader.
         on_holds()
 
-    def _signals(self, parts: Core, book: RuleBook, announcer: Announcer) -> None:
+    def _reload_on_hangup(self, parts: Core, book: RuleBook, announcer: Announcer) -> None:
         loop = asyncio.get_running_loop()
 
         def reload() -> None:
             with suppress(AgentError):  # logged and recorded where it happened
                 self._reload(parts, book, announcer)
 
-        loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self.stop)
         loop.add_signal_handler(signal.SIGHUP, reload)
 
     def _handlers(

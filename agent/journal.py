@@ -33,6 +33,7 @@ CREATE TABLE holds (
     opened BLOB, changed_ns INTEGER NOT NULL,
     CHECK (fate IS NULL OR ground IS NOT NULL)
 ) STRICT;
+CREATE INDEX holds_entry ON holds (key, pid);
 CREATE INDEX holds_finished ON holds (finished, changed_ns);
 CREATE TABLE verdicts (
     id TEXT PRIMARY KEY, hold TEXT NOT NULL, used_ns INTEGER NOT NULL
@@ -138,6 +139,10 @@ class Journal:
             limit,
         )
         return [Letter(row[0], HoldId(row[1]), row[2], MessageId(row[3]), row[4]) for row in rows]
+
+    def message_ids(self) -> set[MessageId]:
+        """Return the id of every message that is not acknowledged."""
+        return {MessageId(row[0]) for row in self._all("SELECT message_id FROM outbox")}
 
     def unpublished(self) -> int:
         """Return how many messages wait to be acknowledged."""

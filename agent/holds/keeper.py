@@ -170,10 +170,12 @@ class Keeper:
         self._stuck_timer = None
         for held in list(self._stuck.values()):
             self._take(held)
+            self._settler.due(ProcessId.of(held.act.process))
         self._settler.settle()
 
     def _take(self, held: HeldAct) -> None:
         if self._settler.is_over(held.key) or self._machine.has(held.key):
+            self._stuck.pop(held.key, None)
             return
         try:
             self._open(held)

@@ -32,7 +32,7 @@ class Outbox:
         self._link = link
         self._wake = asyncio.Event()
         # What an earlier run left may have been sent without our knowing.
-        self._tried = {letter.message_id for letter in journal.letters(1 << 30)}
+        self._tried = journal.message_ids()
         self._empty = asyncio.Event()
 
     def wake(self) -> None:
