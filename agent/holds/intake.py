@@ -10,7 +10,7 @@ from agent.sensor.interface import HeldAct
 from rules.model import Action
 from wire.acts import act_digest
 from wire.ids import HoldId, HostId, new_id
-from wire.messages import Ground, HoldOpened, KillScope
+from wire.messages import Ground, HoldOpened, KillScope, OnTimeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,9 @@ def take(
     hold_id = HoldId(new_id())
     why = Why(ground=Ground.RULE, reason=rule.id if rule else "")
     digest = act_digest(act)
-    deadline = boot_ns + ruled.timeout_ns if ruled.timeout_ns else 0
+    # Kept until somebody answers: such a wait has no end that an answer could miss.
+    ends = bool(ruled.timeout_ns and rule and rule.on_timeout is not OnTimeout.KEEP)
+    deadline = boot_ns + ruled.timeout_ns if ends else 0
     hold = Hold(
         id=hold_id,
         key=held.key,
@@ -59,7 +61,7 @@ def take(
         boot_id=host.boot_id,
         opened_ns=now_ns,
         deadline_boot_ns=deadline,
-        deadline_ns=now_ns + ruled.timeout_ns if ruled.timeout_ns else 0,
+        deadline_ns=now_ns + ruled.timeout_ns if ends else 0,
         rule=rule,
         owner=host.owners.get(act.subject, ""),
         act=act,

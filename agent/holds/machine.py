@@ -128,11 +128,9 @@ class Machine:
         for hold in self:
             if not hold.waiting or not hold.deadline_boot_ns or hold.deadline_boot_ns > boot_ns:
                 continue
-            fate: Fate = None
-            if hold.on_timeout is OnTimeout.KILL:
-                fate = Doom(why, hold.kill)
-            elif hold.on_timeout is OnTimeout.RELEASE:
-                fate = Pass(why)
+            # One that is kept has no deadline, so what is not released is killed.
+            released = hold.on_timeout is OnTimeout.RELEASE
+            fate: Fate = Pass(why) if released else Doom(why, hold.kill)
             detail = f"nobody answered in time; the rule says {hold.on_timeout}"
             steps.append(self._one(hold, HoldStateName.EXPIRED, fate, now_ns, why, detail))
         return _joined(steps)
@@ -234,8 +232,6 @@ class Machine:
                 return self._over(hold, HoldStateName.KILLED, now_ns, why, cause)
             cause = f"{cause} before it could run on; this host did not kill it"
             return self._over(hold, HoldStateName.KILLED, now_ns, None, cause)
-        if hold.state is HoldStateName.EXPIRED:
-            return self._over(hold, HoldStateName.EXPIRED, now_ns, None, cause)
         return self._over(hold, HoldStateName.CANCELLED, now_ns, None, cause)
 
     @staticmethod

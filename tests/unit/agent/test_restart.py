@@ -292,7 +292,7 @@ async def test_a_disk_that_refuses_means_no_answer_takes_effect(bench: Bench, on
 
 
 async def test_a_kept_hold_stays_kept_over_a_restart(bench: Bench, one: Child) -> None:
-    """Expired with `keep` is no reason to let go, nor to ask again; an emergency is."""
+    """A time that has passed is no reason to let go, nor to ask again; an emergency is."""
     bench.ruled = lambda act: asking(on_timeout=OnTimeout.KEEP)
     one.stop()
     hold = bench.hold(open_act(one))
