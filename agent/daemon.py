@@ -138,6 +138,7 @@ class Daemon:
     async def _unload(self, parts: Core) -> None:
         """Leave nothing of ours behind: kill what is held, say so, take the kernel side out."""
         by = "holdfast-agent run --unload-on-exit"
+        self._sensor.detach()  # first, or what is held after the last look has nobody
         try:
             async with asyncio.timeout(_UNLOAD_S):
                 await parts.keeper.end_all("the agent was stopped and unloaded", by)

@@ -41,6 +41,7 @@ async def unload(config: AgentConfig, sensor: Sensor, *, force: bool, by: str) -
                     f"{held} processes are held and would stay stopped for good; decide them "
                     "first, or `holdfast-agent release --all`, or unload --force, which kills them"
                 )
+            sensor.detach()  # first, or what is held after the last look has nobody
             parts.keeper.start()
             async with asyncio.timeout(_END_S):
                 await parts.keeper.end_all("the kernel side was unloaded with --force", by)

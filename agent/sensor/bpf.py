@@ -16,7 +16,7 @@ _LIBC.syscall.restype = ctypes.c_long
 _SYSTEM_CALL = {"x86_64": 321, "aarch64": 280}
 _ATTRIBUTE_BYTES = 128
 _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PIN, _GET, _RAW_TRACEPOINT = 1, 2, 3, 4, 6, 7, 17
-_INFO = 15
+_INFO, _LINK_BY_ID = 15, 30
 _PAGE = mmap.PAGESIZE
 _BUSY, _DISCARDED, _LENGTH = 0x80000000, 0x40000000, 0x3FFFFFFF
 
@@ -50,6 +50,27 @@ def attach_raw_tracepoint(program: int, name: str) -> int:
     """Attach a program to a raw tracepoint; return the descriptor of the link."""
     text = ctypes.create_string_buffer(name.encode())
     return _bpf(_RAW_TRACEPOINT, struct.pack("<QII", ctypes.addressof(text), program, 0))
+
+
+def link_id(path: Path) -> int:
+    """Return the number that the kernel has given to a pinned link."""
+    descriptor = open_pinned(path)
+    info = ctypes.create_string_buffer(88)
+    _bpf(_INFO, struct.pack("<IIQ", descriptor, 88, ctypes.addressof(info)))
+    os.close(descriptor)
+    number: int = struct.unpack_from("<II", info.raw)[1]
+    return number
+
+
+def link_exists(number: int) -> bool:
+    """Return whether the kernel still has a link; one that lost its pin goes a moment later."""
+    try:
+        os.close(_bpf(_LINK_BY_ID, struct.pack("<I", number)))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
 
 
 class Map:

@@ -47,8 +47,8 @@ class Losses:
 class Sensor(Protocol):
     """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel.
 
-    Before `start`, `all_holds`, `forget`, `close` and `unload` can be used, by who settles what an
-    agent that is gone has left.
+    Before `start`, `all_holds`, `forget`, `close`, `detach` and `unload` can be used, by who
+    settles what an agent that is gone has left.
     """
 
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
@@ -89,6 +89,9 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""
+
+    def detach(self) -> None:
+        """Let nothing new be held or labelled; what is held can still be read and settled."""
 
     def unload(self) -> None:
         """Remove everything of ours from the kernel: links, programs, maps."""

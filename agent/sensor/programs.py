@@ -6,12 +6,13 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import agent.kernel
 from agent.errors import SensorError
 from agent.kernel.loader.digest import source_digest
-from agent.sensor.bpf import Map, attach_raw_tracepoint, open_pinned, pin
+from agent.sensor.bpf import Map, attach_raw_tracepoint, link_exists, link_id, open_pinned, pin
 from agent.sensor.records import FACTS_BYTES, KIND_NUMBERS
 from wire.acts import Kind
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 SYSTEM_PYTHON = "/usr/bin/python3"
 _KERNEL = Path(agent.kernel.__file__).parent
 _LOAD_LIMIT_S = 120
+_DETACH_LIMIT_S, _DETACH_STEP_S = 10.0, 0.001
 
 # Attached while a rule wants one of these kinds. Any system call tracepoint costs every process of
 # the host about 90 ns a call, so none stays that is not needed.
@@ -142,11 +144,25 @@ def attached(directory: Path) -> frozenset[str]:
     return frozenset(path.name for path in (directory / "links").iterdir())
 
 
+def detach(directory: Path) -> None:
+    """Take the programs off their tracepoints and return once none of them can run any more."""
+    links = directory / "links"
+    if not links.is_dir():
+        return
+    numbers = [link_id(path) for path in links.iterdir()]
+    shutil.rmtree(links)
+    end = time.monotonic() + _DETACH_LIMIT_S
+    while any(link_exists(number) for number in numbers):
+        if time.monotonic() > end:
+            raise SensorError(f"{links}: the kernel has not let go of the programs; try again")
+        time.sleep(_DETACH_STEP_S)  # the kernel gives no event when a link has gone
+
+
 def unload(directory: Path) -> None:
     """Take our programs and maps out of the kernel: links first, so that nothing is half there."""
     for place in (directory, directory.with_name(directory.name + "-loading")):
         if place.is_dir():
-            shutil.rmtree(place / "links", ignore_errors=True)
+            detach(place)
             shutil.rmtree(place)
 
 

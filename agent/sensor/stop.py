@@ -175,6 +175,10 @@ class StopSensor:
             self._tables.close()
             self._labels.close()
 
+    def detach(self) -> None:
+        """Let nothing new be held: off the tracepoints, the maps still there."""
+        programs.detach(self._directory)
+
     def unload(self) -> None:
         """Remove everything of ours from the kernel: links, programs, maps."""
         programs.unload(self._directory)

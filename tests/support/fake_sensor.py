@@ -115,6 +115,9 @@ class FakeSensor:
                 os.close(descriptor)
                 setattr(self, name, -1)
 
+    def detach(self) -> None:
+        """Nothing is attached here."""
+
     def unload(self) -> None:
         """Forget the map."""
         self.held.entries.clear()
