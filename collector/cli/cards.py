@@ -124,10 +124,13 @@ def _question(
     console: Console, request: dict[str, Any], keyboard: Keyboard, stands: Callable[[], bool]
 ) -> Choice:
     unread = bool(request["card"]["hidden_bytes"])
-    while True:
+
+    def put() -> None:
         console.print(Text(_QUESTION, "bold"), end="")
         console.file.flush()
-        key = keyboard.key(stands)
+
+    while True:
+        key = keyboard.key(put, stands)
         console.print()
         if key is None:
             return "gone"

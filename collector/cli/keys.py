@@ -28,12 +28,14 @@ class Keyboard:
         self._terminal = terminal
         self._wake = wake
 
-    def key(self, stands: Callable[[], bool] = always) -> str | None:
-        """Return the next key, or None once the question no longer stands.
+    def key(self, put: Callable[[], None], stands: Callable[[], bool] = always) -> str | None:
+        """Put a question and return the next key, or None once the question no longer stands.
 
         Raise EOFError at Ctrl-D and when the terminal is gone.
         """
         with self._mode(tty.setcbreak):
+            # Only now: a key pressed as soon as the question is seen must count.
+            put()
             return self._read(64, stands, lambda typed: typed[:1])
 
     def line(self, stands: Callable[[], bool] = always) -> str | None:

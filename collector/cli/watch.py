@@ -107,12 +107,13 @@ class _Watch:
         self._desk = Desk()
         self._unsaid: list[Callable[[], None]] = []
         self._following = True
+        self._caught_up = False  # all that was open at the start of this stream has come
 
     def go(self) -> None:
         """Show, and ask if told to, until the reviewer quits or the centre refuses."""
         while True:
             self._take(*self._feed.next())
-            if self._asks and not self._ask_all():
+            if self._asks and self._caught_up and not self._ask_all():
                 return
             self._speak()
 
@@ -120,6 +121,7 @@ class _Watch:
         if name == "request":
             self._request(value)
         elif name == "connected":
+            self._caught_up = False
             self._desk.connected()
         elif name == "ready":
             self._ready()
@@ -140,11 +142,16 @@ class _Watch:
             self._unsaid.append(lambda: self._run.say(_change(request)))
 
     def _ready(self) -> None:
+        self._caught_up = True
         if not self._following:
             self._following = True
             self._run.note("connected again")
         for name in self._desk.missing():
-            self._request(self._run.centre.get(f"/requests/{name}"))
+            try:
+                self._request(self._run.centre.get(f"/requests/{name}"))
+            except CliError as error:
+                # The next stream asks for it again; an answer to it would be refused.
+                self._run.fail(error)
 
     def _lost(self, error: CliError) -> None:
         if self._following:

@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,13 +23,13 @@ class Terminal:
         self.screen = ""
         self._read_to = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "collector.cli", *words],
+            # setsid, of util-linux, makes it the controlling terminal, so that Ctrl-C is a signal.
+            ["setsid", "--ctty", sys.executable, "-m", "collector.cli", *words],
             cwd=REPOSITORY,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "120", **environment},
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
         )
         os.close(slave)
 
@@ -36,9 +37,7 @@ class Terminal:
         """Wait until a text appears that was not waited for before; return what came up to it."""
         deadline = time.monotonic() + _PATIENCE_S
         while text not in self.screen[self._read_to :]:
-            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
-            assert ready, f"no {text!r} on the screen:\n{self.screen}"
-            assert self._more(), f"it ended without {text!r}:\n{self.screen}"
+            assert self._more(deadline), f"it ended without {text!r}:\n{self.screen}"
         start = self._read_to
         self._read_to = self.screen.index(text, start) + len(text)
         return self.screen[start : self._read_to]
@@ -49,7 +48,8 @@ class Terminal:
 
     def end(self) -> int:
         """Wait until the process ends; return its exit code."""
-        while self._more():
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._more(deadline):
             pass
         return self.process.wait(_PATIENCE_S)
 
@@ -60,7 +60,13 @@ class Terminal:
             self.process.wait()
         os.close(self._master)
 
-    def _more(self) -> bool:
+    def attributes(self) -> list[object]:
+        """Return the terminal's settings, to compare."""
+        return termios.tcgetattr(self._master)
+
+    def _more(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(deadline - time.monotonic(), 0))
+        assert ready, f"nothing more came on the screen:\n{self.screen}"
         try:
             data = os.read(self._master, 65_536)
         except OSError:

@@ -297,15 +297,13 @@ def test_the_terminal_is_as_it_was_afterwards(
     centre: FakeCentre, environment: dict[str, str]
 ) -> None:
     """Also after Ctrl-C in the middle of a question: what is typed is seen again."""
-    import termios
-
     centre.add()
     with answering(environment) as screen:
-        before = termios.tcgetattr(screen._master)
+        before = screen.attributes()
         screen.wait_for(QUESTION)
         screen.type("\x03")
         assert screen.end() == 130
-        assert termios.tcgetattr(screen._master) == before
+        assert screen.attributes() == before
 
 
 def test_hostile_text_does_not_reach_the_terminal(
