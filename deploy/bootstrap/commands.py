@@ -11,7 +11,7 @@ from types import FrameType
 from deploy.bootstrap.errors import CommandError, Interrupted
 from deploy.bootstrap.progress import Step
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAIL_LINES = 25
 
 
@@ -21,8 +21,9 @@ def interruptible() -> None:
     def raise_interrupted(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    for number in _ENDING:
+    for number in ENDING:
         signal.signal(number, raise_interrupted)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def uninterrupted() -> Iterator[None]:
     def remember(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
 
-    before = {number: signal.signal(number, remember) for number in _ENDING}
+    before = {number: signal.signal(number, remember) for number in ENDING}
     try:
         yield
     finally:

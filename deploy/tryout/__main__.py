@@ -38,8 +38,8 @@ def main() -> int:
     """Run the try-out; return its exit code."""
     began = time.monotonic()
     options = _options()
-    interruptible()
     try:
+        interruptible()
         with _terminal_as_found():
             _run(options, began)
     except Interrupted as interrupted:

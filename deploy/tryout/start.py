@@ -5,11 +5,12 @@ Nothing is started, mounted or made here but packages and .venv, so it can be cu
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 from deploy.bootstrap import packages, system
-from deploy.bootstrap.commands import interruptible
+from deploy.bootstrap.commands import ENDING, interruptible
 from deploy.bootstrap.environment import Environment
 from deploy.bootstrap.errors import Interrupted, SetupError
 from deploy.bootstrap.progress import Progress
@@ -83,4 +84,6 @@ def _go_on(environment: Environment, options: argparse.Namespace) -> None:
     if CHECKOUT.stat().st_uid != os.geteuid():
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     python = str(environment.python)
+    # Until the second half listens for them, the ending signals wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     os.execv(python, [python, "-m", "deploy.tryout", *arguments])  # noqa: S606

@@ -65,3 +65,33 @@ def test_systemd_knows_every_setting_of_a_unit(unit: Path) -> None:
     ours = [line for line in done.stderr.splitlines() if unit.name in line]
     wrong = [line for line in ours if "is not executable" not in line]
     assert wrong == []
+
+
+def test_everything_that_is_no_module_is_packaged() -> None:
+    """An installed agent has its BPF programs, and whoever installs it the rule packs."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = [
+        f"{package}/{pattern}"
+        for package, listed in project["tool"]["setuptools"]["package-data"].items()
+        for pattern in listed
+    ]
+    data = [
+        path.relative_to(CHECKOUT)
+        for package in ("agent", "collector", "rules", "wire")
+        for path in sorted((CHECKOUT / package).rglob("*"))
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    ]
+    assert data
+    missing = [str(path) for path in data if not any(map(path.match, patterns))]
+    assert not missing, missing
+
+
+def test_every_directory_of_modules_is_a_package() -> None:
+    """setuptools leaves out what has no __init__.py."""
+    lost = {
+        str(path.parent.relative_to(CHECKOUT))
+        for package in ("agent", "collector", "rules", "wire")
+        for path in (CHECKOUT / package).rglob("*.py")
+        if not (path.parent / "__init__.py").exists()
+    }
+    assert not lost, sorted(lost)
