@@ -47,6 +47,7 @@ _OUTCOMES = {
     HoldStateName.KILLED: Outcome.KILLED,
     HoldStateName.REFUSED: Outcome.REFUSED,
 }
+_LAST_WORDS = {*_OUTCOMES, HoldStateName.CANCELLED, HoldStateName.SUPERSEDED}
 _DECIDED = {Answer.APPROVE: RequestState.APPROVED, Answer.DENY: RequestState.DENIED}
 
 
@@ -101,9 +102,7 @@ class Record:
     @property
     def finished(self) -> bool:
         """Whether the host has nothing more to say: the process was dealt with or is gone."""
-        if self.outcome is not None:
-            return True
-        return self.ended_by_host in (RequestState.CANCELLED, RequestState.SUPERSEDED)
+        return any(state.state in _LAST_WORDS for state in self.states)
 
     @property
     def wants_verdict(self) -> bool:

@@ -5,7 +5,7 @@ own retry: otherwise somebody else's message stands where ours should.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import nats.errors
@@ -31,9 +31,12 @@ class Stored:
 class Publisher:
     """The only way in which the collector writes to a stream."""
 
-    def __init__(self, client: Client, *, timeout_s: float) -> None:
+    def __init__(
+        self, client: Client, *, timeout_s: float, message_id: Callable[[], str] = new_id
+    ) -> None:
         """`timeout_s`: how long to wait for each acknowledgement."""
         self._client = client
+        self._message_id = message_id
         self._js = client.jetstream(timeout=timeout_s)
         self._timeout_s = timeout_s
 
@@ -84,7 +87,7 @@ class Publisher:
         return Stored(message.data or b"", message.headers or {})
 
     async def _send(self, stream: str, subject: str, data: bytes, headers: dict[str, str]) -> None:
-        headers |= {Header.MSG_ID.value: new_id(), Header.EXPECTED_STREAM.value: stream}
+        headers |= {Header.MSG_ID.value: self._message_id(), Header.EXPECTED_STREAM.value: stream}
         sent = False  # whether the server may have seen it
         for attempt in range(_TRIES):
             try:

@@ -130,7 +130,13 @@ def event_rows(message: EventBatch, chain: str) -> EventRows:
     for field in schema.EVENT_COLUMNS:
         values = message.columns[field.name]
         try:
-            arrays.append(pa.array(values, field.type))
+            if pa.types.is_list(field.type) and not all(
+                value is None or isinstance(value, list) for value in values
+            ):
+                raise TypeError("a list was expected")
+            array = pa.array(values, field.type)
+            array.validate(full=True)  # bytes that are not UTF-8 would stop the writer
+            arrays.append(array)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise MessageError(f"events: column {field.name}: {error}") from error
         if not field.nullable and arrays[-1].null_count:

@@ -7,6 +7,7 @@ outside a short list (some take raw pointers or change the server), and function
 import asyncio
 import datetime as dt
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ TABLE_FUNCTIONS = frozenset(
     "range generate_series unnest repeat repeat_row json_each json_tree histogram_values "
     "duckdb_tables duckdb_columns duckdb_views duckdb_functions duckdb_types duckdb_keywords "
     "pragma_table_info table_info pragma_version".split()
+)
+_BEGINNINGS = frozenset(
+    "select with from values table describe desc show summarize pivot (".split()
 )
 FORBIDDEN_FUNCTIONS = frozenset(
     "sleep_ms write_log nextval currval setseed json_execute_serialized_sql "
@@ -118,6 +122,9 @@ def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise SqlError(f"exactly one statement is needed, not {len(statements)}")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise SqlError(f"only SELECT may be used here, not {statements[0].type.name}")
+    first = _first_word(sql)
+    if first not in _BEGINNINGS:
+        raise SqlError(f"only SELECT may be used here, not {first.upper()[:20]}")
     row = cursor.execute("SELECT json_serialize_sql(?)", [statements[0].query]).fetchone()
     try:
         tree = json.loads(row[0]) if row else {"error": True}
@@ -128,6 +135,14 @@ def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
             tree.get("error_message", "this form of SELECT cannot be checked; reword it")
         )
     _check_functions(tree)
+
+
+def _first_word(sql: str) -> str:
+    """Return the first word after remarks: some pragmas are a SELECT to DuckDB's parser."""
+    (offset, _), *_ = duckdb.tokenize(sql)  # in bytes
+    rest = sql.encode()[offset:].decode()
+    found = re.match(r"\w+", rest)
+    return found.group().lower() if found else rest[:1]
 
 
 def _check_functions(tree: object) -> None:

@@ -1,0 +1,147 @@
+"""Who may answer which request, with what."""
+
+from typing import Any
+
+import pytest
+
+from collector.approvals.policy import (
+    LONGEST_REASON,
+    check_answer,
+    check_caller,
+    check_open,
+    check_text,
+    may_decide,
+)
+from collector.approvals.record import Record
+from collector.errors import Refusal
+from collector.identity.people import Caller, Role
+from tests.support.wire_host import exec_act, opened, rule, state
+from wire.ids import HostId, RequestId
+from wire.messages import Answer, Decision, Ground, HoldStateName
+
+HOST = HostId("a" * 32)
+
+
+def _caller(
+    name: str = "ann@example.com", role: Role = Role.REVIEWER, logins: tuple[str, ...] = ()
+) -> Caller:
+    return Caller(name=name, role=role, logins=logins, token="t")  # noqa: S106 - an id, no secret
+
+
+def _record(**options: Any) -> Record:
+    return Record(opened(HOST, **options))
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"), [(Role.VIEWER, False), (Role.REVIEWER, True), (Role.ADMIN, True)]
+)
+def test_roles(role: Role, allowed: bool) -> None:
+    """Viewers read; reviewers and admins decide."""
+    assert may_decide(_record(), _caller(role=role)).allowed is allowed
+
+
+@pytest.mark.parametrize("role", [Role.REVIEWER, Role.ADMIN])
+@pytest.mark.parametrize(
+    ("owner", "login_user", "name", "logins"),
+    [
+        ("ann@example.com", "", "ann@example.com", ()),
+        ("ANN@example.com ", "", "ann@Example.com", ()),
+        ("", "ann", "ann@example.com", ()),
+        ("", "ANN", "ann@example.com", ()),
+        ("", "ann@example.com", "ann@example.com", ()),
+        ("", "ann", "ann", ()),
+        ("", "a.smith", "ann@example.com", ("bob", "A.Smith")),
+        ("", "ﬁona", "fiona@example.com", ()),
+    ],
+)
+def test_nobody_decides_their_own_and_admins_have_no_exemption(
+    role: Role, owner: str, login_user: str, name: str, logins: tuple[str, ...]
+) -> None:
+    """The owner of the subject and whoever launched the session are requesters."""
+    record = _record(owner=owner, act=exec_act(login_user=login_user))
+    with pytest.raises(Refusal) as caught:
+        check_caller(record, _caller(name, role, logins))
+    assert (caught.value.status, caught.value.code) == (403, "own_request")
+
+
+@pytest.mark.parametrize(
+    ("owner", "login_user"), [("", ""), ("team", "bob"), ("bob@example.com", "annabel")]
+)
+def test_others_may(owner: str, login_user: str) -> None:
+    """An empty owner or login user is nobody's."""
+    record = _record(owner=owner, act=exec_act(login_user=login_user))
+    assert may_decide(record, _caller()).allowed
+
+
+def test_a_decided_request_tells_who_when_and_why() -> None:
+    """The second answer is told of the first."""
+    decision = Decision(
+        request=RequestId("1" * 32),
+        answer=Answer.DENY,
+        ground=Ground.DECISION,
+        by="ann",
+        via="slack",
+        reason="no",
+        digest="",
+        votes=(),
+        time_ns=7,
+    )
+    with pytest.raises(Refusal) as caught:
+        check_open(Record(opened(HOST), decision=decision))
+    assert (caught.value.status, caught.value.code) == (409, "already_decided")
+    assert caught.value.extra == {
+        "decided_by": "ann",
+        "answer": "deny",
+        "decided_ns": 7,
+        "reason": "no",
+    }
+
+
+def test_a_hold_that_the_host_let_go_on_its_own_takes_no_answer() -> None:
+    """An emergency on the host ends the wait; who comes later is told."""
+    hold = opened(HOST)
+    states = (
+        state(hold, 1, HoldStateName.APPROVED, ground=Ground.EMERGENCY),
+        state(hold, 2, HoldStateName.RELEASED, ground=Ground.EMERGENCY, detail="panic"),
+    )
+    with pytest.raises(Refusal) as caught:
+        check_open(Record(hold, states))
+    assert caught.value.code == "already_decided"
+    assert caught.value.extra["decided_by"] == "host web-1"
+    assert caught.value.extra["answer"] == "approve"
+    assert caught.value.extra["reason"] == "panic"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (HoldStateName.EXPIRED, "expired"),
+        (HoldStateName.CANCELLED, "cancelled"),
+        (HoldStateName.SUPERSEDED, "superseded"),
+    ],
+)
+def test_gone_is_gone(name: HoldStateName, code: str) -> None:
+    """Each end says its own name with 410."""
+    hold = opened(HOST)
+    with pytest.raises(Refusal) as caught:
+        check_open(Record(hold, (state(hold, 1, name),)))
+    assert (caught.value.status, caught.value.code) == (410, code)
+
+
+def test_answers_are_about_what_was_shown_and_give_a_reason() -> None:
+    """Digest and reason are checked; what the rule waives is waived."""
+    record = _record()
+    check_answer(record, reason="x", digest=None)
+    check_answer(record, reason="x", digest=record.opened.digest)
+    with pytest.raises(Refusal, match="another act"):
+        check_answer(record, reason="x", digest="0" * 64)
+    with pytest.raises(Refusal, match="asks for a reason"):
+        check_answer(record, reason="", digest=None)
+    check_answer(_record(rule_facts=rule(reason_required=False)), reason="", digest=None)
+
+
+def test_text_has_a_limit() -> None:
+    """A reason is words, not a document."""
+    assert check_text("  why  ", longest=LONGEST_REASON, name="reason") == "why"
+    with pytest.raises(Refusal, match="more than 4000"):
+        check_text("x" * 4001, longest=LONGEST_REASON, name="reason")
