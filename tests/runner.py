@@ -24,6 +24,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 COMMAND = "tests/run"
 _TYPED = ("wire", "rules", "agent", "collector", "deploy", "tests")
 _NO_TESTS = 5
+# A layer that takes this long hangs. Its tests are interrupted, and their tracebacks say where.
+_LONGEST_S = 1200
+_TEARDOWN_S = 120
 _CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
 
 
@@ -155,20 +158,31 @@ def _tool(name: str) -> str:
 
 
 def _call(argv: Sequence[str]) -> int:
-    """Run a tool in the foreground; when the run is ended, let it undo what it did first."""
+    """Run a tool to its end. When the run is ended, or hangs, let it undo what it did first."""
     tools = str(Environment(CHECKOUT).place / "bin")
     environment = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
     if CHECKOUT.stat().st_uid != os.geteuid():
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    process = subprocess.Popen(list(argv), cwd=CHECKOUT, env=environment)
+    # In a group of its own, so that a Ctrl-C reaches it once, from here: a second one would cut
+    # pytest's teardown off, and SIGTERM would end it without any.
+    process = subprocess.Popen(list(argv), cwd=CHECKOUT, env=environment, process_group=0)
     try:
-        return process.wait()
-    except Interrupted as interrupted:
-        # A Ctrl-C has reached it from the terminal. SIGTERM would end pytest without teardown.
-        if interrupted.number != signal.SIGINT:
-            process.send_signal(signal.SIGINT)
-        process.wait()
+        return process.wait(_LONGEST_S)
+    except subprocess.TimeoutExpired:
+        print(f"{COMMAND}: {argv[0]} still runs after {_LONGEST_S} s; it is ended", flush=True)
+        return _end(process)
+    except Interrupted:
+        _end(process)
         raise
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(_TEARDOWN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _give_back() -> None:
