@@ -131,7 +131,8 @@ def _run_pytest(layer: Layer, extra: Sequence[str]) -> Result:
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as directory:
         report = Path(directory) / "report.xml"
         arguments = [*layer.arguments, f"--junit-xml={report}", "--durations=5", *extra]
-        code = _call([_tool("python"), "-m", "pytest", "-q", *arguments])
+        longest_s = None if layer.long else _LONGEST_S
+        code = _call([_tool("python"), "-m", "pytest", "-q", *arguments], longest_s)
         if code == _NO_TESTS:
             return Result(layer.name, failed=0 if extra else 1, remark="no tests were found")
         if not report.exists():
@@ -157,7 +158,7 @@ def _tool(name: str) -> str:
     return str(Environment(CHECKOUT).place / "bin" / name)
 
 
-def _call(argv: Sequence[str]) -> int:
+def _call(argv: Sequence[str], longest_s: int | None = _LONGEST_S) -> int:
     """Run a tool to its end. When the run is ended, or hangs, let it undo what it did first."""
     tools = str(Environment(CHECKOUT).place / "bin")
     environment = {**os.environ, "PATH": f"{tools}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
@@ -167,9 +168,9 @@ def _call(argv: Sequence[str]) -> int:
     # pytest's teardown off, and SIGTERM would end it without any.
     process = subprocess.Popen(list(argv), cwd=CHECKOUT, env=environment, process_group=0)
     try:
-        return process.wait(_LONGEST_S)
+        return process.wait(longest_s)
     except subprocess.TimeoutExpired:
-        print(f"{COMMAND}: {argv[0]} still runs after {_LONGEST_S} s; it is ended", flush=True)
+        print(f"{COMMAND}: {argv[0]} still runs after {longest_s} s; it is ended", flush=True)
         return _end(process)
     except Interrupted:
         _end(process)
