@@ -64,7 +64,7 @@ def whoami(run: Run) -> None:
 
 def completion(
     run: Run,
-    shell: Annotated[Shell, typer.Argument(help="The shell.")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell: bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell, for packages; see also --install-completion."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
