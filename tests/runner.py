@@ -89,6 +89,8 @@ def _chosen(only: str, full: bool) -> list[Layer]:
             print(f"{COMMAND}: layer {layer.name} ({layer.covers}) is not there yet")
         else:
             there.append(layer)
+    if not there:
+        raise SetupError(f"{COMMAND}: nothing to run")
     return there
 
 
