@@ -45,6 +45,10 @@ def main() -> int:
     except Interrupted as interrupted:
         _complain(f"{COMMAND}: ended by {interrupted}; nothing of it is left")
         return interrupted.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its own end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (TryoutError, SetupError) as error:
         _complain(f"{COMMAND}: {error}")
         return 1

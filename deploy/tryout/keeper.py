@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from collector.errors import CollectorError
 from deploy.bootstrap import bpffs
 from deploy.bootstrap.errors import SetupError
 from deploy.tryout import leftovers, parts, places, processes, record, user
@@ -89,17 +90,17 @@ class Keeper:
 
     async def _set_up(self) -> None:
         try:
-            access = await self._start_everything()
-        except (TryoutError, SetupError, OSError) as error:
+            api, token = await self._start_everything()
+        except (TryoutError, SetupError, CollectorError, OSError) as error:
             self._fail(str(error))
             return
         except Exception as error:
             log.exception("set-up")
             self._fail(f"the set-up itself is broken: {type(error).__name__}: {error}")
             return
-        self._say("ready", api=access.api, token=access.token)
+        self._say("ready", api=api, token=token)
 
-    async def _start_everything(self) -> parts.Access:
+    async def _start_everything(self) -> tuple[str, str]:
         places.LOGS.mkdir()
         self._record.save()
         with self._step("make the user of the demonstration"):
@@ -111,17 +112,16 @@ class Keeper:
             self._later("close the listener", _async(outside.stop))
             port = await outside.start()
             parts.write_files(outside_port=port)
-            await parts.init_collector()
+            parts.init_collector()
+            token = parts.make_token()
         with self._step("start nats-server"):
             await self._start(parts.NATS)
         with self._step("enrol this host"):
-            await parts.enrol()
+            await asyncio.to_thread(parts.enrol_host)
         # The agent is undone before the collector, which is to hear how its holds have ended.
-        api, _, token = await asyncio.gather(
-            self._start_collector(), self._start_agent(), parts.make_token()
-        )
+        api, _ = await asyncio.gather(self._start_collector(), self._start_agent())
         await self._start_worker(account.pw_uid, account.pw_gid, port)
-        return parts.Access(api, token)
+        return api, token
 
     async def _start_collector(self) -> str:
         with self._step("start the collector"):

@@ -14,11 +14,18 @@ from deploy.bootstrap.commands import uninterrupted
 from deploy.bootstrap.progress import Progress
 from deploy.tryout import leftovers
 from deploy.tryout.board import Board, Facts
-from deploy.tryout.parts import Access
 from deploy.tryout.places import CHECKOUT, COMMAND, ROOM
 
 _SET_UP_S = 180.0
 _UNDO_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the person at the terminal reaches the collector."""
+
+    api: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ import socket
 import string
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from collector import config
+from collector.enrol import enrol
+from collector.identity.people import Role, create_token
+from collector.setup import init
 from deploy.tryout import places
-from deploy.tryout.errors import PartError
-from deploy.tryout.service import Plan, call
+from deploy.tryout.service import Plan
 
 REVIEWER = "you"
 SUBJECT = "ai-worker"
@@ -23,16 +25,7 @@ _CONFIG = _COLLECTOR / "collector.toml"
 _BUNDLE = places.ROOM / "host.toml"
 _AGENT = places.ROOM / "agent.toml"
 _RULES = places.ROOM / "rules.yaml"
-_COMMANDS_LOG = places.LOGS / "commands.log"
 _TEMPLATE = Path(__file__).resolve().parent / "rules.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How the person at the terminal reaches the collector."""
-
-    api: str
-    token: str
 
 
 def free_port() -> int:
@@ -57,6 +50,7 @@ identity = {text(str(_BUNDLE))}
 state = {text(str(places.ROOM / "agent"))}
 run = {text(str(places.ROOM / "agent-run"))}
 bpffs = {text(str(places.PINS))}
+cache = {text(str(places.CACHE))}
 rules = {text(rules)}
 
 [[subjects]]
@@ -78,34 +72,27 @@ def write_files(*, outside_port: int) -> None:
     _AGENT.write_text(agent_config(user=places.USER), encoding="utf-8")
 
 
-async def init_collector() -> None:
+def init_collector() -> None:
     """Make the collector's keys and configuration, and the NATS server's."""
-    await _collector(
-        "init", "--state", str(_COLLECTOR), "--nats-port", str(free_port()),
-        "--api-listen", "127.0.0.1:0",
-    )  # fmt: skip
-
-
-async def enrol() -> None:
-    """Give the agent of this host its identity."""
-    await _collector(
-        "enroll", socket.gethostname(), "--out", str(_BUNDLE), "--config", str(_CONFIG)
+    init(
+        _COLLECTOR,
+        nats_host="127.0.0.1",
+        nats_port=free_port(),
+        monitor_port=None,
+        api_listen="127.0.0.1:0",
     )
 
 
-async def make_token() -> str:
+def enrol_host() -> None:
+    """Give the agent of this host its identity; takes as long as nats-server takes to know it."""
+    enrol(config.load(_CONFIG), name=socket.gethostname(), bundle=_BUNDLE)
+
+
+def make_token() -> str:
     """Return the token of the person at the terminal."""
-    output = await _collector(
-        "token", "create", "--name", REVIEWER, "--role", "reviewer", "--config", str(_CONFIG)
+    return create_token(
+        Path(config.load(_CONFIG).identities.file), name=REVIEWER, role=Role.REVIEWER
     )
-    token = output.split()
-    if not token:
-        raise PartError("holdfast-collector token create printed no token")
-    return token[-1]
-
-
-async def _collector(*arguments: str) -> str:
-    return await call([str(_BIN / "holdfast-collector"), *arguments], _COMMANDS_LOG)
 
 
 NATS = Plan(

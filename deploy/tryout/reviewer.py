@@ -9,7 +9,7 @@ import httpx
 
 from deploy.tryout.board import Board, Facts
 from deploy.tryout.errors import PartError, ProofError
-from deploy.tryout.parts import Access
+from deploy.tryout.link import Access
 
 # The collector sends a sign of life every 15 seconds.
 _SILENCE_S = 45.0

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,20 +105,3 @@ def last_words(log: Path, lines: int = 8) -> str:
     except OSError:
         return ""
     return "; it last said:\n" + "\n".join(f"    {line}" for line in tail) if tail else ""
-
-
-async def call(argv: Sequence[str], log: Path) -> str:
-    """Run a command of Holdfast to its end and return what it printed; raise PartError."""
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaint = await process.communicate()
-    with log.open("ab") as file:
-        file.write(complaint)
-    if process.returncode != 0:
-        words = complaint.decode(errors="replace").strip() or output.decode(errors="replace")
-        raise PartError(f"{Path(argv[0]).name} {argv[1]} failed: {words.strip()}")
-    return output.decode()

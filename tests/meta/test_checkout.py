@@ -12,8 +12,8 @@ from tests.layers import LAYERS
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Paths that only exist on the machine of whoever wrote them.
 PRIVATE = re.compile(r"(?<![\w./-])/(?:home|Users|root|work|mnt|workspace)/[A-Za-z0-9_.-]+")
-# Rules are about such paths, and so are their tests and their page.
-ABOUT_PATHS = ("rules/", "tests/", "docs/rules.md")
+# Rules are about such paths, and so are tests and the examples in documents.
+ABOUT_PATHS = ("rules/", "tests/", "docs/")
 
 
 def _tracked() -> list[Path]:
