@@ -11,6 +11,9 @@ RECORD = ROOM / "record.json"
 LOGS = ROOM / "logs"
 KEPT_LOGS = Path("/var/tmp")  # noqa: S108  (mkdtemp makes the directory there)
 
+# Beside .venv, which a second run finds made too.
+CACHE = CHECKOUT / ".cache" / "programs"
+
 PINS = Path("/sys/fs/bpf/holdfast-try")
 # Where the loader puts pins until it has all of them.
 PINS_IN_MAKING = Path("/sys/fs/bpf/holdfast-try-loading")
