@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sensor(config: AgentConfig) -> Sensor:
     from agent.sensor.stop import StopSensor
 
-    return StopSensor(config.bpffs, config.run)
+    return StopSensor(config.bpffs, config.cache)
 
 
 def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:

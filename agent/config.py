@@ -31,6 +31,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     state: str = "/var/lib/holdfast-agent"
     run: str = "/run/holdfast-agent"
     bpffs: str = "/sys/fs/bpf/holdfast"
+    cache: str = "/var/cache/holdfast-agent"
     spool_limit_mib: int = 256
 
 
@@ -54,6 +55,7 @@ class AgentConfig:
     state: Path
     run: Path
     bpffs: Path
+    cache: Path
     rules: tuple[Path, ...]
     spool_limit_mib: int
     subjects: tuple[SubjectConfig, ...]
@@ -106,6 +108,7 @@ def load(path: Path) -> AgentConfig:
         state=here / file.state,
         run=here / file.run,
         bpffs=here / file.bpffs,
+        cache=here / file.cache,
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         subjects=tuple(

@@ -34,7 +34,7 @@ _BY_KIND = {
 _FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
 
 
-def ensure_loaded(directory: Path) -> None:
+def ensure_loaded(directory: Path, cache: Path | None) -> None:
     """Make sure that our programs are pinned under `directory`; raise SensorError with the remedy.
 
     Programs of another version are replaced, unless they hold something: then their agent has to
@@ -51,7 +51,7 @@ def ensure_loaded(directory: Path) -> None:
                 "or run that version's holdfast-agent release --all, and start again"
             )
         unload(directory)
-    _load(directory)
+    _load(directory, cache)
 
 
 def _about(directory: Path) -> bytes | None:
@@ -77,8 +77,10 @@ def _holds_anything(directory: Path) -> bool:
         holds.close()
 
 
-def _load(directory: Path) -> None:
+def _load(directory: Path, cache: Path | None) -> None:
     command = [SYSTEM_PYTHON, "-I", "-B", str(_KERNEL / "loader"), "--pin", str(directory)]
+    if cache is not None:
+        command += ["--cache", str(cache)]
     try:
         done = subprocess.run(
             command,

@@ -37,9 +37,13 @@ class StopSensor:
 
     mode = "stop"
 
-    def __init__(self, bpffs: Path, run: Path) -> None:
-        """`bpffs` is the directory that this agent alone pins under; `run` is for nothing yet."""
+    def __init__(self, bpffs: Path, cache: Path | None = None) -> None:
+        """`bpffs` is the directory that this agent alone pins under.
+
+        In `cache` compiled programs are kept, so that the next start needs no compiler.
+        """
         self._directory = bpffs
+        self._cache = cache
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
@@ -48,7 +52,7 @@ class StopSensor:
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
         _check_bpffs(self._directory.parent)
-        programs.ensure_loaded(self._directory)
+        programs.ensure_loaded(self._directory, self._cache)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
         self._wake, self._acts, self._execs = (

@@ -2,12 +2,12 @@
 
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from ipaddress import IPv4Network, IPv6Network
 from operator import or_
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agent.sensor.bpf import Map
 from agent.sensor.records import KIND_NUMBERS
@@ -19,6 +19,16 @@ _WANT = struct.Struct("<I")
 # Slots of hf_anything beside the tables' own, as in kernel/programs/match.h.
 _UNINSPECTED, _UNRESOLVED, _CUT, _SLOTS = 4, 5, 8, 16
 _Entry = tuple[Table, bytes, Want]
+
+
+class AnyMap(Protocol):
+    """What is asked of a map; see bpf.Map."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def set(self, key: bytes, value: bytes) -> bool: ...
+    def delete(self, key: bytes) -> bool: ...
+    def all_keys(self) -> list[bytes]: ...
+    def close(self) -> None: ...
 
 
 class Config(NamedTuple):
@@ -36,17 +46,17 @@ class Config(NamedTuple):
 class RuleTables:
     """The maps that the kernel matches by. One object writes them."""
 
-    def __init__(self, maps: Path) -> None:
+    def __init__(self, maps: Path, open_map: Callable[[Path, int, int], AnyMap] = Map) -> None:
         """Open the maps under `maps` (a directory of bpffs)."""
-        self._config = Map(maps / "hf_config", 4, _CONFIG.size)
-        self._paths = Map(maps / "hf_paths", 4 + 1 + _PATH_TEXT, 4)
-        self._tails = Map(maps / "hf_tails", 4 + 1 + _TAIL_TEXT, 4)
-        self._names = Map(maps / "hf_names", 1 + _NAME_TEXT, 4)
-        self._inodes = Map(maps / "hf_inodes", 16, 4)
-        self._anything = Map(maps / "hf_anything", 4, 4)
-        self._net4 = Map(maps / "hf_net4", 12, 8)
-        self._net6 = Map(maps / "hf_net6", 24, 8)
-        self._ports = Map(maps / "hf_ports", 8, 4)
+        self._config = open_map(maps / "hf_config", 4, _CONFIG.size)
+        self._paths = open_map(maps / "hf_paths", 4 + 1 + _PATH_TEXT, 4)
+        self._tails = open_map(maps / "hf_tails", 4 + 1 + _TAIL_TEXT, 4)
+        self._names = open_map(maps / "hf_names", 1 + _NAME_TEXT, 4)
+        self._inodes = open_map(maps / "hf_inodes", 16, 4)
+        self._anything = open_map(maps / "hf_anything", 4, 4)
+        self._net4 = open_map(maps / "hf_net4", 12, 8)
+        self._net6 = open_map(maps / "hf_net6", 24, 8)
+        self._ports = open_map(maps / "hf_ports", 8, 4)
 
     def put(self, tables: KernelTables) -> None:
         """Put a rule set in force; OSError if the maps cannot hold it, and then nothing changes."""
@@ -84,7 +94,7 @@ class RuleTables:
     def _set_config(self, config: Config) -> None:
         self._config.set(struct.pack("<I", 0), _CONFIG.pack(*config))
 
-    def _generations(self) -> Iterable[Map]:
+    def _generations(self) -> Iterable[AnyMap]:
         return (self._paths, self._tails, self._names, self._inodes, self._net4, self._net6)
 
     def _clear(self, generation: int) -> None:
@@ -126,7 +136,7 @@ class RuleTables:
         self._put_inodes(tables, generation)
 
     @staticmethod
-    def _put_longest(one: Map, entries: Iterable[_Entry], size: int, generation: int) -> None:
+    def _put_longest(one: AnyMap, entries: Iterable[_Entry], size: int, generation: int) -> None:
         """Fill a map of longest match, whose keys have up to `size` bytes of text."""
         for (table, raw), want in _merged(entries).items():
             bits = 8 * (1 + len(raw))

@@ -127,6 +127,7 @@ class House:
         self.config.write_text(
             f"identity = {json.dumps(str(self.bundle))}\n"
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
+            f'cache = "{directory}/cache"\n'
             f'rules = ["{self.rules}"]\n'
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\nowner = "{OWNER}"\n'
         )

@@ -13,6 +13,7 @@ import sys
 import time
 
 import build
+import image
 import kernel
 import offsets
 import selfcheck
@@ -34,6 +35,7 @@ TRACEPOINTS = (
     ("on_open_return", "sys_exit", False),
     ("on_network_return", "sys_exit", False),
 )
+_PROGRAMS = ("check_offsets", *[row[0] for row in TRACEPOINTS])
 _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
 
 
@@ -41,43 +43,52 @@ class LoadError(Exception):
     """What prevents the load, and what to do about it."""
 
 
-def _load(shift, holds):
+def _image(arguments):
+    """Return (image, its name, whether it was kept from an earlier start)."""
     try:
-        header = offsets.header(Btf.of_running_kernel(), os.uname().machine, shift)
+        header = offsets.header(Btf.of_running_kernel(), os.uname().machine, arguments.shift)
     except BtfError as error:
         raise LoadError(str(error)) from error
-    if holds:
-        header += "#define MAXIMUM_HOLDS %d\n" % holds
+    if arguments.holds:
+        header += "#define MAXIMUM_HOLDS %d\n" % arguments.holds
+    name = image.key(source_digest(os.path.dirname(HERE)), header)
+    kept = image.read(arguments.cache, name) if arguments.cache else None
+    if kept is not None:
+        return kept, name, True
+    made = _compile(header)
+    if arguments.cache:
+        image.keep(arguments.cache, name, made)
+    return made, name, False
+
+
+def _compile(header):
     text, _ = build.sources(PROGRAMS, "stop.c")
     try:
-        from bcc import BPF
+        from bcc import lib
     except ImportError as error:
         raise LoadError(
             "bcc is not installed for %s; install python3-bpfcc (Debian, Ubuntu) or python3-bcc "
             "(Fedora, RHEL), not the bcc of PyPI" % sys.executable
         ) from error
     try:
-        module = build.compile_programs(header + text)
-        functions = {
-            name: module.load_func(name.encode(), BPF.RAW_TRACEPOINT)
-            for name in ["check_offsets"] + [row[0] for row in TRACEPOINTS]
-        }
+        return image.extract(build.compile_programs(header + text).module, lib, _PROGRAMS)
     except Exception as error:
-        raise LoadError("the programs do not load on this kernel: %s" % error) from error
-    return module, functions
+        raise LoadError("bcc cannot compile the programs here: %s" % error) from error
 
 
-def _maps(module):
-    return {name: module[name].map_fd for name in _map_names()}
+def _install(arguments):
+    """Return (maps, programs, kept): descriptors by name; what was kept and fails is made anew."""
+    made, name, kept = _image(arguments)
+    try:
+        return (*image.install(made), kept)
+    except (image.ImageError, KeyError, TypeError, ValueError) as error:
+        if not kept:
+            raise LoadError("the programs do not load on this kernel: %s" % error) from error
+    image.forget(arguments.cache, name)
+    return _install(arguments)
 
 
-def _map_names():
-    with open(os.path.join(PROGRAMS, "maps.h")) as file:
-        words = file.read().replace("(", " ").replace(",", " ").split()
-    return sorted({word for word in words if word.startswith("hf_")} - set(_NOT_PINNED))
-
-
-def _pin(directory, module, functions):
+def _pin(directory, maps, programs):
     """Pin everything under another name, and give it the right one at the end: all or nothing."""
     making = directory + "-loading"
     _remove(making)
@@ -85,14 +96,14 @@ def _pin(directory, module, functions):
     os.mkdir(making, 0o700)  # makedirs would give its parents other modes than its last
     for part in ("maps", "programs", "links"):
         os.mkdir(os.path.join(making, part), 0o700)
-    maps = _maps(module)
     kernel.set_element(maps["hf_about"], 0, source_digest(os.path.dirname(HERE)))
     for name, descriptor in maps.items():
-        kernel.pin(descriptor, os.path.join(making, "maps", name))
+        if name not in _NOT_PINNED:
+            kernel.pin(descriptor, os.path.join(making, "maps", name))
     for name, tracepoint, at_once in TRACEPOINTS:
-        kernel.pin(functions[name].fd, os.path.join(making, "programs", name))
+        kernel.pin(programs[name], os.path.join(making, "programs", name))
         if at_once:
-            link = kernel.attach_raw_tracepoint(functions[name].fd, tracepoint)
+            link = kernel.attach_raw_tracepoint(programs[name], tracepoint)
             kernel.pin(link, os.path.join(making, "links", name))
     os.rename(making, directory)
 
@@ -102,15 +113,26 @@ def _remove(directory):
         shutil.rmtree(directory)
 
 
+def _is_on_bpffs(directory):
+    with open("/proc/self/mounts") as file:
+        mounts = [line.split() for line in file]
+    while not os.path.ismount(directory):
+        directory = os.path.dirname(directory)
+    # The last one that was mounted there hides those before it.
+    return [fields[2] for fields in mounts if fields[1] == directory][-1:] == ["bpf"]
+
+
 def run(arguments):
     """Do the work; return what to report. Raises LoadError."""
     started = time.monotonic()
     if arguments.pin and os.path.isdir(arguments.pin):
         raise LoadError("%s is there already: an agent's programs are loaded" % arguments.pin)
-    module, functions = _load(arguments.shift, arguments.holds)
+    if arguments.pin and not _is_on_bpffs(os.path.dirname(arguments.pin)):
+        raise LoadError("cannot pin under %s: no bpffs is mounted there" % arguments.pin)
+    maps, programs, kept = _install(arguments)
     loaded = time.monotonic()
     try:
-        wrong = selfcheck.differences(functions["check_offsets"].fd, module["hf_check"].map_fd)
+        wrong = selfcheck.differences(programs["check_offsets"], maps["hf_check"])
     except OSError as error:
         raise LoadError("the self-check cannot run on this kernel: %s" % error) from error
     if wrong:
@@ -119,13 +141,15 @@ def run(arguments):
         )
     if arguments.pin:
         try:
-            _pin(arguments.pin, module, functions)
+            _pin(arguments.pin, maps, programs)
         except OSError as error:
             _remove(arguments.pin + "-loading")
-            raise LoadError(
-                "cannot pin under %s: %s; is bpffs mounted there?" % (arguments.pin, error)
-            ) from error
-    return {"load_s": round(loaded - started, 3), "all_s": round(time.monotonic() - started, 3)}
+            raise LoadError("cannot pin under %s: %s" % (arguments.pin, error)) from error
+    return {
+        "compiled": not kept,
+        "load_s": round(loaded - started, 3),
+        "all_s": round(time.monotonic() - started, 3),
+    }
 
 
 def main():
@@ -133,6 +157,9 @@ def main():
     parser = argparse.ArgumentParser(prog="holdfast-loader", description=__doc__)
     parser.add_argument(
         "--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs"
+    )
+    parser.add_argument(
+        "--cache", metavar="DIRECTORY", help="keep what was compiled here for the next start"
     )
     # For tests: move one offset, and have room for fewer holds.
     parser.add_argument("--shift", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""bpf(2) by ctypes: pin, attach, run once, and read one element. Standard library only."""
+"""bpf(2) by ctypes: make maps, load, pin, attach, run once. Standard library only."""
 
 import ctypes
 import os
@@ -8,7 +8,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
 _BPF = {"x86_64": 321, "aarch64": 280}
 _ATTRIBUTE_BYTES = 128
-MAP_LOOKUP, MAP_UPDATE, OBJ_PIN, OBJ_GET, TEST_RUN, RAW_TRACEPOINT_OPEN = 1, 2, 6, 7, 10, 17
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 2, 5, 6, 7
+TEST_RUN, OBJ_INFO, RAW_TRACEPOINT_OPEN = 10, 15, 17
+RAW_TRACEPOINT = 17  # the program type
+_LOG_BYTES = 1 << 24
 
 
 def bpf(command, attribute):
@@ -66,3 +69,58 @@ def set_element(map_descriptor, index, value):
             "<IIQQQ", map_descriptor, 0, ctypes.addressof(key), ctypes.addressof(buffer), 0
         ),
     )
+
+
+def memory(address, size):
+    """Return `size` bytes at an address of this process."""
+    return ctypes.string_at(address, size)
+
+
+def map_shape(descriptor):
+    """Return [type, key bytes, value bytes, entries, flags] of a map."""
+    info = ctypes.create_string_buffer(88)
+    bpf(OBJ_INFO, struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info)))
+    kind, _, key_bytes, value_bytes, entries, flags = struct.unpack_from("<6I", info.raw)
+    return [kind, key_bytes, value_bytes, entries, flags]
+
+
+def create_map(name, shape):
+    """Make a map of this shape; return its descriptor."""
+    kind, key_bytes, value_bytes, entries, flags = shape
+    head = struct.pack("<7I", kind, key_bytes, value_bytes, entries, flags, 0, 0)
+    return bpf(MAP_CREATE, head + name.encode()[:15].ljust(16, b"\0"))
+
+
+class VerifierError(Exception):
+    """The kernel does not take a program; its text ends with what the verifier said last."""
+
+
+def load_raw_tracepoint(name, code):
+    """Load a raw tracepoint program; return its descriptor or raise VerifierError."""
+    instructions = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"GPL")
+    try:
+        return _load(name, instructions, licence, None)
+    except OSError:
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        try:
+            return _load(name, instructions, licence, log)
+        except OSError as error:
+            said = log.value.decode("utf-8", "replace").strip().splitlines()[-3:]
+            raise VerifierError("%s: %s" % (error.strerror, " / ".join(said))) from error
+
+
+def _load(name, instructions, licence, log):
+    head = struct.pack(
+        "<IIQQIIQII",
+        RAW_TRACEPOINT,
+        len(instructions) // 8,
+        ctypes.addressof(instructions),
+        ctypes.addressof(licence),
+        1 if log else 0,
+        len(log) if log else 0,
+        ctypes.addressof(log) if log else 0,
+        0,
+        0,
+    )
+    return bpf(PROG_LOAD, head + name.encode()[:15].ljust(16, b"\0"))
