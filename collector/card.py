@@ -183,11 +183,12 @@ def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
     if act.path:
         notes = "" if act.path_resolved else "; as the program wrote it, not resolved"
         if act.path_cut:
-            notes += "; the end is missing, the host could not read more"
+            notes += "; part of it is missing, the host could not read more"
             # How much is missing is not known; it must not look whole.
             sheet.hidden_bytes += 1
         file = f" (device {_device(act.device)}, inode {act.inode})" if act.inode else ""
-        sheet.name("Socket" if act.kind is not Kind.OPEN else "Path", act.path, after=file + notes)
+        label = {Kind.EXEC: "File", Kind.OPEN: "Path"}.get(act.kind, "Socket")
+        sheet.name(label, act.path, after=file + notes)
     if act.address:
         sheet.quote("Address", _address(act))
     if act.addresses_cut:

@@ -16,7 +16,7 @@ from wire.acts import Act, Guarantee, Kind, Process, Transport
 from wire.messages import Answer, Ground, HoldStateName, OnTimeout, RuleFacts, Severity
 
 HOSTILE = st.text(
-    st.one_of(st.sampled_from("\x1b[31m\n\u202e\u200b\\'` <!@&|"), st.characters(codec=None)),
+    st.one_of(st.sampled_from("\x1b[31m\n\u202e\u200b\\'` <!@&|"), st.characters(codec="utf-8")),
     max_size=40,
 )
 
@@ -143,7 +143,7 @@ def test_a_path_that_is_cut_or_unresolved_says_so() -> None:
     act = make_act(kind=Kind.OPEN, path="../x", path_cut=True, path_resolved=False)
     card = render(make_opened(act))
     assert "not resolved" in facts(card)["Path"]
-    assert "the end is missing" in facts(card)["Path"]
+    assert "part of it is missing" in facts(card)["Path"]
     assert card.hidden_bytes > 0
 
 
@@ -416,3 +416,10 @@ def test_a_row_of_a_list_says_who_what_and_where(
     """Lists use the same words as the card."""
     found = summary(make_act(**fields))
     assert (found.who, found.what, found.where) == ("ai", what, where)
+
+
+def test_the_file_of_a_program_is_called_a_file() -> None:
+    """An exec's own path is neither an opened path nor a socket."""
+    card = render(make_opened(make_act(kind=Kind.EXEC, path="/usr/bin/psql", inode=7)))
+    assert facts(card)["File"].startswith("/usr/bin/psql")
+    assert not {"Socket", "Path"} & facts(card).keys()
