@@ -4,11 +4,13 @@ import asyncio
 import logging
 import resource
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 from nats.aio.client import Client
 
 from collector.api.app import Server, build
@@ -130,7 +132,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         on_closed=lambda: stop.because("NATS has closed the connection for good; see the log"),
     )
     stack.push_async_callback(_close, client)
-    await _prepare(client, config)
+    await _until_it_answers(lambda: _prepare(client, config))
 
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     book = Book(Register(), reader)
@@ -146,7 +148,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     trail = trail_id(connection)
     feeds += [Feed(client, intake, writer, trail=trail) for intake in intakes]
     for feed in feeds:
-        await feed.prepare(client.jetstream())
+        await _until_it_answers(partial(feed.prepare, client.jetstream()))
     names = HostNames(Path(config.identities.file))
     services = Services(
         book=book,
@@ -177,6 +179,16 @@ async def _prepare(client: Client, config: Config) -> None:
     await ensure_streams(js)
     for host in HostNames(Path(config.identities.file)).all():
         await ensure_verdict_consumer(js, host.host)
+
+
+async def _until_it_answers(step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step again for as long as JetStream is not there yet, or went away in between."""
+    while True:
+        try:
+            return await step()
+        except (nats.errors.Error, TimeoutError) as error:
+            log.warning("JetStream does not answer (%s); trying again", error or "no answer")
+            await asyncio.sleep(_RETRY_S)
 
 
 def _tasks(

@@ -14,7 +14,7 @@ import nats.errors
 
 from collector.config import Config
 from collector.errors import CentreError, StateError
-from collector.identity.hosts import add_host, list_hosts
+from collector.identity.hosts import add_host, list_hosts, remove_host
 from collector.keys import NatsKey, new_nats_key, read_nats_key, read_signer, write_atomically
 from collector.nats.connection import connect, tls_context
 from collector.nats.server_config import hosts_conf
@@ -51,18 +51,21 @@ def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enr
     host = HostId(new_id())
     database = Path(config.identities.file)
     collector = read_nats_key(Path(config.nats.seed_file))
+    centre_keys = sorted({signer.key_id, *config.signing.trusted})
+    secret = _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
     with _alone(Path(config.nats.hosts_file)):
         add_host(database, host=host, name=name, nkey=key.public)
+        try:
+            write_atomically(bundle, secret)
+        except StateError:
+            remove_host(database, host)
+            raise
         # Before the server is told: it may drop a connection that is being made meanwhile.
         notes = asyncio.run(_make_consumer(config, host))
         write_atomically(
             Path(config.nats.hosts_file), hosts_conf(collector.public, list_hosts(database))
         )
         reloaded = _reload(config.nats.pid_file)
-    centre_keys = sorted({signer.key_id, *config.signing.trusted})
-    write_atomically(
-        bundle, _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
-    )
     if not reloaded:
         notes += (
             "no nats-server of this directory runs: the host is let in when it starts or reloads",
@@ -133,6 +136,8 @@ async def _admitted(config: Config, host: HostId, key: NatsKey) -> bool:
             nkeys_seed_str=key.seed,
             inbox_prefix=inbox(host_role(host)).encode(),
             allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=_PAUSE_S,
             connect_timeout=2,
             error_cb=quiet,
         )

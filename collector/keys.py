@@ -54,8 +54,8 @@ def read_signer(path: Path) -> Signer:
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write a whole file or nothing, durably, never readable by more than `mode` says."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

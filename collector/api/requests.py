@@ -15,6 +15,7 @@ from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
 from collector.identity.people import check_token
 from collector.trail.reader import RequestFilter
+from wire.ids import RequestId
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
@@ -44,8 +45,13 @@ async def list_requests(
         after=after,
         limit=limit,
     )
+    last = None if after is None else await services.book.get(RequestId(after))
+    if after is not None and last is None:
+        raise Refusal(
+            422, "validation", f"after: {after[:64]!r} is no request", "give `next` as it was"
+        )
     if state == "open":
-        found = _open(services.book.register.unfinished(), wanted)
+        found = _open(services.book.register.unfinished(), wanted, last)
     else:
         found = await services.book.many(await services.reader.list_requests(wanted))
         found = [one for one in found if state in ("all", one.state.value)]
@@ -139,9 +145,9 @@ def to_ns(when: dt.datetime | None) -> int | None:
     return (when - epoch) // dt.timedelta(microseconds=1) * 1000
 
 
-def _open(records: tuple[Record, ...], wanted: RequestFilter) -> list[Record]:
+def _open(records: tuple[Record, ...], wanted: RequestFilter, last: Record | None) -> list[Record]:
     """Filter what is in memory, which holds every open request, like the trail would."""
-    found = [
+    return [
         record
         for record in records
         if record.state is RequestState.OPEN
@@ -149,11 +155,9 @@ def _open(records: tuple[Record, ...], wanted: RequestFilter) -> list[Record]:
         and wanted.subject in (None, record.opened.act.subject)
         and wanted.rule in (None, record.opened.rule.id)
         and (wanted.since_ns is None or record.opened.opened_ns >= wanted.since_ns)
+        and (last is None or _place(record) < _place(last))
     ]
-    if wanted.after is None:
-        return found
-    last = next((one for one in records if one.id == wanted.after), None)
-    if last is None:
-        return []
-    key = (last.opened.opened_ns, last.id)
-    return [one for one in found if (one.opened.opened_ns, one.id) < key]
+
+
+def _place(record: Record) -> tuple[int, str]:
+    return record.opened.opened_ns, record.id

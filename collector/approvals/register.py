@@ -36,6 +36,9 @@ class Rejected:
     reason: str
 
 
+# A hold has about four; the rest is a host that is broken or worse.
+_MOST_STATES = 100
+
 Outcome = Changed | Same | Early | Rejected
 _Said = Vote | Comment | Decision
 
@@ -96,6 +99,8 @@ class Register:
                 if state == message:
                     return Same()
                 return Rejected(f"state {message.sequence} of this hold was another one before")
+        if len(known.states) >= _MOST_STATES:
+            return Rejected(f"a hold has at most {_MOST_STATES} states")
         states = tuple(sorted((*known.states, message), key=lambda state: state.sequence))
         return Changed(self._store(replace(known, states=states)))
 

@@ -43,6 +43,12 @@ def add_host(database: Path, *, host: HostId, name: str, nkey: str) -> EnrolledH
     return record
 
 
+def remove_host(database: Path, host: HostId) -> None:
+    """Undo an enrolment whose bundle could not be written."""
+    with connect(database) as connection:
+        connection.execute("DELETE FROM host WHERE host = ?", (host,))
+
+
 def list_hosts(database: Path) -> tuple[EnrolledHost, ...]:
     """Return every enrolled host, oldest first."""
     with connect(database) as connection:

@@ -42,12 +42,15 @@ class HoldIntake:
 
     async def done(self, work: Work) -> None:
         """Tell listeners, and serve a hold that was decided before it was heard of."""
-        for record in work.changed:
+        while work.changed:
+            record = work.changed.pop(0)
             self._book.announce(record)
             if record.finished:
                 self._decider.forget(record)
-            await self._decider.deliver(record)
-        work.changed.clear()
+            work.decided.append(record)
+        while work.decided:
+            await self._decider.deliver(work.decided[0])
+            work.decided.pop(0)
 
     def _accept(self, work: Work, delivery: Delivery, message: HoldOpened | HoldState) -> None:
         now = time.time_ns()

@@ -50,11 +50,11 @@ class SaidIntake:
 
     async def done(self, work: Work) -> None:
         """See that the host has its verdict, then tell listeners and who waits for the commit."""
-        for record in work.decided:
-            await self._decider.deliver(record)
-        for record in work.changed:
-            self._book.announce(record)
-        work.changed.clear()
+        while work.decided:
+            await self._decider.deliver(work.decided[0])
+            work.decided.pop(0)
+        while work.changed:
+            self._book.announce(work.changed.pop(0))
         self._book.stored(work.stored)
 
     def _accept(self, work: Work, message: _Said, key: str) -> None:

@@ -16,6 +16,7 @@ from wire.subjects import inbox
 log = logging.getLogger(__name__)
 
 _CONNECT_S = 5
+_PAUSE_S = 0.5
 
 
 async def connect(
@@ -68,8 +69,9 @@ async def connect(
             inbox_prefix=inbox("collector").encode(),
             tls=tls_context(tls_ca),
             allow_reconnect=not once,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
+            # Also bounds the first connection; 0 would mean for ever.
+            max_reconnect_attempts=1 if once else -1,
+            reconnect_time_wait=_PAUSE_S,
             connect_timeout=_CONNECT_S,
             ping_interval=10,
             pending_size=0,

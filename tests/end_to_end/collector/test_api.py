@@ -34,6 +34,8 @@ def _error(answer: httpx.Response) -> dict[str, Any]:
         ("GET", "/requests?limit=1001", {}, 422, "validation"),
         ("GET", "/requests?state=undecided", {}, 422, "validation"),
         ("GET", "/requests?since=yesterday", {}, 422, "validation"),
+        ("GET", "/requests?after=abc", {}, 422, "validation"),
+        ("GET", "/requests?after=abc&state=all", {}, 422, "validation"),
         ("GET", "/requests/abc", {}, 404, "unknown_request"),
         ("GET", "/requests/" + "0" * 32, {}, 404, "unknown_request"),
         ("GET", "/events?after=nonsense", {}, 422, "validation"),

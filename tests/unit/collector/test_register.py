@@ -191,6 +191,15 @@ def test_another_digest_that_matches_its_act_still_cannot_replace_a_hold() -> No
     assert _record(register).opened == HOLD
 
 
+def test_a_host_cannot_fill_the_memory_with_states_of_one_hold() -> None:
+    """A hold has a handful of states; a flood is rejected."""
+    register = Register()
+    register.opened(HOLD)
+    outcomes = [register.state(state(HOLD, number, S.HELD)) for number in range(1, 200)]
+    assert isinstance(outcomes[-1], Rejected)
+    assert len(_record(register).states) == 100
+
+
 _FROM_HOST: tuple[object, ...] = (
     HOLD,
     state(HOLD, 1, S.HELD),

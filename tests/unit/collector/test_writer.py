@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -214,6 +215,25 @@ def test_a_broken_column_is_named(column: str, value: object) -> None:
     message = batch(HOST, 1, 1, [full_row() | {column: value}])
     with pytest.raises(MessageError, match=column):
         event_rows(message, "c")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sequence": 2**63}, {"first": 2**63 - 1}, {"sequence": 0}, {"count": 2}]
+)
+def test_a_batch_whose_numbers_are_off_is_refused(changes: dict[str, Any]) -> None:
+    """Sequence, first and count must be there, fit, and agree with the columns."""
+    with pytest.raises(MessageError, match="events"):
+        event_rows(replace(batch(HOST, 1, 1, [full_row()]), **changes), "c")
+
+
+def test_lost_events_are_counted_from_what_is_stored() -> None:
+    """A whole number that came as a float is that number, or the batch is refused."""
+    row = {"kind": "gap", "count": 3.0, "time_ns": 7}
+    rows = event_rows(batch(HOST, 1, 1, [row]), "c")
+    assert (rows.gap_events, rows.last_event_ns) == (3, 7)
+    assert isinstance(rows.gap_events, int)
+    with pytest.raises(MessageError, match="64 bits"):
+        event_rows(batch(HOST, 1, 1, [row | {"count": 2**62}] * 3), "c")
 
 
 def test_numbers_that_do_not_fit_are_a_broken_message() -> None:
