@@ -134,14 +134,22 @@ def arguments(raw: bytes, *, cut: bool) -> tuple[str, ...]:
     return tuple(part.decode("utf-8", "backslashreplace") for part in parts)
 
 
-def environment_facts(raw: bytes) -> dict[str, str]:
-    """Return the variables of ENVIRONMENT_FACTS that a block of NAME=value holds."""
+def environment_facts(raw: bytes, *, total: int) -> dict[str, str]:
+    """Return the variables of ENVIRONMENT_FACTS that a block of NAME=value holds.
+
+    If the block had `total` bytes and less was read, the facts say so.
+    """
+    unread = total - len(raw)
+    if unread:
+        raw = raw[: raw.rfind(b"\0") + 1]  # the last one is only a part
     facts = {}
     for part in raw.split(b"\0"):
         name, found, value = part.partition(b"=")
         key = name.decode("utf-8", "backslashreplace")
         if found and key in ENVIRONMENT_FACTS:
             facts[key] = value.decode("utf-8", "backslashreplace")
+    if unread:
+        facts["(not read)"] = f"{unread} of {total} bytes"
     return facts
 
 
@@ -190,7 +198,8 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
     `subjects` are names by index; `wall_offset_ns` is what makes boot time time since the epoch.
     """
     fields = ActFields._make(ACT.unpack_from(raw))
-    argv_total, argv_bytes, _, environment_bytes = struct.unpack_from("<4I", raw, _LENGTHS_AT)
+    lengths = struct.unpack_from("<4I", raw, _LENGTHS_AT)
+    argv_total, argv_bytes, environment_total, environment_bytes = lengths
     cut = bool(fields.marks & MARK_ARGV_CUT)
     argv = arguments(raw[_ARGV_AT : _ARGV_AT + argv_bytes], cut=cut)
     path = text(raw[ACT.size : _PROGRAM_AT])
@@ -213,7 +222,7 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
         argv_bytes=argv_total if is_exec else 0,
         argv_cut=cut and is_exec,
         cwd=text(raw[_DIRECTORY_AT:_ANCESTORS_AT]),
-        environment=environment_facts(environment) if is_exec else None,
+        environment=environment_facts(environment, total=environment_total) if is_exec else None,
         path=path,
     )
 

@@ -34,7 +34,7 @@ _FACTS_BYTES = (
     + _ENVIRONMENT
     + _ARGV
 )
-_TAIL = struct.Struct("<IIIIQQ")
+_TAIL = struct.Struct("<8IQ")
 CHECK_BYTES = _FACTS_BYTES + _PATH + _ACT.size + _SHORT + _TAIL.size
 
 
@@ -65,7 +65,8 @@ def _parse(raw):
     reached = _ACT.unpack_from(raw, at)
     at += _ACT.size
     socket_path = _text(raw[at : at + _SHORT])
-    in_group, not_in_group, live, mode, _, cgroup = _TAIL.unpack_from(raw, at + _SHORT)
+    tail = _TAIL.unpack_from(raw, at + _SHORT)
+    in_group, not_in_group, live, mode, uid, gid, flags, state, cgroup = tail
     return {
         "act": act,
         "program": program,
@@ -82,6 +83,10 @@ def _parse(raw):
         "not_in_group": not_in_group,
         "live": live,
         "mode": mode,
+        "uid": uid,
+        "gid": gid,
+        "flags": flags,
+        "state": state,
         "cgroup": cgroup,
     }
 
@@ -118,26 +123,32 @@ def _cgroup():
 
 @contextlib.contextmanager
 def _sockets(directory):
-    """Yield (descriptor, what it must be read as) for each family that this host has."""
+    """Yield (socket, address, port, path, inode), as each must be read, of every family here."""
     made = []
+
+    def new(family):
+        made.append(socket.socket(family, socket.SOCK_DGRAM))
+        return made[-1]
+
     try:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         # Not the socket's own address, so that reading that one by mistake shows. Nothing is sent.
-        made.append((udp, ("127.0.0.2", 40961, "")))
+        udp = new(socket.AF_INET)
         udp.connect(("127.0.0.2", 40961))
+        found = [(udp, "127.0.0.2", 40961, "", 0)]
         with contextlib.suppress(OSError):
-            six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            made.append((six, ("127.0.0.3", 40962, "")))
+            six = new(socket.AF_INET6)
             six.connect(("::ffff:127.0.0.3", 40962))
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        server.bind(os.path.join(directory, "socket"))
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        made.append((unix, ("", 0, os.path.join(directory, "socket"))))
-        unix.connect(os.path.join(directory, "socket"))
-        made.append((server, None))
-        yield [(one.fileno(), expected) for one, expected in made if expected]
+            found.append((six, "127.0.0.3", 40962, "", 0))
+        path = os.path.join(directory, "socket")
+        abstract = "@" + directory
+        for name, told in ((path, path), ("\0" + directory, abstract)):
+            new(socket.AF_UNIX).bind(name)
+            unix = new(socket.AF_UNIX)
+            unix.connect(name)
+            found.append((unix, "", 0, told, os.stat(path).st_ino if told == path else 0))
+        yield found
     finally:
-        for one, _ in made:
+        for one in made:
             one.close()
 
 
@@ -148,87 +159,129 @@ def _address(act):
     return socket.inet_ntop(socket.AF_INET6, raw) if family == 6 else ""
 
 
+# What is read on the way to something, for the message.
+_DESCRIPTOR = "task_struct.files, files_struct.fdt, fdtable.max_fds, fdtable.fd"
+_SOCKET = _DESCRIPTOR + ", file.f_inode, inode.i_mode, file.private_data, socket.sk, skc_family"
+_WALK = (
+    "path.dentry, path.mnt, dentry.d_parent, dentry.d_name, qstr.len, qstr.name, "
+    "vfsmount.mnt_root, mount.mnt, mount.mnt_parent, mount.mnt_mountpoint"
+)
+
+
+def _compare_socket(seen, address, port, path, inode):
+    """Yield (field, through, read, expected) of a connected socket."""
+    act = seen["reached"]
+    yield "sock_common.skc_daddr, skc_v6_daddr", _SOCKET, _address(act), address
+    yield "sock_common.skc_dport", _SOCKET, act[16], port
+    yield "sock_common.skc_state", _SOCKET, seen["state"], 1  # connected
+    yield "socket.type", _SOCKET, act[19], 3 if path else 2  # unix, udp
+    through = "%s, unix_sock.addr, unix_address.len, unix_address.name, %s" % (_SOCKET, _WALK)
+    yield "unix_sock.peer, path", through, seen["socket_path"] if path else "", path
+    yield "dentry.d_inode", _SOCKET + ", unix_sock.path", act[3], inode
+
+
 def _compare_process(seen):
-    """Yield (field, read, expected) of everything about this process."""
+    """Yield (field, through, read, expected) of everything about this process."""
     act = seen["act"]
     start, parent = _stat("self")
-    yield "task_struct.tgid", act[6], os.getpid()
-    yield "task_struct.start_boottime", _ticks(act[1]), start
-    yield "cred.euid", act[8], os.geteuid()
-    yield "cred.egid", act[9], os.getegid()
+    leader = "task_struct.group_leader"
+    yield "task_struct.start_boottime", leader, _ticks(act[1]), start
+    yield "cred.uid", "task_struct.cred", seen["uid"], os.getuid()
+    yield "cred.gid", "task_struct.cred", seen["gid"], os.getgid()
+    yield "cred.euid", "task_struct.cred", act[8], os.geteuid()
+    yield "cred.egid", "task_struct.cred", act[9], os.getegid()
     if os.path.exists("/proc/self/loginuid"):
-        yield "task_struct.loginuid", act[10], int(_read("/proc/self/loginuid"))
-    yield "fs_struct.pwd", seen["directory"], os.getcwd()
-    yield "mm_struct.exe_file", seen["program"], os.readlink("/proc/self/exe")
+        yield "task_struct.loginuid", "", act[10], int(_read("/proc/self/loginuid"))
+    yield "fs_struct.pwd", "task_struct.fs, " + _WALK, seen["directory"], os.getcwd()
+    program = os.readlink("/proc/self/exe")
+    yield "mm_struct.exe_file", "task_struct.mm, file.f_path, " + _WALK, seen["program"], program
     argv, environment = _read("/proc/self/cmdline"), _read("/proc/self/environ")
-    yield "mm_struct.arg_end", seen["argv_total"], len(argv)
-    yield "mm_struct.arg_start", seen["argv"], argv[: _ARGV - 1]
-    yield "mm_struct.env_end", seen["environment_total"], len(environment)
-    yield "mm_struct.env_start", seen["environment"], environment[: _ENVIRONMENT - 1]
-    yield "task_struct.real_parent", seen["parent"][1], parent
+    yield "mm_struct.arg_end", "task_struct.mm", seen["argv_total"], len(argv)
+    yield "mm_struct.arg_start", "task_struct.mm", seen["argv"], argv[: _ARGV - 1]
+    yield "mm_struct.env_end", "task_struct.mm", seen["environment_total"], len(environment)
+    kept = environment[: _ENVIRONMENT - 1]
+    yield "mm_struct.env_start", "task_struct.mm", seen["environment"], kept
+    yield "task_struct.real_parent, tgid", leader, seen["parent"][1], parent
     if parent:
-        yield (
-            "task_struct.start_boottime of the parent",
-            _ticks(seen["parent"][0]),
-            _stat(parent)[0],
-        )
-        yield (
-            "task_struct.comm",
-            _text(seen["parent"][3]),
-            _text(_read("/proc/%d/comm" % parent).rstrip(b"\n")),
-        )
-    yield "group_info.gid (a group of ours)", seen["in_group"], 1
-    yield "group_info.gid (not a group of ours)", seen["not_in_group"], 0
-    yield "signal_struct.live", seen["live"], len(os.listdir("/proc/self/task"))
+        started = _ticks(seen["parent"][0])
+        yield "task_struct.start_boottime of the parent", leader, started, _stat(parent)[0]
+        comm = _text(_read("/proc/%d/comm" % parent).rstrip(b"\n"))
+        yield "task_struct.comm", leader, _text(seen["parent"][3]), comm
+    threads = len(os.listdir("/proc/self/task"))
+    yield "signal_struct.live", "task_struct.signal", seen["live"], threads
     cgroup = _cgroup()
     if cgroup is not None:
-        yield "bpf_get_current_cgroup_id", seen["cgroup"], cgroup
+        yield "bpf_get_current_cgroup_id", "", seen["cgroup"], cgroup
 
 
 def _compare_file(seen, path):
-    """Yield (field, read, expected) of the file that was open."""
+    """Yield (field, through, read, expected) of the file that was open."""
     act, stat = seen["act"], os.stat(path)
-    yield "file.f_path, dentry, mount", seen["opened"], path
-    yield "inode.i_ino", act[3], stat.st_ino
-    yield (
-        "super_block.s_dev",
-        (act[11] >> 20, act[11] & 0xFFFFF),
-        (os.major(stat.st_dev), os.minor(stat.st_dev)),
-    )
-    yield "file.f_mode", seen["mode"] & 3, 1  # opened for reading only
+    yield "file.f_path", "%s, %s" % (_DESCRIPTOR, _WALK), seen["opened"], path
+    yield "inode.i_ino", _DESCRIPTOR + ", file.f_inode", act[3], stat.st_ino
+    device = (os.major(stat.st_dev), os.minor(stat.st_dev))
+    yield "super_block.s_dev", "inode.i_sb", (act[11] >> 20, act[11] & 0xFFFFF), device
+    yield "file.f_mode", _DESCRIPTOR, seen["mode"] & 3, 1  # opened for reading only
+    flags = seen["flags"] & (os.O_ACCMODE | os.O_APPEND)
+    yield "file.f_flags", _DESCRIPTOR, flags, os.O_APPEND
 
 
-def _own_groups():
-    """Give this process a few more groups, so that the sorted list is worth searching."""
-    groups = sorted(set(os.getgroups()) | {40961, 40963, 40965, 40967})
-    os.setgroups(groups)
-    return 40965, 40966
+def _compare_groups(seen):
+    """Yield (field, through, read, expected) of the search in the list of groups."""
+    through = "task_struct.cred, cred.group_info, group_info.ngroups"
+    yield "group_info.gid (a group of ours)", through, seen["in_group"], 1
+    yield "group_info.gid (not a group of ours)", through, seen["not_in_group"], 0
+
+
+# The first and the last count: an offset that is wrong by one entry would miss one of them.
+_GROUPS = (40961, 40963, 40965, 40967)
+_NOT_OURS = 40964
+
+
+@contextlib.contextmanager
+def _identity():
+    """Have ids that all differ, and a sorted list of groups that is worth searching.
+
+    Root has the same number everywhere, which would look right wherever it is read. The effective
+    user stays, and with it the right to load.
+    """
+    groups = os.getgroups()
+    os.setgroups(_GROUPS)
+    os.setresgid(40971, 40972, 40973)
+    os.setresuid(40974, -1, 40975)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
 
 
 def differences(program, check_map):
     """Return a line for each reading of `check_offsets` that is not what the system says."""
-    wrong = []
-    member, stranger = _own_groups()
-    with tempfile.TemporaryDirectory(prefix="holdfast-") as directory:
+    rows = []
+    # On a plain file system: btrfs gives other device numbers to os.stat than the kernel uses.
+    place = "/run" if os.path.isdir("/run") else None
+    with tempfile.TemporaryDirectory(prefix="holdfast-", dir=place) as directory, _identity():
         directory = os.path.realpath(directory)
         path = os.path.join(directory, "opened")
         with open(path, "w"), _sockets(directory) as sockets:
-            descriptor = os.open(path, os.O_RDONLY)
-            for number, (one, (address, port, socket_path)) in enumerate(sockets):
+            descriptor = os.open(path, os.O_RDONLY | os.O_APPEND)
+            for number, (one, *expected) in enumerate(sockets):
+                member = _GROUPS[0] if number % 2 else _GROUPS[-1]
                 kernel.set_element(check_map, 0, bytes(CHECK_BYTES))
-                kernel.run_once(program, [descriptor, one, member, stranger])
+                kernel.run_once(program, [descriptor, one.fileno(), member, _NOT_OURS])
                 seen = _parse(kernel.element(check_map, 0, CHECK_BYTES))
-                compared = [
-                    ("sock_common.skc_daddr or skc_v6_daddr", _address(seen["reached"]), address),
-                    ("sock_common.skc_dport", seen["reached"][16], port),
-                    (
-                        "unix_sock.peer, path",
-                        seen["socket_path"] if socket_path else "",
-                        socket_path,
-                    ),
-                ]
-                if number == 0:
-                    compared += list(_compare_process(seen)) + list(_compare_file(seen, path))
-                wrong += ["%s: read %r, must be %r" % row for row in compared if row[1] != row[2]]
+                rows += _compare_socket(seen, *expected)
+                rows += _compare_groups(seen)
+            rows += _compare_process(seen)
+            rows += _compare_file(seen, path)
             os.close(descriptor)
-    return wrong
+    # Each once, though it may be wrong for every socket.
+    wrong = {row[0]: row for row in rows if row[2] != row[3]}
+    return [_line(*row) for row in wrong.values()]
+
+
+def _line(field, through, read, expected):
+    by = " (by way of %s)" % through if through else ""
+    return "%s%s: read %r, must be %r" % (field, by, read, expected)

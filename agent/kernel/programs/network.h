@@ -238,6 +238,21 @@ static __always_inline u32 destination_inet(struct config *config, struct act *a
   return want_address(config, act);
 }
 
+// The first `length` bytes of the walk's buffer are the name of a socket as its caller wrote it.
+static __always_inline u32 want_socket_name(struct config *config, struct walk *walk, u32 length, u32 *position) {
+  u8 table = table_byte(config, TABLE_UNIX);
+  u32 start = (WALK_BYTES - length) & 1023;
+  if (!length) return 0;
+  bpf_probe_read_kernel(&walk->buffer[start], length, walk->buffer);
+  *position = start;
+  walk->want = 0;
+  want_prefix(walk, table, &walk->buffer[start]);
+  want_tail(walk, table, &walk->buffer[WALK_BYTES], length > 31 ? 31 : length);
+  want_anything(walk, table);
+  want_anything(walk, table_byte(config, SLOT_UNRESOLVED));
+  return walk->want;
+}
+
 // Reads one destination from the caller's memory; returns what the rules want of it.
 static __always_inline u32 destination(struct config *config, struct act *act, struct walk *walk, u16 of_socket, u64 address, u32 bytes, u32 *position) {
   u16 family = 0;
@@ -251,22 +266,21 @@ static __always_inline u32 destination(struct config *config, struct act *act, s
   if (family == FAMILY_INET || family == FAMILY_INET6) return destination_inet(config, act, walk, family, address);
   if (family != FAMILY_UNIX) return 0;
   u32 length = bytes - 2;
-  u8 table = table_byte(config, TABLE_UNIX);
   if (length > 108) length = 108;
   asm volatile("" : "+r"(length));
   length &= 127;
-  u32 start = (WALK_BYTES - length) & 2047;
-  if (start > WALK_BYTES) return 0;
-  bpf_probe_read_user(&walk->buffer[start & 1023], length, (void *)(address + 2));
-  if (walk->buffer[start & 1023] == 0) walk->buffer[start & 1023] = '@';
+  if (bpf_probe_read_user(walk->buffer, length, (void *)(address + 2)))
+    return want_uninspected(config, act, walk, of_socket);
+  walk->buffer[length] = 0;
+  if (walk->buffer[0]) {
+    // A path ends at its zero byte, whatever length the caller gave.
+    long read = bpf_probe_read_kernel_str(&walk->buffer[128], 128, walk->buffer);
+    length = read > 0 ? read - 1 : 0;
+  } else {
+    walk->buffer[0] = '@';
+  }
   act->marks |= MARK_UNRESOLVED;
-  *position = start;
-  walk->want = 0;
-  want_prefix(walk, table, &walk->buffer[start & 1023]);
-  want_tail(walk, table, &walk->buffer[WALK_BYTES], length > 31 ? 31 : length);
-  want_anything(walk, table);
-  want_anything(walk, table_byte(config, SLOT_UNRESOLVED));
-  return walk->want;
+  return want_socket_name(config, walk, length & 127, position);
 }
 
 static __always_inline void judge_send(struct config *config, struct label *label, u64 task, long result, struct sending *sending) {

@@ -11,7 +11,10 @@ struct check {
   u32 not_in_group;
   u32 live;
   u32 descriptor_mode;
-  u64 parent_start_ns;
+  u32 uid;
+  u32 gid;
+  u32 descriptor_flags;
+  u32 state;
   u64 cgroup;
 };
 BPF_ARRAY(hf_check, struct check, 1);
@@ -33,10 +36,14 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
     position = file_path(walk, &check->facts.act, file, 0);
     COPY_PATH(walk, position, check->opened, bytes, check->facts.act.marks);
     READ(check->descriptor_mode, file, file, f_mode);
+    READ(check->descriptor_flags, file, file, f_flags);
   }
   u16 family = 0, type = 0;
+  u8 state = 0;
   u64 sock = socket_of(task, ctx->args[1], &family, &type);
   if (sock) {
+    READ(state, sock, sock_common, skc_state);
+    check->state = state;
     check->socket.transport = transport_of(family, type);
     check->socket.marks = 0;
     if (family == FAMILY_UNIX) {
@@ -47,6 +54,8 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
     }
   }
   READ(cred, task, task_struct, cred);
+  READ(check->uid, cred, cred, uid);
+  READ(check->gid, cred, cred, gid);
   check->in_group = in_group_list(cred, ctx->args[2]);
   check->not_in_group = in_group_list(cred, ctx->args[3]);
   READ(signal, task, task_struct, signal);
