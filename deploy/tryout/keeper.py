@@ -128,7 +128,7 @@ class Keeper:
             return await self._start(parts.COLLECTOR)
 
     async def _start_agent(self) -> None:
-        with self._step("start the agent: compile and load the BPF programs"):
+        with self._step("start the agent, which loads its BPF programs"):
             self._later("unpin what is left", self._unpin)
             await self._start(parts.AGENT)
 

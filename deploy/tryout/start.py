@@ -21,7 +21,8 @@ from deploy.tryout.places import CHECKOUT, COMMAND
 _ABOUT = """\
 Sets up Holdfast on this machine on loopback, lets a demonstration AI user run a command, open a
 secret file and connect to the outside, and asks you each time. Needs root, since it loads BPF
-programs. When it ends, however it ends, nothing of it is left but .venv and Debian's packages."""
+programs. When it ends, however it ends, nothing of it is left but .venv, .cache and
+Debian's packages."""
 
 
 def main() -> int:
