@@ -85,6 +85,16 @@ def test_a_long_command_is_cut_in_the_middle_and_counted(argv: tuple[str, ...]) 
     assert command.rstrip("'").endswith(argv[-1][-10:])
 
 
+@pytest.mark.parametrize("field", ["executable", "cwd", "path", "subject"])
+def test_any_long_text_is_cut_in_the_middle_and_counted(field: str) -> None:
+    """Not only commands: a long path hides as much as a long script."""
+    act = make_act(kind=Kind.OPEN, path="/x")
+    long = dataclasses.replace(act, **{field: "/" + "x" * 5000 + "/end"})  # type: ignore[arg-type]
+    card = render(make_opened(long))
+    assert card.hidden_bytes > 3000
+    assert any(f"{card.hidden_bytes} bytes hidden" in fact.text for fact in card.facts)
+
+
 def test_secrets_are_redacted_everywhere_and_said_to_be() -> None:
     """Command, title, tree and environment: none of them shows the secret."""
     act = make_act(

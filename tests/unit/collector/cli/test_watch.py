@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -46,9 +47,13 @@ def watching(environment: dict[str, str], *words: str) -> Iterator[subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+    # A test that waits for a line that never comes must end.
+    patience = threading.Timer(60, process.kill)
+    patience.start()
     try:
         yield process
     finally:
+        patience.cancel()
         process.kill()
         process.communicate()
 
@@ -102,7 +107,9 @@ def test_people_see_a_card_and_then_a_line_for_each_change(
         assert process.stdout is not None
         text = ""
         while "released at" not in text:
-            text += process.stdout.readline()
+            line = process.stdout.readline()
+            assert line, text
+            text += line
         assert text.count(request["card"]["title"]) == 1
         assert text.index("bob: looking") < text.index("waiting for the host to confirm")
 
