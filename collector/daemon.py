@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,51 @@ def limit_memory(config: Config) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """The trail's file, its writer and its readers."""
+
+    trail: str
+    writer: Writer
+    reader: Reader
+    sql: SqlRunner
+
+
 async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     """Bring everything up; `stack` takes it down again in the opposite order."""
-    loop = asyncio.get_running_loop()
     signer = read_signer(Path(config.signing.key_file))
     verifier = Verifier(frozenset({signer.key_id, *config.signing.trusted}))
+    storage = _open_storage(config, stop, stack)
+    feeds: list[Feed] = []
+    client = await _join_nats(config, stop, stack, feeds)
+
+    publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
+    book = Book(Register(), storage.reader)
+    decider = Decider(book, publisher, signer, verifier)
+    waiting = await book.load()
+    intakes: tuple[Intake, ...] = (
+        HoldIntake(book, decider),
+        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, verifier),
+        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, verifier),
+        EventIntake(),
+        HostIntake(),
+    )
+    feeds += [Feed(client, intake, storage.writer, trail=storage.trail) for intake in intakes]
+    for feed in feeds:
+        await _until_it_answers(partial(feed.prepare, client.jetstream()))
+    server = Server(build(_services(config, storage, book, decider, publisher)), config.api)
+    tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
+    tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
+    stack.push_async_callback(_cancel, tasks)
+    serving = _watched(stop, "api", server.run_until_stopped())
+    stack.push_async_callback(_end_api, server, book, serving)
+    await server.listening.wait()
+    log.info("%d requests are not finished", len(waiting))
+    print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage:
+    loop = asyncio.get_running_loop()
     connection = open_trail(config.trail)
     stack.callback(connection.close)
 
@@ -117,8 +158,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
+    return _Storage(trail_id(connection), writer, reader, sql)
 
-    feeds: list[Feed] = []
+
+async def _join_nats(
+    config: Config, stop: Stop, stack: AsyncExitStack, feeds: list[Feed]
+) -> Client:
+    """Connect, and make what is missing on the server; `feeds` hear of each new connection."""
 
     def renew() -> None:
         for feed in feeds:
@@ -131,46 +177,28 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         on_reconnect=renew,
         on_closed=lambda: stop.because("NATS has closed the connection for good; see the log"),
     )
-    stack.push_async_callback(_close, client)
+    stack.push_async_callback(client.close)
     await _until_it_answers(lambda: _prepare(client, config))
+    return client
 
-    publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
-    book = Book(Register(), reader)
-    decider = Decider(book, publisher, signer, verifier)
-    waiting = await book.load()
-    intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider),
-        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, verifier),
-        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, verifier),
-        EventIntake(),
-        HostIntake(),
-    )
-    trail = trail_id(connection)
-    feeds += [Feed(client, intake, writer, trail=trail) for intake in intakes]
-    for feed in feeds:
-        await _until_it_answers(partial(feed.prepare, client.jetstream()))
+
+def _services(
+    config: Config, storage: _Storage, book: Book, decider: Decider, publisher: Publisher
+) -> Services:
     names = HostNames(Path(config.identities.file))
-    services = Services(
+    return Services(
         book=book,
         decider=decider,
         publisher=publisher,
-        reader=reader,
-        writer=writer,
-        sql=sql,
+        reader=storage.reader,
+        writer=storage.writer,
+        sql=storage.sql,
         names=names,
         shower=Shower(names),
         identities=Path(config.identities.file),
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
     )
-    server = Server(build(services), config.api)
-    tasks = _tasks(stop, feeds, decider, waiting)
-    stack.push_async_callback(_cancel, tasks)
-    serving = _watched(stop, "api", server.run_until_stopped())
-    stack.push_async_callback(_end_api, server, book, serving)
-    await server.listening.wait()
-    log.info("%d requests are not finished", len(waiting))
-    print(f"ready api={server.url} nats={config.nats.url}", flush=True)
 
 
 async def _prepare(client: Client, config: Config) -> None:
@@ -191,13 +219,6 @@ async def _until_it_answers(step: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY_S)
 
 
-def _tasks(
-    stop: Stop, feeds: Sequence[Feed], decider: Decider, waiting: Sequence[Record]
-) -> list[asyncio.Task[None]]:
-    tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
-    return [*tasks, asyncio.create_task(_deliver_again(decider, waiting))]
-
-
 async def _deliver_again(decider: Decider, records: Sequence[Record]) -> None:
     """See that every decision of before the restart has its verdict."""
     for record in records:
@@ -210,12 +231,19 @@ async def _deliver_again(decider: Decider, records: Sequence[Record]) -> None:
                 await asyncio.sleep(_RETRY_S)
 
 
-def _watched(stop: Stop, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run one of the parts that must never end; if it does, so does the daemon, and says why."""
+def _watched(
+    stop: Stop, name: str, work: Coroutine[Any, Any, None], *, ends: bool = False
+) -> asyncio.Task[None]:
+    """Run a part without which the daemon must not go on: it ends with it, and says why.
+
+    `ends`: the part has an end of its own, and only its failure matters.
+    """
 
     async def guarded() -> None:
         try:
             await work
+            if ends:
+                return
             why = f"{name} has ended"
         except asyncio.CancelledError:
             raise
@@ -237,7 +265,3 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _close(client: Client) -> None:
-    await client.close()

@@ -20,7 +20,7 @@ from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
 from wire import subjects
 from wire.codec import decode_as, encode
-from wire.errors import WireError
+from wire.errors import SignatureError, WireError
 from wire.ids import HoldId, VerdictId, VoteId, new_id
 from wire.messages import Answer, Comment, Decision, Ground, Verdict, Vote
 from wire.signing import Signer, Verifier
@@ -138,7 +138,7 @@ class Decider:
             data,
             self._signer.headers(data),
         )
-        if stored is not None and not self._is_verdict(stored, decision):
+        if stored is not None and not self._is_verdict(stored, verdict):
             log.error(
                 "hold %s: another message stands in the place of its verdict; the host will refuse "
                 "it and the hold runs into its deadline. Find out who has the collector's NATS key",
@@ -185,6 +185,9 @@ class Decider:
         try:
             self._verifier.check(stored.data, dict(stored.headers))
             decision = decode_as(stored.data, Decision)
+            # A signed decision of another request may have been copied here.
+            if (decision.request, decision.digest) != (record.id, record.opened.digest):
+                raise SignatureError("it was signed for another request")
         except WireError as error:
             raise Refusal(
                 409,
@@ -195,12 +198,14 @@ class Decider:
             ) from error
         return decision
 
-    def _is_verdict(self, stored: Stored, decision: Decision) -> bool:
+    def _is_verdict(self, stored: Stored, wanted: Verdict) -> bool:
+        """Return whether a collector has stored the same word for the same hold before."""
         try:
             self._verifier.check(stored.data, dict(stored.headers))
-            return decode_as(stored.data, Verdict).answer is decision.answer
+            found = decode_as(stored.data, Verdict)
         except WireError:
             return False
+        return wanted == replace(found, verdict=wanted.verdict, time_ns=wanted.time_ns)
 
     async def _try_to_deliver(self, record: Record) -> None:
         try:

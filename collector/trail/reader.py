@@ -14,22 +14,11 @@ import duckdb
 
 from collector.approvals.record import Record
 from collector.errors import TrailError
-from wire.codec import decode_as
+from collector.trail.records import Rows, read_records
 from wire.events import NAMES
-from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
-from wire.messages import (
-    Answer,
-    Comment,
-    Decision,
-    Ground,
-    HoldOpened,
-    HoldState,
-    HoldStateName,
-    Vote,
-)
+from wire.ids import RequestId
 
 T = TypeVar("T")
-Rows = list[tuple[Any, ...]]
 
 _UNFINISHED = """
 SELECT request FROM holds h WHERE NOT EXISTS (
@@ -94,14 +83,14 @@ class Reader:
         """Return the records of those requests that the trail has, in no order."""
         if not requests:
             return ()
-        return await self._run(lambda cursor: _records(cursor, requests))
+        return await self._run(lambda cursor: read_records(cursor, requests))
 
     async def unfinished(self) -> tuple[Record, ...]:
         """Return every record that its host has not closed."""
 
         def read(cursor: duckdb.DuckDBPyConnection) -> tuple[Record, ...]:
             found = [RequestId(row[0]) for row in cursor.execute(_UNFINISHED).fetchall()]
-            return _records(cursor, found)
+            return read_records(cursor, found)
 
         return await self._run(read)
 
@@ -187,108 +176,3 @@ def _where(*conditions: tuple[str, object]) -> tuple[str, list[object]]:
     given = [(text, value) for text, value in conditions if value is not None]
     text = " AND ".join(text for text, _ in given)
     return (f" WHERE {text}" if text else ""), [value for _, value in given]
-
-
-def _records(
-    cursor: duckdb.DuckDBPyConnection, requests: Sequence[RequestId]
-) -> tuple[Record, ...]:
-    """Put records together again from their rows; a hold comes from the host's own bytes."""
-
-    def rows(columns: str, table: str, key: str) -> Rows:
-        return cursor.execute(
-            f"SELECT {key}, {columns} FROM {table}"  # noqa: S608 - fixed text, values are bound
-            f" WHERE {key} IN (SELECT unnest(?::VARCHAR[]))",
-            [list(requests)],
-        ).fetchall()
-
-    cursor.execute("BEGIN TRANSACTION READ ONLY")
-    states: dict[str, list[HoldState]] = {}
-    for row in rows(
-        'host, sequence, state, time_ns, ground, verdict, "by", reason, detail',
-        "hold_states",
-        "hold",
-    ):
-        states.setdefault(row[0], []).append(_state(row))
-    votes: dict[str, list[Vote]] = {}
-    for row in rows('vote, "by", via, answer, reason, digest, time_ns', "votes", "request"):
-        votes.setdefault(row[0], []).append(_vote(row))
-    comments: dict[str, list[Comment]] = {}
-    for row in rows('comment, "by", via, text, time_ns', "comments", "request"):
-        comments.setdefault(row[0], []).append(_comment(row))
-    decisions = {
-        row[0]: _decision(row)
-        for row in rows(
-            'answer, ground, "by", via, reason, digest, votes, time_ns', "decisions", "request"
-        )
-    }
-    opened = [decode_as(row[1], HoldOpened) for row in rows("message", "holds", "hold")]
-    cursor.execute("COMMIT")
-    return tuple(
-        Record(
-            opened=hold,
-            states=tuple(sorted(states.get(hold.hold, ()), key=lambda s: s.sequence)),
-            votes=tuple(sorted(votes.get(hold.hold, ()), key=lambda v: (v.time_ns, v.vote))),
-            comments=tuple(
-                sorted(comments.get(hold.hold, ()), key=lambda c: (c.time_ns, c.comment))
-            ),
-            decision=decisions.get(hold.hold),
-        )
-        for hold in opened
-    )
-
-
-def _state(row: tuple[Any, ...]) -> HoldState:
-    hold, host, sequence, state, time_ns, ground, verdict, by, reason, detail = row
-    return HoldState(
-        hold=HoldId(hold),
-        host=HostId(host),
-        sequence=sequence,
-        state=HoldStateName(state),
-        time_ns=time_ns,
-        ground=None if ground is None else Ground(ground),
-        verdict=None if verdict is None else VerdictId(verdict),
-        by=by,
-        reason=reason,
-        detail=detail,
-    )
-
-
-def _vote(row: tuple[Any, ...]) -> Vote:
-    request, vote, by, via, answer, reason, digest, time_ns = row
-    return Vote(
-        vote=VoteId(vote),
-        request=RequestId(request),
-        by=by,
-        via=via,
-        answer=Answer(answer),
-        reason=reason,
-        digest=digest,
-        time_ns=time_ns,
-    )
-
-
-def _comment(row: tuple[Any, ...]) -> Comment:
-    request, comment, by, via, text, time_ns = row
-    return Comment(
-        comment=VoteId(comment),
-        request=RequestId(request),
-        by=by,
-        via=via,
-        text=text,
-        time_ns=time_ns,
-    )
-
-
-def _decision(row: tuple[Any, ...]) -> Decision:
-    request, answer, ground, by, via, reason, digest, votes, time_ns = row
-    return Decision(
-        request=RequestId(request),
-        answer=Answer(answer),
-        ground=Ground(ground),
-        by=by,
-        via=via,
-        reason=reason,
-        digest=digest,
-        votes=tuple(VoteId(vote) for vote in votes),
-        time_ns=time_ns,
-    )

@@ -75,11 +75,15 @@ class SqlRunner:
                 503, "busy", "too many queries of the trail run already", "try again in a moment"
             )
         self._room -= 1
-        try:
-            work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, sql, limit)
-            return await asyncio.shield(work)
-        finally:
-            self._room += 1
+        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, sql, limit)
+        work.add_done_callback(self._free)
+        # An asker who goes away does not free the thread before its time.
+        return await asyncio.shield(work)
+
+    def _free(self, work: "asyncio.Future[Result]") -> None:
+        self._room += 1
+        if not work.cancelled():
+            work.exception()  # it was told to the asker, if there still is one
 
     def _work(self, sql: str, limit: int) -> Result:
         with self._lock:

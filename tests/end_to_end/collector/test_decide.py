@@ -282,6 +282,46 @@ async def test_what_a_host_lies_about_is_kept_apart_and_has_no_effect(people: Pe
     assert last.hold != hold.hold
 
 
+async def test_a_signed_decision_copied_to_another_request_decides_nothing(people: People) -> None:
+    """A signature is for one request and one act."""
+    seed = (people.centre.state / "keys" / "collector.nk").read_text(encoding="utf-8").strip()
+    thief = await connect_as(people.centre.nats_url, seed, "collector")
+    try:
+        async with people.host() as host, people.client(people.reviewer) as client:
+            harmless, wanted = await _open(people, host), await _open(people, host)
+            await client.post(
+                f"/requests/{harmless.hold}/decision", json={"answer": "approve", "reason": "ok"}
+            )
+            js = thief.jetstream()
+            signed = await js.get_last_msg(
+                subjects.DECISIONS, subjects.decision(RequestId(harmless.hold))
+            )
+            kept = {
+                key: value for key, value in (signed.headers or {}).items() if "Holdfast" in key
+            }
+            await js.publish(
+                subjects.decision(RequestId(wanted.hold)), signed.data or b"", headers=kept
+            )
+            answer = await client.post(
+                f"/requests/{wanted.hold}/decision", json={"answer": "deny", "reason": "no"}
+            )
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "decision_forged")
+            shown = (await client.get(f"/requests/{wanted.hold}")).json()
+            assert (shown["state"], shown["decision"]) == ("open", None)
+            verdict = await host.verdict()
+            while verdict.hold != harmless.hold:
+                verdict = await host.verdict()
+            info = await host.client.jetstream().consumer_info(
+                subjects.VERDICTS, subjects.verdict_consumer(host.id)
+            )
+            assert info.num_pending == 0
+    finally:
+        await thief.close()
+    wanted_rows = [["the message says"]]
+    sql = "SELECT left(reason, 16) FROM rejected WHERE subject LIKE ?"
+    assert await people.ask_until(wanted_rows, sql, f"%{wanted.hold}") == wanted_rows
+
+
 async def test_a_decision_that_no_collector_signed_releases_nothing(people: People) -> None:
     """Who steals the collector's NATS key can block a request, and release none."""
     seed = (people.centre.state / "keys" / "collector.nk").read_text(encoding="utf-8").strip()
