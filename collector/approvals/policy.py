@@ -1,5 +1,7 @@
 """Who may answer a request, and with what. Pure; asked at the moment of the answer."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 from collector.approvals.record import Outcome, Record, RequestState
@@ -8,6 +10,7 @@ from collector.identity.people import Caller
 
 LONGEST_REASON = 4000
 LONGEST_COMMENT = 8000
+_SEVERAL = re.compile(r"[,;\uff0c\uff1b]|\s(?:and|&)\s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,17 @@ def check_caller(record: Record, caller: Caller) -> None:
 
 
 def own_request(record: Record, caller: Caller) -> str | None:
-    """Return why the request counts as the caller's own, or None."""
-    name = _plain(caller.name)
-    if name == _plain(record.opened.owner):
-        return f"{caller.name} answers for the subject that asks"
-    login = _plain(record.opened.act.login_user)
-    if login and login in {name, name.partition("@")[0], *map(_plain, caller.logins)}:
-        return f"the session was started by login user {record.opened.act.login_user}, who is you"
+    """Return why the request counts as the caller's own, or None.
+
+    Names are written in many ways, so any form in common counts: to refuse one person too many
+    costs a second pair of eyes, to refuse one too few costs the boundary.
+    """
+    mine = _forms(caller.name).union(*map(_forms, caller.logins))
+    if mine & set[str]().union(*map(_forms, _SEVERAL.split(record.opened.owner))):
+        return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
+    login = record.opened.act.login_user
+    if mine & _forms(login):
+        return f"the session was started by login user {login}, who is you"
     return None
 
 
@@ -131,5 +138,15 @@ _GONE = {
 }
 
 
+def _forms(name: str) -> frozenset[str]:
+    """Return the ways in which one name may be written: DOMAIN\\alice, alice@example.com, alice."""
+    whole = _plain(name)
+    account = whole.rpartition("\\")[2]
+    forms = {whole, whole.partition("@")[0], account, account.partition("@")[0]}
+    return frozenset(form for form in map(str.strip, forms) if form)
+
+
 def _plain(text: str) -> str:
-    return text.strip().casefold()
+    # Folding can undo a normal form, so it is made once more.
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded).strip()

@@ -52,6 +52,22 @@ def test_roles(role: Role, allowed: bool) -> None:
         ("", "ann", "ann", ()),
         ("", "a.smith", "ann@example.com", ("bob", "A.Smith")),
         ("", "ﬁona", "fiona@example.com", ()),
+        ("alice", "", "alice@example.com", ()),
+        ("alice@example.com", "", "alice", ()),
+        ("alice", "", "Alice Smith", ("alice",)),
+        ("alice@example.com", "", "Alice Smith", ("alice",)),
+        ("alice, bob", "", "alice@example.com", ()),
+        ("bob; Alice", "", "alice@example.com", ()),
+        ("bob@example.com and alice@example.com", "", "alice@example.com", ()),
+        ("bob AND alice & carol", "", "carol", ()),
+        ("jose\u0301", "", "jos\u00e9", ()),
+        ("", "jos\u00e9", "jose\u0301@example.com", ()),
+        ("", "EXAMPLE\\alice", "alice@example.com", ()),
+        ("", "alice@corp.local", "alice@example.com", ()),
+        ("", "EXAMPLE\\alice@corp.local", "Alice Smith", ("alice",)),
+        ("", "alice", "x", ("EXAMPLE\\alice",)),
+        ("EXAMPLE\\alice", "", "alice@example.com", ()),
+        ("ops", "", "ann", ("ops",)),
     ],
 )
 def test_nobody_decides_their_own_and_admins_have_no_exemption(
@@ -65,7 +81,15 @@ def test_nobody_decides_their_own_and_admins_have_no_exemption(
 
 
 @pytest.mark.parametrize(
-    ("owner", "login_user"), [("", ""), ("team", "bob"), ("bob@example.com", "annabel")]
+    ("owner", "login_user"),
+    [
+        ("", ""),
+        (" ; , ", "@"),
+        ("team", "bob"),
+        ("bob@example.com", "annabel"),
+        ("anna and joanne", "joann"),
+        ("brandann, roland", "example.com"),
+    ],
 )
 def test_others_may(owner: str, login_user: str) -> None:
     """An empty owner or login user is nobody's."""
