@@ -44,9 +44,14 @@ class ProcessControl:
         """Return whether every living thread of the process is stopped."""
         if not self.is_alive(process):
             return False
+        seen = {thread.pid: thread.state for thread in procfs.threads(process.pid)}
         # A leader that has exited before its threads is a zombie; it says nothing about them.
-        states = {thread.state for thread in procfs.threads(process.pid)} - {"Z", "X"}
-        return bool(states) and states <= {"T", "t"}
+        leader_is_gone = seen.get(process.pid) == "Z"
+        stopped = sum(state in "Tt" for state in seen.values())
+        # Counted by the kernel afterwards: a thread that was started during the look is missing
+        # from it, and those that are stopped can start no more.
+        now = procfs.stat(process.pid)
+        return stopped > 0 and now is not None and now.threads == stopped + leader_is_gone
 
     def watch_exit(self, process: ProcessId, call: Callable[[], None]) -> bool:
         """Call once the process has exited; False, and no call, if it has already."""

@@ -12,12 +12,16 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A few fields of /proc/PID/stat. `start_ticks` counts clock ticks since boot."""
+    """A few fields of /proc/PID/stat. `start_ticks` counts clock ticks since boot.
+
+    `threads` is how many the whole process has, a leader that has exited included.
+    """
 
     pid: int
     state: str
     parent: int
     start_ticks: int
+    threads: int
 
 
 def stat(pid: int) -> Stat | None:
@@ -64,4 +68,4 @@ def _read(path: Path, pid: int) -> Stat | None:
         return None
     # The name in parentheses may itself hold spaces and parentheses.
     fields = text[text.rindex(b")") + 2 :].split()
-    return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[19]))
+    return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[19]), int(fields[17]))

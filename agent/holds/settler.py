@@ -31,6 +31,7 @@ log = logging.getLogger("holdfast.agent.holds")
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 # The kernel makes the entry before it sends SIGSTOP; a resume in between would be lost.
 _STOP_WAITS_S = (0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5)
+_STOP_AGAIN = 4  # so many waits and it is still not stopped: the stop itself is repeated
 _REMEMBERED_KEYS = 65_536
 
 
@@ -181,10 +182,17 @@ class Settler:
 
     def _release(self, release: Release) -> None:
         """The only way out: the machine's Release, its grounds journalled before."""
-        process, waits = release.process, self._waits.get(release.process, 0)
-        if waits < len(_STOP_WAITS_S) and not self._p.control.is_stopped(process):
-            self._waits[process] = waits + 1
-            self._at(process, _STOP_WAITS_S[waits])
+        process = release.process
+        if not self._p.control.is_stopped(process):
+            self._await_stop(process)
+            return
+        # A thread that was still running a moment ago may have met the kernel since. Now that all
+        # of them are stopped, what they did is in the map, and nothing comes after this look.
+        self._drain()
+        if self._blocked(process):
+            return
+        if self._machine.order(process) != release:
+            self._due[process] = None
             return
         # While the kernel has the entry it stops the process again after a SIGCONT.
         for hold in self._machine.of(process):
@@ -201,6 +209,22 @@ class Settler:
                     "stopped_by_another",
                     f"process {process} was let go and is stopped again, by no hold of ours",
                 )
+
+    def _await_stop(self, process: ProcessId) -> None:
+        """Look again soon. What is not stopped is never let go: another act may be under way."""
+        waits = self._waits.get(process, 0)
+        self._waits[process] = waits + 1
+        if waits >= _STOP_AGAIN:
+            # Not the kernel's SIGSTOP on its way: a SIGCONT has taken it back, ours of an earlier
+            # run that did not come to record it, or somebody else's.
+            self._p.control.stop(process)
+        if waits < len(_STOP_WAITS_S):
+            self._at(process, _STOP_WAITS_S[waits])
+            return
+        raise ControlError(
+            f"process {process}: may run on and is not let go, since it is not stopped: a thread "
+            "waits in the kernel (state D), or its cgroup is frozen; thaw it"
+        )
 
     def _kill(self, order: KillOrder) -> None:
         """Send SIGKILL; that it worked is known once the process has exited."""

@@ -1,5 +1,6 @@
 """Holds of real processes: what runs on, what dies, and what is said of it."""
 
+import asyncio
 import os
 import select
 import signal
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.processes import Resumed
+from agent.release import ProcessId, Release
 from agent.rulings import Ruled
 from rules.model import Action
 from tests.support.children import Child, family, open_act
@@ -417,3 +420,99 @@ async def test_an_entry_that_the_kernel_did_not_forget_is_forgotten_later(
     bench.sensor.refuse_forget = False
     await bench.sensor.forgot.wait()
     assert not bench.held.entries
+
+
+async def test_an_act_that_lands_while_the_stop_is_looked_at_is_asked_about(
+    bench: Bench, one: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread's act after the last look at the map, before the last thread is stopped."""
+    one.stop()
+    first = bench.hold(open_act(one))
+    look = bench.control.is_stopped
+
+    def lands(process: ProcessId) -> bool:
+        if len(bench.held.forgotten) + len(bench.held.entries) == 1:
+            bench.sensor.hold(open_act(one, "/etc/gshadow"))
+        return look(process)
+
+    monkeypatch.setattr(bench.control, "is_stopped", lands)
+    bench.answer(first, Answer.APPROVE)
+    assert one.stopped()
+    assert bench.states(first) == [S.APPROVED]
+    (second,) = {hold.id for hold in bench.keeper.holds()} - {first}
+    bench.answer(second, Answer.APPROVE)
+    assert one.runs()
+    assert bench.states(first) == bench.states(second) == [S.APPROVED, S.RELEASED]
+
+
+async def test_an_act_that_lands_and_cannot_be_taken_up_keeps_the_process_stopped(
+    bench: Bench, one: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The approval of the other act does not carry it along."""
+
+    def judge(act: Act) -> Ruled:
+        if act.path == "/etc/bad":
+            raise RuntimeError("a bad record")
+        return asking()
+
+    bench.ruled = judge
+    one.stop()
+    hold = bench.hold(open_act(one))
+    look = bench.control.is_stopped
+
+    def lands(process: ProcessId) -> bool:
+        if not bench.keeper.stuck():
+            bench.sensor.hold(open_act(one, "/etc/bad"))
+        return look(process)
+
+    monkeypatch.setattr(bench.control, "is_stopped", lands)
+    bench.answer(hold, Answer.APPROVE)
+    assert one.stopped()
+    assert bench.states(hold) == [S.APPROVED]
+
+
+async def test_a_process_that_somebody_continued_is_stopped_again_before_it_is_let_go(
+    bench: Bench, one: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it runs, the map may not yet have all that it did."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    os.kill(one.pid, signal.SIGCONT)
+    resume, found = bench.control.resume, list[bool]()
+
+    def resumed(release: Release) -> Resumed:
+        found.append(bench.control.is_stopped(release.process))
+        return resume(release)
+
+    monkeypatch.setattr(bench.control, "resume", resumed)
+    bench.answer(hold, Answer.APPROVE)
+    await bench.settled()
+    assert found == [True]
+    assert one.runs()
+    assert bench.states(hold)[-1] is S.RELEASED
+
+
+async def test_a_process_that_is_never_seen_stopped_is_never_let_go(
+    bench: Bench, one: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may be about to act; that it is kept is told, and its end still settles it."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    told, notice = asyncio.Event(), bench.notes.notice
+
+    def telling(name: str, words: str) -> None:
+        notice(name, words)
+        told.set()
+
+    monkeypatch.setattr(bench.control, "is_stopped", lambda process: False)
+    monkeypatch.setattr(bench.notes, "notice", telling)
+    bench.answer(hold, Answer.APPROVE)
+    await told.wait()
+    assert one.stopped()
+    assert bench.held.entries
+    ((name, words),) = bench.notes.notices
+    assert name == "not_settled"
+    assert "not stopped" in words
+    os.kill(one.pid, signal.SIGKILL)
+    await bench.settled()
+    assert S.RELEASED not in bench.states(hold)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ LEADERLESS = """
 import ctypes, os, threading, time
 threading.Thread(target=lambda: (print("up", flush=True), time.sleep(3600))).start()
 ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+"""
+
+THREADED = """
+import threading, time
+threading.Thread(target=lambda: (print("up", flush=True), time.sleep(3600))).start()
 """
 
 
@@ -93,9 +99,25 @@ def test_a_tree_is_killed_whole(control: ProcessControl) -> None:
     """Root and child, and both are counted."""
     with family() as (parent, pid):
         grown = ProcessId(pid, procfs.stat(pid).start_ticks * procfs.TICK_NS)  # type: ignore[union-attr]
+        descriptor = os.pidfd_open(pid)
         assert control.kill_tree(named(parent)) == 2
         assert parent.ended_by() == signal.SIGKILL
+        select.select([descriptor], [], [])  # it is gone
+        os.close(descriptor)
         assert not control.is_alive(grown)
+
+
+def test_a_thread_that_starts_during_the_look_counts_as_running(
+    control: ProcessControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were listed are stopped, and one that was not listed is not."""
+    with child((sys.executable, "-c", THREADED)) as one:
+        assert one.line() == "up\n"
+        one.stop()
+        assert control.is_stopped(named(one))
+        listed = [thread for thread in procfs.threads(one.pid) if thread.pid == one.pid]
+        monkeypatch.setattr(procfs, "threads", lambda pid: iter(listed))
+        assert not control.is_stopped(named(one))
 
 
 async def test_an_exit_calls_back_once(one: Child) -> None:
