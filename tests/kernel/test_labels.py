@@ -12,7 +12,7 @@ import pytest
 
 from agent.sensor.bpf import Map
 from agent.sensor.interface import Subject
-from agent.sensor.labels import cgroup_mount, started_ns
+from agent.sensor.labels import _LABEL, cgroup_mount, started_ns
 from tests.support.started import Started, state, wait_state
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
@@ -61,9 +61,14 @@ def watch(watched: Watched, secret: Path) -> Iterator[Watch]:
 @pytest.fixture
 def labels(watched: Watched) -> Iterator[Map]:
     """The kernel's map of labels."""
-    one = Map(PINS / "maps" / "hf_labels", 4, 24)
+    one = Map(PINS / "maps" / "hf_labels", 4, _LABEL.size)
     yield one
     one.close()
+
+
+def label_of(start_ns: int) -> bytes:
+    """Return the label of a process that started then, as a child of process 1."""
+    return struct.pack("<QQIH", start_ns, 1, 1, 1).ljust(_LABEL.size, b"\0")
 
 
 def code(watched: Watched, text: str = OPEN) -> str:
@@ -249,9 +254,9 @@ def test_another_user_does_not_shake_the_label_off(watched: Watched, secret: Pat
     child = watched.run(
         code(
             watched,
-            f"os.setresuid(0, {people.watched.pw_uid}, 0)\n"
+            f"os.setresuid({people.watched.pw_uid}, 0, 0)\n"
             "os.fork() and os._exit(os.wait()[1] >> 8)\n"
-            f"os.setresuid(0, 0, 0)\nos.setresuid({uid}, {uid}, {uid})\n" + OPEN,
+            f"os.setresuid({uid}, {uid}, {uid})\n" + OPEN,
         ),
         user=0,
     )
@@ -361,7 +366,17 @@ def test_a_leader_that_exits_before_its_threads_takes_no_label_away(
 ) -> None:
     """A process without its first thread is a process still, to the kernel and to the scan."""
     watch([] if labelled == "at the start" else watched.user_subject())
-    child = watched.run(code(watched, LEADERLESS))
+    before = ""
+    if labelled == "from the first":
+        # Labelled by forking, and nothing but the label tells later who it was.
+        people = watched.accounts
+        before = (
+            f"os.setresuid({people.watched.pw_uid}, 0, 0)\n"
+            "os.waitpid(os.fork() or os._exit(0), 0)\n"
+            f"os.setresuid(*[{people.other.pw_uid}] * 3)\n"
+        )
+    user = 0 if before else None
+    child = watched.run(code(watched, before + LEADERLESS), user=user)
     assert child.line() == "gone"
     if labelled == "at the start":
         watched.again()
@@ -391,7 +406,7 @@ def test_a_label_of_an_earlier_process_of_the_same_number_means_nothing(
     watched: Watched, secret: Path, labels: Map
 ) -> None:
     """A number that is given again does not make a stranger watched, nor hide who is watched."""
-    stale = struct.pack("<QQIHH", time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 2, 1, 1, 9, 0)
+    stale = label_of(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 2)
     other = watched.accounts.other
     stranger = watched.run(code(watched, WHEN_TOLD), user=other.pw_uid, group=other.pw_gid)
     labels.set(struct.pack("<I", stranger.pid), stale)
@@ -445,12 +460,13 @@ def test_the_agent_itself_is_never_watched(watched: Watched, watch: Watch, label
         groups=[people.group.gr_gid],
         cwd=CHECKOUT,
     )
-    label = struct.pack("<QQIHH", started_ns(agent.pid), 1, 1, 1, 0)
+    label = label_of(started_ns(agent.pid))
     labels.set(struct.pack("<I", agent.pid), label)
     assert agent.line() == "started"
     for _ in range(2):
         agent.tell(str(watched.place / "secret"))
         assert agent.line() == "opened"
+        assert labels.get(struct.pack("<I", agent.pid)) in (None, label)
         # Not even if something labels it later.
         labels.set(struct.pack("<I", agent.pid), label)
     # While another member of the group is watched.

@@ -1,5 +1,7 @@
 """The loader: refuses what it cannot trust, says what is missing, and leaves nothing behind."""
 
+import base64
+import json
 import os
 import re
 import subprocess
@@ -155,6 +157,21 @@ def test_programs_that_are_there_already_are_left_alone(watched: Watched) -> Non
     assert done.returncode == 1
     assert "there already" in done.stderr
     assert program_ids(PINS) == before
+
+
+def test_compiled_programs_are_kept_and_what_is_broken_is_made_anew(
+    watched: Watched, pins: Path
+) -> None:
+    """A second load needs no compiler; an image that the kernel refuses is thrown away."""
+    arguments = ("--pin", str(pins), "--cache", str(watched.cache))
+    assert json.loads(run_loader(*arguments).stdout)["compiled"] is False
+    programs.unload(pins)
+    (image,) = watched.cache.glob("programs-*.json")
+    kept = json.loads(image.read_text())
+    broken = {**kept["programs"]["on_exec"], "code": base64.b64encode(bytes(64)).decode()}
+    image.write_text(json.dumps({**kept, "programs": {**kept["programs"], "on_exec": broken}}))
+    assert json.loads(run_loader(*arguments).stdout)["compiled"] is True
+    assert json.loads(image.read_text()) == kept
 
 
 def test_no_compiler_is_in_the_agents_memory(watched: Watched) -> None:

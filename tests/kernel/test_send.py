@@ -78,8 +78,8 @@ def test_an_address_without_a_family_is_one_of_ipv4(watched: Watched) -> None:
         port = server.getsockname()[1]
         watched.rules(RULES.replace("PORT", str(port)))
         child = watched.run(
-            UDP
-            + f"to = struct.pack('<HH', 0, socket.htons({port})) + bytes([127, 0, 0, 1] + [0] * 8)\n"
+            UDP + f"port = {port}\n"
+            "to = struct.pack('<HH', 0, socket.htons(port)) + bytes([127, 0, 0, 1]) + bytes(8)\n"
             "call(44, s.fileno(), b'hello', 5, 0, to, 16)\n"
         )
         act = watched.next_hold(child).act

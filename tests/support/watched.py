@@ -46,11 +46,12 @@ class Watched:
     """A started sensor and the processes of one test. See the fixture `watched`."""
 
     def __init__(self, accounts: Accounts, place: Path, pins: Path = PINS) -> None:
-        """`place` is a directory that everybody may write to."""
+        """`place` is a directory that everybody may write to; compiled programs stay in it."""
         self.accounts = accounts
         self.place = place
         self.pins = pins
-        self.sensor = StopSensor(pins)
+        self.cache = place / "cache"
+        self.sensor = StopSensor(pins, self.cache)
         self.is_open = False
         self.may_lose = False  # whether the test at hand is about losses
         self.ruleset = self._load(NO_RULES)
@@ -62,7 +63,7 @@ class Watched:
 
     def start(self, subjects: Sequence[Subject] | None = None) -> None:
         """Start the sensor with the rules as they are; by default it watches the watched user."""
-        self.sensor = StopSensor(self.pins)
+        self.sensor = StopSensor(self.pins, self.cache)
         self.sensor.start(
             self.user_subject() if subjects is None else subjects, compile_tables(self.ruleset)
         )

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import struct
 import sys
 import time
 
@@ -81,7 +82,7 @@ def _install(arguments):
     made, name, kept = _image(arguments)
     try:
         return (*image.install(made), kept)
-    except (image.ImageError, KeyError, TypeError, ValueError) as error:
+    except (image.ImageError, KeyError, TypeError, ValueError, struct.error) as error:
         if not kept:
             raise LoadError("the programs do not load on this kernel: %s" % error) from error
     image.forget(arguments.cache, name)
