@@ -95,7 +95,10 @@ class ProcessControl:
                 for member in fresh:
                     found[member] = None
                     self.stop(member)
-                fresh = [child for child in _descendants(found) if self.is_alive(child)]
+                everyone = list(procfs.everyone())
+                # Asked after the look: as long as one lives, nobody else can have had its pid.
+                roots = [member for member in found if self.is_alive(member)]
+                fresh = [child for child in _descendants(roots, everyone) if self.is_alive(child)]
         finally:
             # Whatever went wrong in the search, those that were found are stopped: end them.
             killed = sum(self._send(member, signal.SIGKILL) for member in reversed(found))
@@ -182,15 +185,22 @@ def _exited(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _descendants(roots: Iterable[ProcessId]) -> list[ProcessId]:
-    """Return all that descend from `roots`, with start times at the resolution of /proc."""
-    everyone = {found.pid: found for found in procfs.everyone()}
-    family = {root.pid for root in roots}
+def _descendants(roots: Iterable[ProcessId], everyone: Iterable[procfs.Stat]) -> list[ProcessId]:
+    """Return all that descend from `roots`, with start times at the resolution of /proc.
+
+    A root whose pid another process had at the time of the look has no descendants.
+    """
+    by_pid = {found.pid: found for found in everyone}
+    family = {
+        root.pid
+        for root in roots
+        if root.pid in by_pid and by_pid[root.pid].start_ticks == root.start_ns // procfs.TICK_NS
+    }
     new: list[ProcessId] = []
     grew = True
     while grew:
         grew = False
-        for found in everyone.values():
+        for found in by_pid.values():
             if found.pid not in family and found.parent in family:
                 family.add(found.pid)
                 new.append(ProcessId(found.pid, found.start_ticks * procfs.TICK_NS))

@@ -6,6 +6,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,13 @@ def control() -> Iterator[ProcessControl]:
 def named(one: Child, *, later_ns: int = 0) -> ProcessId:
     """Return the name of a child."""
     return ProcessId(one.pid, one.start_ns + later_ns)
+
+
+def seen(one: Child) -> procfs.Stat:
+    """Return what /proc says of a child."""
+    found = procfs.stat(one.pid)
+    assert found is not None
+    return found
 
 
 def release(process: ProcessId) -> Release:
@@ -118,6 +126,35 @@ def test_a_thread_that_starts_during_the_look_counts_as_running(
         listed = [thread for thread in procfs.threads(one.pid) if thread.pid == one.pid]
         monkeypatch.setattr(procfs, "threads", lambda pid: iter(listed))
         assert not control.is_stopped(named(one))
+
+
+def test_the_children_of_whoever_has_a_members_pid_now_are_left_alone(
+    control: ProcessControl, one: Child, other: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the time of the look its pid was that of a later process, which has a child."""
+    later = replace(seen(one), start_ticks=seen(one).start_ticks + 1)
+    stranger = replace(seen(other), parent=one.pid)
+    monkeypatch.setattr(procfs, "everyone", lambda: iter((later, stranger)))
+    assert control.kill_tree(named(one)) == 1
+    assert one.ended_by() == signal.SIGKILL
+    assert other.runs()
+
+
+def test_the_children_of_a_member_that_ended_during_the_look_are_left_alone(
+    control: ProcessControl, one: Child, other: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pid was free before the look was over, so whose children they are is not known."""
+    stranger = replace(seen(other), parent=one.pid)
+
+    def everyone() -> Iterator[procfs.Stat]:
+        yield seen(one)
+        os.kill(one.pid, signal.SIGKILL)
+        one.ended_by()
+        yield stranger
+
+    monkeypatch.setattr(procfs, "everyone", everyone)
+    control.kill_tree(named(one))
+    assert other.runs()
 
 
 async def test_an_exit_calls_back_once(one: Child) -> None:
