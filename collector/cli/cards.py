@@ -1,23 +1,22 @@
-"""A request on a terminal: its card in full, and the question that a person answers with a key.
+"""A request on a terminal: its card, in full or brief, its full text, and its summary.
 
 The try-out uses this as well. It trusts nobody's text: whatever comes from the API is made
 harmless once more, and none of it is ever read as markup.
 """
 
-import sys
+import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from collector.cli.keys import Keyboard, always
 from collector.cli.words import clock, count, left
-from collector.sanitize import harmless, visible
+from collector.sanitize import clean, harmless, visible
 
 COLOURS = {
     "info": "cyan",
@@ -26,51 +25,64 @@ COLOURS = {
     "high": "bold red",
     "critical": "bold white on red",
 }
-_QUESTION = "[a] approve   [d] deny   [s] skip   [f] full text   [q] quit "
+_WHOLE = 1 << 24
+_DEEPEST_INDENT = 20
+_PLACE_LIMIT = 60
+# The badge beside the title says it.
+_SAID_ELSEWHERE = ("Severity",)
+# What identifies rather than explains; one key away while a question stands.
+_FOR_THE_FULL_TEXT = ("Arguments", "Session")
+_FILE = re.compile(r" \(device \d+:\d+, inode \d+\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person said at the keyboard; `digest` is of the act that they were shown."""
+def print_card(console: Console, request: dict[str, Any], *, brief: bool = False) -> None:
+    """Print a request as the API gives it (with its `card`), as wide as the terminal.
 
-    answer: Literal["approve", "deny"]
-    reason: str
-    digest: str
-
-
-Choice = Answer | Literal["skip", "quit", "gone"]
-
-
-def print_card(console: Console, request: dict[str, Any]) -> None:
-    """Print a request as the API gives it (with its `card`), as wide as the terminal."""
+    A `brief` card is for a question: ids, digests, inodes and the values of the environment are
+    behind its key for the full text.
+    """
     card = request["card"]
-    severity = harmless(str(card["severity"]))
-    title = Text.assemble(
-        (f" {severity} ", COLOURS.get(severity, "bold")), " ", (harmless(card["title"]), "bold")
-    )
     console.print(Rule(style="dim"))
-    console.print(title, overflow="fold")
+    console.print(_headline(card), overflow="fold")
     table = _grid()
-    _row(table, "Request", f"{visible(request['request'])}, opened {clock(request['opened_ns'])}")
+    if not brief:
+        _identity(table, request)
     _row(table, "State", _state(request), "bold")
     for fact in card["facts"]:
-        _row(table, harmless(fact["label"]), harmless(fact["text"]))
+        if fact["label"] in _SAID_ELSEWHERE or (brief and fact["label"] in _FOR_THE_FULL_TEXT):
+            continue
+        text = _in_brief(fact, request["act"]) if brief else fact["text"]
+        _row(table, harmless(fact["label"]), harmless(text))
     if card["tree"]:
-        _row(table, "Processes", "\n".join(harmless(line) for line in card["tree"]))
+        table.add_row(Text("Processes"), _tree(card["tree"]))
     _row(table, "Happened", harmless(card["happened"]), "bold")
     _row(table, "Promise", harmless(card["guarantee"]))
-    _row(table, "Digest", harmless(card["digest"]))
+    if not brief:
+        _row(table, "Digest", harmless(card["digest"]))
     for comment in request["comments"]:
         said = f"{visible(comment['by'])}, {clock(comment['time_ns'])}: {visible(comment['text'])}"
         _row(table, "Comment", said)
     console.print(table)
     if card["hidden_bytes"]:
-        _warn_hidden(console, request)
+        warn_hidden(console, request)
+
+
+def print_summary(console: Console, request: dict[str, Any]) -> None:
+    """Print who, what, where and how long in few lines, for right above a question."""
+    act = request["act"]
+    place = f"in {clean(act['cwd'], _PLACE_LIMIT).text}" if act["cwd"] else ""
+    if act["kind"] != "exec":
+        place = f"by {clean(act['executable'] or act['process']['comm'], _PLACE_LIMIT).text}"
+    rest = left(request["deadline_ns"], time.time_ns())
+    until = f"{rest} left" if request["deadline_ns"] else rest
+    where = f"{visible(request['request'])[:8]} on {clean(request['host_name'], 40).text} {place}"
+    console.print(_headline(request["card"]), overflow="fold")
+    console.print(Text.assemble(where.rstrip(), ", ", (until, "bold")), overflow="fold")
 
 
 def print_full(console: Console, request: dict[str, Any]) -> None:
-    """Print what the card may have cut: every argument on its own line, and the paths, whole."""
-    from collector.commandtext import argument_lines
+    """Print what the card may have cut, whole: each argument and variable, and the paths."""
+    from collector.commandtext import argument_lines, environment_text
 
     act = request["act"]
     argv = act["argv"] if act["kind"] == "exec" else act["process"]["argv"]
@@ -83,6 +95,8 @@ def print_full(console: Console, request: dict[str, Any]) -> None:
     for label, name in (("Path", "path"), ("Directory", "cwd")):
         if act[name]:
             _row(table, label, visible(act[name]))
+    for name, value in sorted((act.get("environment") or {}).items()):
+        _row(table, "Environment", environment_text({name: value}, _WHOLE).text)
     _row(table, "Why", visible(request["rule"]["description"]))
     console.print(table)
     if act["argv_cut"] or act["path_cut"] or act["addresses_cut"]:
@@ -91,92 +105,61 @@ def print_full(console: Console, request: dict[str, Any]) -> None:
         )
 
 
-def ask(console: Console, request: dict[str, Any]) -> Answer | None:
-    """Ask about a card that was just printed, at this process's terminal; None for no answer."""
-    choice = question(console, request, Keyboard(sys.stdin.fileno()))
-    return choice if isinstance(choice, Answer) else None
-
-
-def question(
-    console: Console,
-    request: dict[str, Any],
-    keyboard: Keyboard,
-    stands: Callable[[], bool] = always,
-) -> Choice:
-    """Ask for a key, and for a reason after a or d, until there is an answer.
-
-    "gone" means that the question no longer stood. Approving a card that hides something needs a
-    look at the full text first.
-    """
-    try:
-        return _question(console, request, keyboard, stands)
-    except EOFError:
-        console.print()
-        return "quit"
-
-
 def state_words(request: dict[str, Any]) -> str:
     """Return where a request with a card stands, as the card says it."""
     return harmless(str(request["card"]["state_line"]))
 
 
-def _question(
-    console: Console, request: dict[str, Any], keyboard: Keyboard, stands: Callable[[], bool]
-) -> Choice:
-    unread = bool(request["card"]["hidden_bytes"])
-
-    def put() -> None:
-        console.print(Text(_QUESTION, "bold"), end="")
-        console.file.flush()
-
-    while True:
-        key = keyboard.key(put, stands)
-        console.print()
-        if key is None:
-            return "gone"
-        if key in ("q", "Q"):
-            return "quit"
-        if key in ("s", "S"):
-            return "skip"
-        if key in ("f", "F"):
-            print_full(console, request)
-            unread = False
-        elif key in ("a", "A") and unread:
-            _warn_hidden(console, request)
-        elif key in ("a", "A", "d", "D"):
-            verb: Literal["approve", "deny"] = "approve" if key in ("a", "A") else "deny"
-            answer = _with_reason(console, request, keyboard, stands, verb)
-            if answer is not None:
-                return answer
-
-
-def _with_reason(
-    console: Console,
-    request: dict[str, Any],
-    keyboard: Keyboard,
-    stands: Callable[[], bool],
-    answer: Literal["approve", "deny"],
-) -> Answer | Literal["gone"] | None:
-    """Ask for the reason of an answer; None goes back to the choice of a key."""
-    required = request["rule"]["reason_required"]
-    hint = "empty line: back" if required else "may be empty"
-    console.print(Text(f"{answer}: reason ({hint}): "), end="")
-    console.file.flush()
-    reason = keyboard.line(stands)
-    if reason is None:
-        console.print()
-        return "gone"
-    if required and not reason:
-        return None
-    return Answer(answer, reason, request["digest"])
-
-
-def _warn_hidden(console: Console, request: dict[str, Any]) -> None:
+def warn_hidden(console: Console, request: dict[str, Any]) -> None:
+    """Print that the card lacks something, and where to read it."""
     hidden = count(request["card"]["hidden_bytes"], "byte")
     words = f"{hidden} not shown: read the full text with f, or `holdfast show --full"
     console.print(
         Text(f"{words} {visible(request['request'])[:8]}`, before you approve", "bold red")
     )
+
+
+def print_left_out(console: Console, request: dict[str, Any]) -> None:
+    """Print what a brief card lacks, but for what `print_full` prints whole."""
+    card = request["card"]
+    table = _grid()
+    _identity(table, request)
+    for fact in card["facts"]:
+        if fact["label"] in _FOR_THE_FULL_TEXT or _FILE.search(fact["text"]):
+            _row(table, harmless(fact["label"]), harmless(fact["text"]))
+    _row(table, "Digest", harmless(card["digest"]))
+    console.print(table)
+
+
+def _headline(card: dict[str, Any]) -> Text:
+    severity = harmless(str(card["severity"]))
+    badge = (f" {severity} ", COLOURS.get(severity, "bold"))
+    return Text.assemble(badge, " ", (harmless(card["title"]), "bold"))
+
+
+def _identity(table: Table, request: dict[str, Any]) -> None:
+    _row(table, "Request", f"{visible(request['request'])}, opened {clock(request['opened_ns'])}")
+
+
+def _in_brief(fact: dict[str, str], act: dict[str, Any]) -> str:
+    """Return a fact's text without what the full text has: values of variables, inodes."""
+    if fact["label"] == "Environment" and act.get("environment"):
+        return ", ".join(map(visible, sorted(act["environment"]))) + " (f shows the values)"
+    if act.get("inode") and (found := list(_FILE.finditer(fact["text"]))):
+        # The last one is the card's own; whatever is before it is part of the file's name.
+        return fact["text"][: found[-1].start()] + fact["text"][found[-1].end() :]
+    return fact["text"]
+
+
+def _tree(lines: Sequence[str]) -> Group:
+    """Return the process tree, each line folded under its own beginning."""
+    shown = []
+    for line in lines:
+        safe = harmless(line)
+        indent = min(len(safe) - len(safe.lstrip(" ")), _DEEPEST_INDENT)
+        text = Text(safe.lstrip(" "), overflow="fold")
+        shown.append(Padding(text, (0, 0, 0, indent), expand=False))
+    return Group(*shown)
 
 
 def _state(request: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collector.cli.cards import Answer, print_card, question, state_words
+from collector.cli.asking import Answer, question
+from collector.cli.cards import print_card, state_words
 from collector.cli.desk import Desk
 from collector.cli.errors import CliError, UnreachableError
 from collector.cli.keys import Keyboard
@@ -188,7 +189,7 @@ class _Watch:
 
         if not stands():
             return True
-        print_card(self._run.console, request)
+        print_card(self._run.console, request, brief=True)
         if (others := self._desk.waiting() - 1) > 0:
             self._run.say(f"{others} more waiting")
         keyboard = Keyboard(sys.stdin.fileno(), self._feed.wake)

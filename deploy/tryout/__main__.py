@@ -16,7 +16,7 @@ from deploy.bootstrap.errors import Interrupted, SetupError
 from deploy.bootstrap.progress import Progress
 from deploy.tryout import leftovers, record
 from deploy.tryout.board import Board
-from deploy.tryout.errors import TryoutError
+from deploy.tryout.errors import Quit, TryoutError
 from deploy.tryout.link import Keeper
 from deploy.tryout.places import COMMAND
 
@@ -42,6 +42,9 @@ def main() -> int:
         interruptible()
         with _terminal_as_found():
             _run(options, began)
+    except Quit as quitting:
+        _complain(f"{COMMAND}: you quit; nothing of it is left")
+        return quitting.exit_code
     except Interrupted as interrupted:
         _complain(f"{COMMAND}: ended by {interrupted}; nothing of it is left")
         return interrupted.exit_code
@@ -105,7 +108,9 @@ def _walk(options: Options, board: Board, keeper: Keeper, began: float) -> None:
         highlight=False, record=picture is not None, width=_PICTURE_WIDTH if picture else None
     )
     answering: Answering = (
-        Unattended(console, options.answer) if options.answer else AtTheTerminal(console, board)
+        Unattended(console, options.answer)
+        if options.answer
+        else AtTheTerminal(console, board, sys.stdin.fileno())
     )
     access = keeper.wait_until_ready()
     print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")

@@ -1,17 +1,16 @@
 """Where answers come from: a person at the terminal, or the same answer every time."""
 
-import signal
-import sys
 import textwrap
 import time
 
 from rich.console import Console
 
-from collector.cli.cards import Answer, print_card, question
+from collector.cli.asking import Answer, question
+from collector.cli.cards import print_card
 from collector.cli.keys import Keyboard
-from deploy.bootstrap.errors import Interrupted
 from deploy.tryout.board import Board, Facts
-from deploy.tryout.errors import PartError
+from deploy.tryout.errors import ProofError, Quit
+from deploy.tryout.evidence import UNANSWERED
 from deploy.tryout.trail import Answered
 
 _WATCHED_S = 1.0
@@ -26,7 +25,7 @@ class Unattended:
 
     def __call__(self, request: Facts) -> Answered:
         """Show the card and answer, after long enough to see that the process does not run."""
-        print_card(self._console, _shortened(request))
+        print_card(self._console, _shortened(request), brief=True)
         time.sleep(_WATCHED_S)
         return Answered(self._answer, f"unattended, --answer {self._answer}")
 
@@ -34,24 +33,32 @@ class Unattended:
 class AtTheTerminal:
     """Asks the person at the terminal, for as long as all parts of Holdfast run."""
 
-    def __init__(self, console: Console, board: Board) -> None:
+    def __init__(self, console: Console, board: Board, terminal: int) -> None:
         self._console = console
         self._board = board
-        self._keyboard = Keyboard(sys.stdin.fileno(), board.wake)
+        self._keyboard = Keyboard(terminal, board.wake)
 
     def __call__(self, request: Facts) -> Answered:
         """Show the card, ask for a key and a reason."""
-        print_card(self._console, _shortened(request))
-        while True:
-            choice = question(self._console, request, self._keyboard, self._board.is_well)
-            if isinstance(choice, Answer):
-                return Answered(choice.answer, choice.reason)
-            if choice == "quit":
-                raise Interrupted(signal.SIGINT)
-            if choice == "gone":
-                self._board.check()
-                raise PartError("the question no longer stands")
-            self._console.print("There is nothing else to do here: say yes or no, or quit.")
+        print_card(self._console, _shortened(request), brief=True)
+
+        def stands() -> bool:
+            return self._board.is_well() and self._board.is_open(request)
+
+        choice = question(self._console, request, self._keyboard, stands, skippable=False)
+        if isinstance(choice, Answer):
+            return Answered(choice.answer, choice.reason)
+        if choice == "quit":
+            raise Quit
+        self._board.check()
+        raise ProofError(_ended_words(self._board.now(request)))
+
+
+def _ended_words(request: Facts) -> str:
+    """Say why a question was taken back; the state line is the card's own."""
+    if request["state"] == "cancelled":
+        return f"{UNANSWERED}; nothing of it was approved"
+    return f"the request ended without your answer: {request['card']['state_line']}"
 
 
 def _shortened(request: Facts) -> Facts:

@@ -3,6 +3,7 @@
 Nothing here polls: a reader wakes whoever waits, and a failure ends every wait.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -19,8 +20,10 @@ class Board:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        # A descriptor that becomes readable at a failure, for who waits for a key.
+        # Becomes readable at a failure and when a request changes, for who waits for a key.
         self.wake, self._waker = os.pipe()
+        # A full pipe wakes well enough; no reader may wait for a key to be pressed.
+        os.set_blocking(self._waker, False)
         self._failure = ""
         self.events: list[Facts] = []
         self.requests: dict[str, Facts] = {}
@@ -38,13 +41,26 @@ class Board:
         with self._changed:
             self.requests[str(request["request"])] = request
             self._changed.notify_all()
+        self._ring()
 
     def fail(self, message: str) -> None:
         """End every wait with a message; the first one stands."""
         with self._changed:
             self._failure = self._failure or message
             self._changed.notify_all()
+        self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
+
+    def now(self, request: Facts) -> Facts:
+        """Return a request as the collector has shown it last."""
+        return self.requests[str(request["request"])]
+
+    def is_open(self, request: Facts) -> bool:
+        """Whether a request still waits for an answer."""
+        return bool(self.now(request)["state"] == "open")
 
     def is_well(self) -> bool:
         """Whether nothing has failed."""

@@ -7,6 +7,7 @@ from deploy.tryout.acts import DemoAct
 from deploy.tryout.board import Board, Facts
 from deploy.tryout.errors import ProofError
 
+UNANSWERED = "the process ended without an answer (somebody continued or killed it)"
 _NS_PER_TICK = 1_000_000_000 // processes.TICKS_PER_S
 
 
@@ -28,7 +29,7 @@ def look_at_held(request: Facts, act: DemoAct, board: Board) -> Waiting:
     pid = int(process["pid"])
     seen = processes.look(pid)
     if seen is None:
-        raise ProofError(f"{act.title}: the request is open, but process {pid} is gone")
+        raise ProofError(f"{act.title}: {UNANSWERED}")
     # The boot clock goes on during suspend and its start time is exact; /proc rounds to ticks.
     if abs(seen.start - int(process["start_ns"]) // _NS_PER_TICK) > 1:
         raise ProofError(f"{act.title}: process {pid} is another one than the request says")

@@ -1,7 +1,9 @@
 """The try-out's parts that need no root: its rules, its worker, its proofs and its memory."""
 
+import io
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -9,13 +11,18 @@ import subprocess
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
+from rich.console import Console
 
+from collector.card import as_dict, render
 from deploy.tryout import parts, processes, trail
 from deploy.tryout.acts import ACTS
+from deploy.tryout.answering import AtTheTerminal
 from deploy.tryout.board import Board
 from deploy.tryout.errors import PartError, ProofError
 from deploy.tryout.trail import Answered
+from tests.unit.collector.samples import make_opened
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HOME = CHECKOUT / "deploy" / "tryout" / "home"
@@ -65,6 +72,34 @@ def test_the_worker_does_each_task_and_tells_what_came_of_it(home: Path) -> None
     assert "not-a-real-key" in str(ended["file"]["output"])
     assert received == [b"the quarterly report\n"]
     assert ended["connection"]["output"] == "thank you\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("cancelled", "ended without an answer"), ("expired", "nobody answered in time")],
+)
+def test_a_question_is_taken_back_when_its_request_ends(state: str, words: str) -> None:
+    """Nobody is asked about a process that is gone, and the end says what became of it."""
+    board = Board()
+    opened = make_opened()
+    card = as_dict(render(opened))
+    act = msgspec.to_builtins(opened.act)
+    request = {
+        "request": opened.hold, "host_name": opened.host_name, "act": act, "card": card,
+        "state": "open", "deadline_ns": 0, "comments": [],
+        "rule": {"reason_required": True}, "digest": opened.digest,
+    }  # fmt: skip
+    board.put_request(request)
+    ended = {**request, "state": state, "card": {**card, "state_line": words}}
+    terminal, keyboard = pty.openpty()
+    try:
+        ask = AtTheTerminal(Console(file=io.StringIO()), board, keyboard)
+        threading.Timer(0, board.put_request, [ended]).start()
+        with pytest.raises(ProofError, match=words):
+            ask(request)
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
 
 
 def test_a_board_wakes_whoever_waits() -> None:

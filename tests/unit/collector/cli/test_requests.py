@@ -82,7 +82,9 @@ def test_show_prints_the_card(centre: FakeCentre, signed_in: Holdfast) -> None:
     for text in (card["title"], card["happened"], card["guarantee"], card["digest"], ID):
         assert text in out
     for fact in card["facts"]:
-        assert fact["label"] in out
+        # The badge beside the title is the severity.
+        assert fact["label"] in out or fact == {"label": "Severity", "text": "high"}
+    assert " high  ai: run" in out
     assert "→ 101 bash" in out
     assert "waiting until 12:05:00 UTC" in out
 

@@ -176,6 +176,24 @@ def test_a_key_and_a_reason_decide_the_request_on_the_screen(
         screen.wait_for("killed at")
 
 
+def test_a_question_stands_below_what_it_is_about(
+    centre: FakeCentre, environment: dict[str, str]
+) -> None:
+    """Severity, who, what, where and how long; ids and digests come with the key for them."""
+    request = centre.add()
+    with answering(environment) as screen:
+        shown = screen.wait_for(QUESTION)
+        above = shown[shown.rindex(request["card"]["title"]) :]
+        assert above.count("\n") == 2
+        assert f"{ONE[:8]} on web-1 in /home/ai, " in above
+        assert request["card"]["digest"] not in shown
+        assert ONE not in shown
+        screen.type("f")
+        full = screen.wait_for(QUESTION)
+        assert request["card"]["digest"] in full
+        assert ONE in full
+
+
 def test_keys_typed_before_a_question_answer_nothing(
     centre: FakeCentre, environment: dict[str, str]
 ) -> None:
@@ -200,7 +218,7 @@ def test_a_question_about_a_request_that_ended_is_taken_back(
         screen.wait_for(QUESTION)
         centre.put(decided())
         screen.wait_for("is no longer open")
-        screen.wait_for(TWO)
+        screen.wait_for(TWO[:8])
         screen.wait_for(QUESTION)
         screen.type("a")
         screen.wait_for("reason")
@@ -218,10 +236,10 @@ def test_a_skipped_request_is_not_asked_about_again(
     with answering(environment) as screen:
         assert "1 more waiting" in screen.wait_for(QUESTION)
         screen.type("s")
-        assert TWO in screen.wait_for(QUESTION)
+        assert TWO[:8] in screen.wait_for(QUESTION)
         screen.type("q")
         assert screen.end() == 0
-        assert ONE not in screen.screen.split(TWO, 1)[1]
+        assert ONE[:8] not in screen.screen.split(TWO[:8], 1)[1]
 
 
 def test_an_empty_reason_goes_back_to_the_question(
@@ -296,7 +314,7 @@ def test_a_refused_answer_is_shown_and_the_watch_goes_on(
         screen.type("no\n")
         screen.wait_for("holdfast: too late; nothing to do")
         centre.add(make_opened(hold=TWO))
-        screen.wait_for(TWO)
+        screen.wait_for(TWO[:8])
         screen.wait_for(QUESTION)
 
 
