@@ -14,6 +14,8 @@ from agent.errors import ConfigError
 
 DEFAULT_CONFIG = Path("/etc/holdfast/agent.toml")
 DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
+# What a label's name has room for in the kernel's map, its final zero not counted.
+_LONGEST_NAME = 63
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -64,6 +66,11 @@ class AgentConfig:
     def socket(self) -> Path:
         """The control socket."""
         return self.run / "agent.sock"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of what is watched."""
+        return frozenset(subject.name for subject in self.subjects)
 
     @property
     def lock(self) -> Path:
@@ -129,7 +136,16 @@ def _check_subjects(path: Path, subjects: tuple[_Subject, ...]) -> None:
     for number, subject in enumerate(subjects, start=1):
         place = f"{path}: subjects[{number}]"
         if not subject.name or not subject.name.isprintable():
-            raise ConfigError(f"{place}: name: is empty or not printable; give a short plain name")
+            raise ConfigError(
+                f"{place}: name: {subject.name!r} is empty or has control characters; give a short "
+                "plain name"
+            )
+        length = len(subject.name.encode())
+        if length > _LONGEST_NAME:
+            raise ConfigError(
+                f"{place}: name: {subject.name!r} has {length} bytes (UTF-8), and the kernel keeps "
+                f"{_LONGEST_NAME}; give a shorter name"
+            )
         if subject.name in seen:
             raise ConfigError(f"{place}: name: {subject.name!r} is used twice; names are unique")
         seen.add(subject.name)

@@ -70,7 +70,7 @@ class Daemon:
     async def run(self, ready: Callable[[str], None]) -> None:
         """Work until `stop`; call `ready` with one line once acts are held and answers obeyed."""
         who = identities.load(self._config.identity)
-        book = RuleBook(self._config.rules)
+        book = RuleBook(self._config.rules, self._config.names)
         with (
             only_one(self._config),
             core(

@@ -67,7 +67,7 @@ async def _until_over(parts: Core) -> None:
 def _judge(config: AgentConfig) -> Callable[[Act], Ruled]:
     """Return the rules' judgement, or, where they are broken, one that decides nothing."""
     try:
-        book = RuleBook(config.rules)
+        book = RuleBook(config.rules, config.names)
     except ConfigError as error:
         problem = str(error)
 

@@ -1,8 +1,8 @@
 """The rules in force on this host: loaded, kept when a new set is broken, asked about acts."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import ConfigError
@@ -28,11 +28,18 @@ class Ruled:
 
 
 class RuleBook:
-    """The rule files and what was last read from them without an error."""
+    """The rule files and what was last read from them without an error.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    `subjects` are the names that are watched here. An act of any other name is of a process that
+    was labelled under a name the configuration no longer has: every rule for certain subjects is
+    taken as one about it, unless it allows. None: each name is taken as it is.
+    """
+
+    def __init__(self, paths: Sequence[Path], subjects: Collection[str] | None = None) -> None:
         self._paths = tuple(paths)
+        self._subjects = None if subjects is None else frozenset(subjects)
         self._set = _load(self._paths)
+        self._strictest = _strictest(self._set)
         self.tables = compile_tables(self._set)
         self._inodes = _inodes(self.tables)
 
@@ -54,7 +61,7 @@ class RuleBook:
         fresh = _load(self._paths)
         tables = compile_tables(fresh)
         put_in_force(tables)
-        self._set, self.tables = fresh, tables
+        self._set, self._strictest, self.tables = fresh, _strictest(fresh), tables
         self._inodes = _inodes(tables)
         return fresh
 
@@ -63,7 +70,8 @@ class RuleBook:
         if fresh and act.inode:
             self._inodes = _inodes(self.tables)
         aliases = self._inodes.get((act.device, act.inode), ()) if act.inode else ()
-        ruling = decide(self._set, act, aliases)
+        known = self._subjects is None or act.subject in self._subjects
+        ruling = decide(self._set if known else self._strictest, act, aliases)
         if ruling.rule is None:
             return Ruled(action=None, rule=None)
         return Ruled(
@@ -78,6 +86,17 @@ def _load(paths: Sequence[Path]) -> RuleSet:
         return load(paths)
     except RuleErrors as error:
         raise ConfigError(f"{error}") from error
+
+
+def _strictest(rules: RuleSet) -> RuleSet:
+    """Return the rules as they are read for a subject that may be any of those they name."""
+    return RuleSet(
+        tuple(
+            replace(rule, subjects=frozenset())
+            for rule in rules.rules
+            if not (rule.subjects and rule.action is Action.ALLOW)
+        )
+    )
 
 
 def _inodes(tables: KernelTables) -> dict[tuple[int, int], tuple[str, ...]]:

@@ -31,6 +31,7 @@ class Keeper:
         self._alarm = alarm(self.on_deadline)
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_stuck)
         self._stuck: dict[HeldKey, HeldAct] = {}
+        self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._checker = Checker(
@@ -201,7 +202,19 @@ class Keeper:
         self._settler.commit(self._machine.plan_open(hold, opened, now_ns))
         self._settler.guard(hold)
         self._report(held, hold, ruled)
+        self._note_unknown(held.act.subject)
         self._set_alarm()
+
+    def _note_unknown(self, subject: str) -> None:
+        if subject in self._p.host.owners or subject in self._unknown:
+            return
+        self._unknown.add(subject)
+        words = (
+            f"{subject!r} is no subject of agent.toml, and processes run under that name; rules "
+            "for any subject are taken as rules for it, and its owner is not known. Start them anew"
+        )
+        log.warning("unknown subject: %s", words)
+        self._p.report.notice("unknown_subject", words)
 
     def _report(self, held: HeldAct, hold: Hold, ruled: Ruled) -> None:
         detail = ""

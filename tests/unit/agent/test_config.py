@@ -100,6 +100,10 @@ def test_a_subject_that_cannot_be_meant_is_refused(
         (GOOD + GOOD.split("\n", 2)[2], "used twice"),
         ("rules = ['x']\n[[subjects]]\nname = 'a'", "matches nobody"),
         (GOOD.replace('"ai-worker"', '""'), "name"),
+        (GOOD.replace("ai-worker", "a" * 64), "64 bytes"),
+        (GOOD.replace("ai-worker", "ä" * 32), "64 bytes"),
+        (GOOD.replace("ai-worker", r"ai\nworker"), "control characters"),
+        (GOOD.replace("ai-worker", r"ai\u0000"), "control characters"),
         ("spool_limit_mib = 0\n" + GOOD, "spool_limit_mib"),
         ("rules = [", "not TOML"),
     ],
@@ -112,6 +116,13 @@ def test_a_broken_configuration_names_the_file_and_the_key(
     with pytest.raises(ConfigError, match=r"agent\.toml") as error:
         config.load(path)
     assert words in str(error.value)
+
+
+def test_the_longest_name_is_taken(tmp_path: Path) -> None:
+    """63 bytes are what the kernel keeps of it."""
+    name = "ä" * 31 + "b"
+    loaded = config.load(written(tmp_path / "agent.toml", GOOD.replace("ai-worker", name)))
+    assert loaded.names == {name}
 
 
 def test_a_configuration_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -516,3 +517,16 @@ async def test_a_process_that_is_never_seen_stopped_is_never_let_go(
     os.kill(one.pid, signal.SIGKILL)
     await bench.settled()
     assert S.RELEASED not in bench.states(hold)
+
+
+async def test_a_subject_that_is_not_configured_is_told_once(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """It was renamed while its processes ran; each act is judged and held like any other."""
+    for process in (one, other):
+        process.stop()
+        bench.hold(replace(open_act(process), subject="old-name"))
+    assert one.stopped()
+    ((name, words),) = bench.notes.notices
+    assert name == "unknown_subject"
+    assert "old-name" in words
