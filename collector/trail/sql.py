@@ -1,42 +1,29 @@
-"""Runs one SELECT that a person wrote: read-only, without files, limited in time, rows and bytes.
-
-DuckDB's own locks come first (see store); what they leave open is closed here: table functions
-outside a short list (some take raw pointers or change the server), and functions that wait.
-"""
+"""Runs one SELECT of a person, once checked: read-only, limited in time, rows and bytes."""
 
 import asyncio
 import datetime as dt
 import json
-import re
+import logging
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from collector.errors import Refusal, SqlError
+from collector.trail.question import check
 
-LONGEST_SQL = 16_384
+log = logging.getLogger(__name__)
+
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
 _CHUNK = 256
 _WAITING = 8
-
-# Everything else is refused: arrow_scan and its like read any address, enable_logging and
-# force_checkpoint act on the server, duckdb_secrets and duckdb_settings tell about it.
-TABLE_FUNCTIONS = frozenset(
-    "range generate_series unnest repeat repeat_row json_each json_tree histogram_values "
-    "duckdb_tables duckdb_columns duckdb_views duckdb_functions duckdb_types duckdb_keywords "
-    "pragma_table_info table_info pragma_version".split()
-)
-_BEGINNINGS = frozenset(
-    "select with from values table describe desc show summarize pivot (".split()
-)
-FORBIDDEN_FUNCTIONS = frozenset(
-    "sleep_ms write_log nextval currval setseed json_execute_serialized_sql "
-    "json_deserialize_sql json_serialize_plan current_setting getvariable getenv".split()
-)
+_PATIENCE_S = 5.0
+_STOPPING = "the collector is stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +35,19 @@ class Result:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    sql: str
+    limit: int
+    done: "Future[Result]"
+
+
 class SqlRunner:
-    """A few threads of their own, so that no question of a person delays the collector's work."""
+    """A few threads of their own, so that no question of a person delays the collector's work.
+
+    They are daemon threads: an interruption is heard between two steps of a query only, and one
+    endless step must not keep the collector from ending.
+    """
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, *, seconds: float, workers: int
@@ -57,16 +55,30 @@ class SqlRunner:
         self._connection = connection
         self._lock = threading.Lock()
         self._seconds = seconds
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="trail-sql")
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = workers + _WAITING
         self._running: set[duckdb.DuckDBPyConnection] = set()
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"trail-sql-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def close(self) -> None:
-        """Interrupt what runs and wait for it."""
+    def close(self, *, patience_s: float = _PATIENCE_S) -> None:
+        """Interrupt what runs, and wait for it, but not longer than this in all."""
         with self._lock:
+            self._closing = True
             for cursor in self._running:
                 cursor.interrupt()
-        self._pool.shutdown(cancel_futures=True)
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = time.monotonic() + patience_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.warning("%s: a query does not heed its interruption; left", thread.name)
 
     async def run(self, sql: str, limit: int) -> Result:
         """Return the answer; raise SqlError with DuckDB's own words, or Refusal when too busy."""
@@ -75,7 +87,9 @@ class SqlRunner:
                 503, "busy", "too many queries of the trail run already", "try again in a moment"
             )
         self._room -= 1
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._work, sql, limit)
+        job = _Job(sql, limit, Future())
+        self._jobs.put(job)
+        work = asyncio.wrap_future(job.done)
         work.add_done_callback(self._free)
         # An asker who goes away does not free the thread before its time.
         return await asyncio.shield(work)
@@ -85,8 +99,22 @@ class SqlRunner:
         if not work.cancelled():
             work.exception()  # it was told to the asker, if there still is one
 
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            # On the way to the end of the process nobody may be left to be told.
+            if not job.done.set_running_or_notify_cancel():
+                continue
+            try:
+                result = self._work(job.sql, job.limit)
+            except Exception as error:  # noqa: BLE001 - the top of the thread; the asker is told
+                job.done.set_exception(error)
+            else:
+                job.done.set_result(result)
+
     def _work(self, sql: str, limit: int) -> Result:
         with self._lock:
+            if self._closing:
+                raise SqlError(_STOPPING)
             cursor = self._connection.cursor()
             self._running.add(cursor)
         timed_out = threading.Event()
@@ -105,7 +133,7 @@ class SqlRunner:
             raise SqlError(
                 f"the query took longer than {self._seconds:g} seconds and was stopped"
                 if timed_out.is_set()
-                else "the collector is stopping"
+                else _STOPPING
             ) from error
         except (duckdb.Error, ValueError, OverflowError, MemoryError) as error:
             raise SqlError(str(error).partition("\n\nStack Trace")[0] or "out of memory") from error
@@ -115,56 +143,6 @@ class SqlRunner:
             with self._lock:
                 self._running.discard(cursor)
             cursor.close()
-
-
-def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise SqlError unless `sql` is exactly one SELECT that calls nothing forbidden."""
-    if len(sql) > LONGEST_SQL:
-        raise SqlError(f"the query has {len(sql)} characters, more than {LONGEST_SQL}")
-    statements = cursor.extract_statements(sql)
-    if len(statements) != 1:
-        raise SqlError(f"exactly one statement is needed, not {len(statements)}")
-    if statements[0].type != duckdb.StatementType.SELECT:
-        raise SqlError(f"only SELECT may be used here, not {statements[0].type.name}")
-    first = _first_word(sql)
-    if first not in _BEGINNINGS:
-        raise SqlError(f"only SELECT may be used here, not {first.upper()[:20]}")
-    row = cursor.execute("SELECT json_serialize_sql(?)", [statements[0].query]).fetchone()
-    try:
-        tree = json.loads(row[0]) if row else {"error": True}
-    except RecursionError as error:
-        raise SqlError("the query is nested too deeply") from error
-    if tree.get("error"):
-        raise SqlError(
-            tree.get("error_message", "this form of SELECT cannot be checked; reword it")
-        )
-    _check_functions(tree)
-
-
-def _first_word(sql: str) -> str:
-    """Return the first word after remarks: some pragmas are a SELECT to DuckDB's parser."""
-    (offset, _), *_ = duckdb.tokenize(sql)  # in bytes
-    rest = sql.encode()[offset:].decode()
-    found = re.match(r"\w+", rest)
-    return found.group().lower() if found else rest[:1]
-
-
-def _check_functions(tree: object) -> None:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
-            waiting.extend(node.values())
-            name = str(node.get("function_name", "")).lower()
-            if name in FORBIDDEN_FUNCTIONS:
-                raise SqlError(f"the function {name} may not be used here")
-            if node.get("type") == "TABLE_FUNCTION":
-                called = node.get("function")
-                inner = called.get("function_name", "") if isinstance(called, dict) else ""
-                if str(inner).lower() not in TABLE_FUNCTIONS:
-                    raise SqlError(f"the table function {inner} may not be used here")
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection, sql: str, limit: int) -> Result:

@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,13 @@ import pytest
 
 from collector.config import Trail
 from collector.errors import Refusal, SqlError
-from collector.trail.sql import FORBIDDEN_FUNCTIONS, TABLE_FUNCTIONS, SqlRunner
+from collector.trail.question import (
+    FORBIDDEN_FUNCTIONS,
+    RELATIONS,
+    SLOW_FUNCTIONS,
+    TABLE_FUNCTIONS,
+)
+from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
 
 
@@ -50,6 +59,16 @@ async def sql(connection: duckdb.DuckDBPyConnection) -> AsyncIterator[SqlRunner]
         "SELECT column_name FROM duckdb_columns() LIMIT 1",
         "SELECT * FROM (SELECT 1) UNION ALL SELECT 2 ORDER BY 1 LIMIT 1",
         "SELECT act->>'cwd' FROM holds",
+        "SELECT * FROM main.Holds",
+        "SHOW ALL TABLES",
+        "SUMMARIZE holds",
+        "UNPIVOT (SELECT 1 a, 2 b) ON a, b",
+        "FROM (PIVOT holds ON kind IN ('exec') USING count(*))",
+        "SELECT table_name FROM information_schema.tables",
+        "SELECT column_name, data_type FROM information_schema.columns",
+        "WITH a AS (SELECT 1 x), B AS (FROM a) SELECT * FROM b JOIN a USING (x)",
+        "SELECT 1 FROM who_allowed WHERE what LIKE '%pg_dump%' OR what ILIKE '%a%b%'",
+        "SELECT 1 FROM holds WHERE path LIKE '/etc/%.d/%a%b%c%' OR path SIMILAR TO '/etc/.*'",
     ],
 )
 async def test_plain_questions_are_answered(sql: SqlRunner, query: str) -> None:
@@ -146,6 +165,47 @@ async def test_plain_questions_are_answered(sql: SqlRunner, query: str) -> None:
         "/* a remark */ PRAGMA version",
         "SELECT '" + "x" * 20_000 + "'",
         "SELECT holdfast_secret FROM nowhere",
+        "SELECT * FROM duckdb_databases",
+        "SELECT * FROM main.duckdb_databases",
+        "SELECT * FROM system.main.duckdb_databases",
+        "SELECT path FROM pragma_database_list",
+        "SELECT * FROM pg_catalog.pg_settings",
+        "SELECT * FROM PG_SETTINGS",
+        'SELECT * FROM "pg_catalog"."pg_settings"',
+        "SELECT * FROM duckdb_settings",
+        "SELECT * FROM duckdb_logs",
+        "SELECT * FROM sqlite_master",
+        "SELECT * FROM information_schema.schemata",
+        "FROM (PIVOT duckdb_databases ON path IN ('x') USING count(*))",
+        "PIVOT duckdb_databases ON path USING count(*)",
+        "SUMMARIZE pg_settings",
+        "DESCRIBE FROM duckdb_databases",
+        "SHOW DATABASES",
+        "SELECT (SELECT any_value(path) FROM duckdb_databases)",
+        "SELECT 1 WHERE 'x' IN (SELECT setting FROM pg_settings)",
+        "WITH a AS (FROM pg_settings), pg_settings AS (SELECT 1) FROM a",
+        "SELECT (WITH duckdb_databases AS (SELECT 1) FROM duckdb_databases) FROM duckdb_databases",
+        "WITH x AS (SELECT 1) SELECT * FROM pg_catalog.x",
+        "SELECT pg_sleep(1)",
+        "SELECT levenshtein(a, b) FROM (SELECT 'a' AS a, 'b' AS b)",
+        "SELECT Main.\"LEVENSHTEIN\"('a', 'b')",
+        "SELECT 'a'.editdist3('b')",
+        "SELECT damerau_levenshtein('a', 'b')",
+        "SELECT hamming('a', 'b')",
+        "SELECT mismatches('a', 'b')",
+        "SELECT jaccard('a', 'b')",
+        "SELECT jaro_similarity('a', 'b')",
+        "SELECT jaro_winkler_similarity('a', 'b')",
+        "SELECT list_transform(['a'], lambda x: levenshtein(x, 'b'))",
+        "SELECT list_reduce(['a'], lambda x, y: list_filter([x], lambda z: hamming(z, y) = 0)[1])",
+        "SELECT 1 ORDER BY jaccard('a', 'b')",
+        "SELECT sum(levenshtein('a', 'b')) OVER () FROM holds",
+        "SELECT 'a' GLOB '*a*'",
+        "SELECT 'a' LIKE '%a%a%a%_b'",
+        "SELECT 'a' NOT ILIKE '%a%a%a%b'",
+        "SELECT 'a' LIKE '%a%a%a%b' ESCAPE '!'",
+        "SELECT 'a' LIKE repeat('%a', 9)",
+        "SELECT list_transform(['%'], lambda x: 'a' LIKE x)",
     ],
 )
 async def test_anything_else_is_refused(
@@ -170,7 +230,7 @@ async def test_anything_else_is_refused(
 async def test_the_python_around_it_cannot_be_reached(sql: SqlRunner) -> None:
     """A name that is a variable of this process is no table."""
     for name in ("cursor", "rows", "self"):
-        with pytest.raises(SqlError, match="does not exist"):
+        with pytest.raises(SqlError, match="does not exist here"):
             await sql.run(f'SELECT * FROM "{name}"', 10)  # noqa: S608 - names from above
 
 
@@ -239,6 +299,76 @@ async def test_no_allowed_function_is_new_to_this_duckdb(
     ).fetchall()
     assert {row[0] for row in rows} >= TABLE_FUNCTIONS
     assert not TABLE_FUNCTIONS & FORBIDDEN_FUNCTIONS
+
+
+async def test_no_built_in_name_leads_around_what_is_refused(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Neither an alias nor a macro of DuckDB calls a refused function under an allowed name."""
+    refused = FORBIDDEN_FUNCTIONS | SLOW_FUNCTIONS
+    rows = connection.execute(
+        "SELECT DISTINCT function_name, coalesce(alias_of, ''), coalesce(macro_definition, '')"
+        " FROM duckdb_functions() WHERE function_type NOT IN ('table', 'table_macro', 'pragma')"
+    ).fetchall()
+    names = {row[0] for row in rows}
+    assert names >= SLOW_FUNCTIONS
+    for name, alias, definition in rows:
+        called = set(re.findall(r"[a-z_0-9]+(?=\()", definition))
+        assert name in refused or not {alias, *called} & refused, name
+    views = connection.execute("SELECT view_name FROM duckdb_views() WHERE internal").fetchall()
+    assert not RELATIONS & {row[0] for row in views}
+
+
+async def test_every_table_of_ours_may_be_read(
+    sql: SqlRunner, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """The list is that of the file, and what people explore with shows it and no path."""
+    rows = await sql.run("SELECT table_name FROM information_schema.tables", 1000)
+    assert {row[0] for row in rows.rows} == RELATIONS
+    for name in RELATIONS:
+        await sql.run(f"FROM {name}", 1)
+    path = connection.execute("SELECT path FROM duckdb_databases() WHERE path <> ''").fetchone()
+    assert path
+    shown = await sql.run("FROM information_schema.tables, information_schema.columns", 10_000)
+    assert path[0] not in str(shown.rows)
+
+
+_ENDLESS = """
+import asyncio, sys, threading
+from pathlib import Path
+from collector.config import Trail
+from collector.trail.sql import SqlRunner
+from collector.trail.store import open_trail
+
+async def main():
+    connection = open_trail(Trail(file=sys.argv[1]))
+    runner = SqlRunner(connection, seconds=0.2, workers=1)
+    deaf = "SELECT contains(repeat('a', 40000000), repeat('a', 20000000) || 'b')"
+    asking = asyncio.create_task(runner.run(deaf, 1))
+    waiting = asyncio.create_task(runner.run("SELECT 1", 1))
+    while not runner._running:
+        await asyncio.sleep(0)
+    await asyncio.to_thread(runner.close, patience_s=1)
+    connection.close()
+    print("closed", asking.done(), flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_query_that_hears_nothing_does_not_keep_the_collector_from_ending(
+    tmp_path: Path,
+) -> None:
+    """One step of it would take hours; the process ends all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ENDLESS, str(tmp_path / "trail.duckdb")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert (done.returncode, done.stdout) == (0, "closed False\n"), done.stderr
 
 
 async def test_only_one_process_may_open_the_file(
