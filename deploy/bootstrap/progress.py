@@ -1,5 +1,6 @@
 """Shows each step of the set-up as it runs: in place on a terminal, line by line elsewhere."""
 
+import os
 import shutil
 import sys
 import time
@@ -17,6 +18,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._live = self._stream.isatty()
+        self._colours = self._live and not os.environ.get("NO_COLOR")
 
     @contextmanager
     def step(self, title: str) -> Iterator["Step"]:
@@ -52,7 +54,7 @@ class Progress:
 
     def _mark(self, state: str) -> str:
         mark = _MARKS[state]
-        return f"\x1b[{_COLOURS[state]}m{mark}\x1b[0m" if self._live else mark
+        return f"\x1b[{_COLOURS[state]}m{mark}\x1b[0m" if self._colours else mark
 
     def _clear(self) -> str:
         return "\r\x1b[K" if self._live else ""

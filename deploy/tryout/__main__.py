@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import errno
 import os
+import signal
 import sys
 import termios
 import time
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.bootstrap.commands import interruptible
-from deploy.bootstrap.errors import Interrupted, SetupError
+from deploy.bootstrap.errors import BusyError, Interrupted, SetupError
 from deploy.bootstrap.progress import Progress
 from deploy.tryout import leftovers, record
 from deploy.tryout.board import Board
@@ -22,8 +24,10 @@ from deploy.tryout.places import COMMAND
 
 _PICTURE_WIDTH = 104
 _GOODBYE = """
-Nothing of this is running any more. Next: docs/install.md sets Holdfast up for good, \
-docs/rules.md says how to write rules, docs/security.md what Holdfast can and cannot promise."""
+Nothing of this is running any more. Next:
+  [cyan]docs/install.md[/cyan]   sets Holdfast up for good
+  [cyan]docs/rules.md[/cyan]     how to write rules
+  [cyan]docs/security.md[/cyan]  what Holdfast can and cannot promise"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,15 @@ def main() -> int:
         # Whoever read the output has gone; Python would complain once more at its own end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except BusyError as error:
+        _complain(str(error))  # it names the command itself, for the first half too
+        return 1
     except (TryoutError, SetupError) as error:
         _complain(f"{COMMAND}: {error}")
         return 1
-    print(_GOODBYE)
+    from rich.console import Console
+
+    Console(highlight=False).print(_GOODBYE)
     return 0
 
 
@@ -83,6 +92,12 @@ def _run(options: Options, began: float) -> None:
         failed = False
         progress.transient("  … ending everything in order")
         raise
+    except (OSError, termios.error) as error:
+        # A terminal that was closed is no fault of what ran, whose logs nobody will look for.
+        failed = (error.args or (0,))[0] not in (errno.EIO, errno.EPIPE)
+        if failed or isinstance(error, BrokenPipeError):
+            raise
+        raise Interrupted(signal.SIGHUP) from error
     finally:
         if keeper is not None:
             undone = keeper.stop(keep_logs=failed)
@@ -113,7 +128,7 @@ def _walk(options: Options, board: Board, keeper: Keeper, began: float) -> None:
         else AtTheTerminal(console, board, sys.stdin.fileno())
     )
     access = keeper.wait_until_ready()
-    print(f"Holdfast is ready after {time.monotonic() - began:.1f} s.\n")
+    print(f"Holdfast is ready; its services started in {time.monotonic() - began:.1f} s.\n")
     with Reviewer(access, board) as reviewer:
         Walk(console, board, reviewer, keeper.give_task, answering).run(picture)
 

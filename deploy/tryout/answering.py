@@ -57,7 +57,7 @@ class AtTheTerminal:
 def _ended_words(request: Facts) -> str:
     """Say why a question was taken back; the state line is the card's own."""
     if request["state"] == "cancelled":
-        return f"{UNANSWERED}; nothing of it was approved"
+        return UNANSWERED
     return f"the request ended without your answer: {request['card']['state_line']}"
 
 

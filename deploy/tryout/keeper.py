@@ -233,7 +233,7 @@ class Keeper:
         self._say("gone", trouble=self._trouble, logs=logs)
 
     def _kept_logs(self) -> str:
-        kept = Path(tempfile.mkdtemp(prefix="holdfast-try-logs-", dir=places.KEPT_LOGS))
+        kept = Path(tempfile.mkdtemp(prefix=places.KEPT_LOGS_PREFIX, dir=places.KEPT_LOGS))
         shutil.copytree(places.LOGS, kept, dirs_exist_ok=True)
         return str(kept)
 

@@ -2,10 +2,11 @@
 
 import shutil
 import signal
+import stat
 
 from deploy.bootstrap import bpffs
 from deploy.tryout import processes, record, user
-from deploy.tryout.places import PINS, PINS_IN_MAKING, ROOM
+from deploy.tryout.places import KEPT_LOGS, KEPT_LOGS_PREFIX, PINS, PINS_IN_MAKING, ROOM
 
 
 def clean() -> list[str]:
@@ -31,6 +32,20 @@ def clean() -> list[str]:
             else:
                 path.unlink()
         found.append(f"its files in {ROOM}")
+    return found
+
+
+def remove_logs() -> list[str]:
+    """Remove the logs that failed runs have kept; return them in words.
+
+    Anybody may make a directory of that name there, so only root's own count.
+    """
+    found = []
+    for path in sorted(KEPT_LOGS.glob(f"{KEPT_LOGS_PREFIX}*")):
+        entry = path.lstat()
+        if entry.st_uid == 0 and stat.S_ISDIR(entry.st_mode):
+            shutil.rmtree(path)
+            found.append(f"the logs in {path}")
     return found
 
 

@@ -10,6 +10,7 @@ ROOM = Path("/run/holdfast-try")
 RECORD = ROOM / "record.json"
 LOGS = ROOM / "logs"
 KEPT_LOGS = Path("/var/tmp")  # noqa: S108  (mkdtemp makes the directory there)
+KEPT_LOGS_PREFIX = "holdfast-try-logs-"
 
 # Beside .venv, which a second run finds made too.
 CACHE = CHECKOUT / ".cache" / "programs"

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.bootstrap import packages, system
 from deploy.bootstrap.commands import ENDING, interruptible
 from deploy.bootstrap.environment import Environment
-from deploy.bootstrap.errors import Interrupted, SetupError
+from deploy.bootstrap.errors import BusyError, Interrupted, SetupError
 from deploy.bootstrap.progress import Progress
 from deploy.tryout import leftovers, record
 from deploy.tryout.errors import TryoutError
@@ -21,8 +21,9 @@ from deploy.tryout.places import CHECKOUT, COMMAND
 _ABOUT = """\
 Sets up Holdfast on this machine on loopback, lets a demonstration AI user run a command, open a
 secret file and connect to the outside, and asks you each time. Needs root, since it loads BPF
-programs. When it ends, however it ends, nothing of it is left but .venv, .cache and
-Debian's packages."""
+programs. When it ends, however it ends, nothing of it is left but Debian's packages and, in the
+checkout, .venv, holdfast.egg-info and the compiled programs in .cache/programs. A run that fails
+keeps its logs in /var/tmp and says where."""
 
 
 def main() -> int:
@@ -44,6 +45,9 @@ def main() -> int:
         packages.ensure(packages.FOR_KERNEL + packages.FOR_ENVIRONMENT, progress, COMMAND)
         environment = Environment(CHECKOUT)
         environment.ensure(("collector", "nats-server"), progress)
+    except BusyError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (SetupError, TryoutError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -58,14 +62,16 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=COMMAND, description=_ABOUT)
     parser.add_argument("--answer", choices=("approve", "deny"), help="answer all, ask nobody")
     parser.add_argument("--record", metavar="FILE.svg", help="write a picture of the first hold")
-    parser.add_argument("--clean", action="store_true", help="remove what a killed run has left")
+    parser.add_argument(
+        "--clean", action="store_true", help="remove what a killed run has left, and kept logs"
+    )
     return parser.parse_args()
 
 
 def _clean() -> int:
     lock = record.enter()
     try:
-        found = leftovers.clean()
+        found = leftovers.clean() + leftovers.remove_logs()
     finally:
         record.leave()
         os.close(lock)

@@ -101,7 +101,7 @@ class Walk:
         code = int(ended["returncode"])
         if code != (0 if approved else -9):
             raise ProofError(f"{act.title}: its exit code is {code}: {ended['complaint'].strip()}")
-        still = f"it waited {waited:.1f} s and ran for none of them"
+        still = f"it waited {waited:.1f} s, and nothing of it ran meanwhile"
         if approved:
             self._good(f"approved: {still}; now {act.after}")
         else:
