@@ -166,8 +166,10 @@ def _connect(match: ConnectMatch, seen: Seen) -> Iterator[Condition]:
     if match.address is not None:
         yield "address", _address(match.address, seen)
     if match.path is not None:
+        # Of a call whose descriptor was gone when it returned, nobody knows what it reached.
+        unknown = seen.act.transport is None and seen.act.addresses_cut
         unnamed = not seen.is_unix or not (seen.primary or seen.act.addresses_cut)
-        yield "path", Truth.NO if unnamed else _path(match.path, seen)
+        yield "path", Truth.NO if unnamed and not unknown else _path(match.path, seen)
 
 
 def _path(globs: PathGlobs, seen: Seen) -> Truth:

@@ -82,10 +82,11 @@ class Act:
     # where: a file or a socket path
     path: str = ""
     path_cut: bool = False
-    path_resolved: bool = True  # False: as the caller wrote it, the kernel had nothing to resolve
+    # False: as the caller wrote it, or as mounts of its own make it; not to be relied on.
+    path_resolved: bool = True
     device: int = 0  # as os.stat gives it
     inode: int = 0
-    flags: tuple[str, ...] = ()  # open: read, write, append, create, truncate, created
+    flags: tuple[str, ...] = ()  # open: read, write, append, create, truncate, created, shared
     # where: an address
     transport: Transport | None = None
     address: str = ""

@@ -11,8 +11,9 @@ import psutil
 from agent.errors import SensorError
 from agent.sensor.bpf import Map
 from agent.sensor.interface import Subject
+from agent.sensor.records import NO_LOGIN
 
-_LABEL = struct.Struct("<QQIHH")
+_LABEL = struct.Struct("<QQIHHI4x")
 _CGROUP_TEXT = 192
 _NAME_TEXT = 64
 _MAXIMUM_GROUPS = 8
@@ -179,9 +180,10 @@ class Labels:
             above = running[above.parent]
             known = self._labels.get(struct.pack("<I", above.pid))
             if known is not None and _is_of(known, above):
-                _, root_start, root_pid, subject, _ = _LABEL.unpack(known)
-                return _LABEL.pack(process.start_ns, root_start, root_pid, subject, 0)
-        return _LABEL.pack(process.start_ns, root.start_ns, root.pid, root.subject, 0)
+                _, root_start, root_pid, subject, _, login = _LABEL.unpack(known)
+                return _LABEL.pack(process.start_ns, root_start, root_pid, subject, 0, login)
+        start, login = process.start_ns, _login(process.pid)
+        return _LABEL.pack(start, root.start_ns, root.pid, root.subject, 0, login)
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -256,3 +258,11 @@ def _supplementary(pid: int) -> list[int]:
         if line.startswith("Groups:"):
             return [int(gid) for gid in line.split()[1:]]
     return []
+
+
+def _login(pid: int) -> int:
+    """Return the audit login id of a process, as the kernel stores it; all ones for none."""
+    try:
+        return int(Path(f"/proc/{pid}/loginuid").read_text())
+    except (OSError, ValueError):
+        return NO_LOGIN

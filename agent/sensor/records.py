@@ -36,7 +36,7 @@ TRANSPORTS = {
     5: Transport.OTHER,
 }
 MARK_PATH_CUT, MARK_UNRESOLVED, MARK_ARGV_CUT, MARK_ENVIRONMENT_CUT = 1, 2, 4, 8
-MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED = 16, 32, 64
+MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED, MARK_SHARED = 16, 32, 64, 128
 NO_LOGIN = 0xFFFFFFFF
 NOT_OVER = -0x7FFFFFFF
 
@@ -109,7 +109,7 @@ def address_text(family: int, address: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def open_flag_names(flags: int, marks: int) -> tuple[str, ...]:
-    """Return the open flags by name: read, write, append, create, truncate, created."""
+    """Return the open flags by name: read, write, append, create, truncate, created, shared."""
     access = flags & os.O_ACCMODE
     names = []
     if access in (os.O_RDONLY, os.O_RDWR):
@@ -121,6 +121,8 @@ def open_flag_names(flags: int, marks: int) -> tuple[str, ...]:
             names.append(name)
     if marks & MARK_CREATED:
         names.append("created")
+    if marks & MARK_SHARED:
+        names.append("shared")
     return tuple(names)
 
 

@@ -40,7 +40,7 @@ class Config(NamedTuple):
     groups: int = 0
     cgroups: int = 0
     kinds: int = 0
-    reserved: int = 0
+    mount_namespace: int = 0
 
 
 class RuleTables:
@@ -82,7 +82,11 @@ class RuleTables:
         pid, start_ns = agent
         self._set_config(
             self.config()._replace(
-                agent_tgid=pid, agent_start_ns=start_ns, groups=groups, cgroups=int(cgroups)
+                agent_tgid=pid,
+                agent_start_ns=start_ns,
+                groups=groups,
+                cgroups=int(cgroups),
+                mount_namespace=os.stat("/proc/self/ns/mnt").st_ino,
             )
         )
 

@@ -7,12 +7,13 @@ from btf import BtfError
 _FIELDS = (
     (
         "task_struct",
-        "tgid group_leader start_boottime real_parent cred comm mm fs files signal thread_info",
+        "tgid group_leader start_boottime real_parent cred comm mm fs files signal thread_info "
+        "nsproxy",
     ),
     ("thread_info", "status"),
     ("cred", "uid euid gid egid group_info"),
     ("group_info", "ngroups gid"),
-    ("signal_struct", "live"),
+    ("signal_struct", "live nr_threads"),
     ("mm_struct", "arg_start arg_end env_start env_end exe_file"),
     ("fs_struct", "pwd"),
     ("path", "dentry mnt"),
@@ -22,7 +23,7 @@ _FIELDS = (
     ("mount", "mnt mnt_parent mnt_mountpoint"),
     ("inode", "i_ino i_sb i_mode"),
     ("super_block", "s_dev"),
-    ("files_struct", "fdt"),
+    ("files_struct", "fdt count"),
     ("fdtable", "max_fds fd"),
     ("file", "f_path f_inode f_mode f_flags private_data"),
     ("linux_binprm", "file filename"),
@@ -34,6 +35,9 @@ _FIELDS = (
     ("cgroup", "root kn"),
     ("cgroup_root", "hierarchy_id"),
     ("kernfs_node", "id"),
+    ("nsproxy", "mnt_ns"),
+    ("mnt_namespace", "ns"),
+    ("ns_common", "inum"),
     ("pt_regs", "orig_ax di si dx r8 r9 bx cx bp"),
 )
 _OPTIONAL = (("task_struct", "loginuid"),)  # without CONFIG_AUDIT nobody has a login id

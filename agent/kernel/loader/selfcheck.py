@@ -34,7 +34,7 @@ _FACTS_BYTES = (
     + _ENVIRONMENT
     + _ARGV
 )
-_TAIL = struct.Struct("<8IQ")
+_TAIL = struct.Struct("<8IQ4I")
 CHECK_BYTES = _FACTS_BYTES + _PATH + _ACT.size + _SHORT + _TAIL.size
 
 
@@ -66,7 +66,8 @@ def _parse(raw):
     at += _ACT.size
     socket_path = _text(raw[at : at + _SHORT])
     tail = _TAIL.unpack_from(raw, at + _SHORT)
-    in_group, not_in_group, live, mode, uid, gid, flags, state, cgroup = tail
+    in_group, not_in_group, live, mode, uid, gid, flags, state, cgroup = tail[:9]
+    mount_namespace, shares_descriptors, threads = tail[9:12]
     return {
         "act": act,
         "program": program,
@@ -82,6 +83,9 @@ def _parse(raw):
         "in_group": in_group,
         "not_in_group": not_in_group,
         "live": live,
+        "mount_namespace": mount_namespace,
+        "shares_descriptors": shares_descriptors,
+        "threads": threads,
         "mode": mode,
         "uid": uid,
         "gid": gid,
@@ -209,6 +213,12 @@ def _compare_process(seen):
         yield "task_struct.comm", leader, _text(seen["parent"][3]), comm
     threads = len(os.listdir("/proc/self/task"))
     yield "signal_struct.live", "task_struct.signal", seen["live"], threads
+    yield "signal_struct.nr_threads", "task_struct.signal", seen["threads"], threads
+    shared = seen["shares_descriptors"]
+    yield "files_struct.count", "task_struct.files, signal_struct.nr_threads", shared, 0
+    number = os.stat("/proc/self/ns/mnt").st_ino
+    way = "task_struct.nsproxy, nsproxy.mnt_ns, mnt_namespace.ns"
+    yield "ns_common.inum", way, seen["mount_namespace"], number
     cgroup = _cgroup()
     if cgroup is not None:
         yield "bpf_get_current_cgroup_id", "", seen["cgroup"], cgroup

@@ -7,12 +7,12 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0, bytes = 0, want;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  if (!config || !find_label(task, tgid, config, &label, 1)) return 0;
   if (!(config->kinds & (1 << KIND_EXEC))) return 0;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
   if (!facts || !walk) return 0;
-  read_act(&facts->act, task, &label);
+  read_act(&facts->act, task, &label, config->mount_namespace);
   facts->act.kind = KIND_EXEC;
   facts->act.guarantee = GUARANTEE_HELD;
   READ(file, bprm, linux_binprm, file);

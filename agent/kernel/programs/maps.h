@@ -16,7 +16,7 @@ struct config {
   u32 groups;          // how many of the groups array are in use
   u32 cgroups;         // whether any subject is a cgroup
   u32 kinds;           // bit per KIND_* that some rule cares about
-  u32 reserved;
+  u32 mount_namespace; // of the agent: paths of other ones are not to be relied on
 };
 
 struct label {
@@ -25,6 +25,8 @@ struct label {
   u32 root_tgid;
   u16 subject;
   u16 reserved;
+  u32 login_uid;  // when the label was made: while it is unset, anyone may set it to whom they like
+  u32 reserved2;
 };
 
 struct group {

@@ -80,15 +80,15 @@ int on_socket_state(struct bpf_raw_tracepoint_args *ctx) {
   u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !(config->kinds & (1 << KIND_CONNECT)) || !find_label(task, tgid, config, &label)) return 0;
+  if (!config || !(config->kinds & (1 << KIND_CONNECT)) || !find_label(task, tgid, config, &label, 0)) return 0;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
   if (!facts || !walk) return 0;
-  read_act(&facts->act, task, &label);
+  read_act(&facts->act, task, &label, config->mount_namespace);
   facts->act.kind = KIND_CONNECT;
   // A Fast Open send may put data into the very first packet, which leaves before the stop.
   READ(request, sock, tcp_sock, fastopen_req);
-  facts->act.guarantee = request ? GUARANTEE_LATE : GUARANTEE_STOPPED;
+  facts->act.guarantee = request || shares_descriptors(task) ? GUARANTEE_LATE : GUARANTEE_STOPPED;
   facts->act.transport = TRANSPORT_TCP;
   // The call is not over: its result is not known, and the agent must not read one into it.
   facts->act.result = -0x7fffffff;
@@ -145,6 +145,30 @@ static __always_inline u32 unix_peer(struct walk *walk, struct act *act, u64 soc
   return position;
 }
 
+// What the rules want of a send of which not every address could be read.
+static __always_inline u32 want_uninspected(struct config *config, struct act *act, struct walk *walk, u16 family) {
+  act->marks |= MARK_ADDRESSES_CUT;
+  walk->want = 0;
+  if (family == FAMILY_UNIX)
+    want_anything(walk, OF_CUT_PATH(table_byte(config, TABLE_UNIX)));
+  else
+    want_anything(walk, table_byte(config, SLOT_UNINSPECTED));
+  return walk->want;
+}
+
+// A connect or send through a descriptor that is no socket any more when the call returns.
+static __always_inline void judge_unknown(struct config *config, struct label *label, struct facts *facts, struct walk *walk, u64 task, long result, u8 kind) {
+  struct act *act = &facts->act;
+  read_act(act, task, label, config->mount_namespace);
+  act->kind = kind;
+  act->guarantee = GUARANTEE_LATE;
+  act->result = result;
+  walk->buffer[WALK_BYTES] = 0;
+  u32 want = want_uninspected(config, act, walk, FAMILY_INET);
+  want |= want_uninspected(config, act, walk, FAMILY_UNIX);
+  finish_network(facts, walk, task, want, WALK_BYTES);
+}
+
 static __always_inline void judge_connect(struct config *config, struct label *label, u64 task, long result, u32 descriptor) {
   u16 family = 0, type = 0;
   u8 state = 0;
@@ -153,13 +177,18 @@ static __always_inline void judge_connect(struct config *config, struct label *l
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
   // A connect that failed reached nothing; TCP is judged by on_socket_state, before the result.
-  if (!facts || !walk || !sock || result < 0) return;
+  if (!facts || !walk || result < 0) return;
+  if (!sock) {
+    // Another thread has put something else under the number: it could have been any socket.
+    judge_unknown(config, label, facts, walk, task, result, KIND_CONNECT);
+    return;
+  }
   u8 transport = transport_of(family, type);
   if (transport == TRANSPORT_TCP || (transport == TRANSPORT_OTHER && family != FAMILY_INET && family != FAMILY_INET6)) return;
   struct act *act = &facts->act;
-  read_act(act, task, label);
+  read_act(act, task, label, config->mount_namespace);
   act->kind = KIND_CONNECT;
-  act->guarantee = GUARANTEE_STOPPED;
+  act->guarantee = shares_descriptors(task) ? GUARANTEE_LATE : GUARANTEE_STOPPED;
   act->result = result;
   act->transport = transport;
   walk->buffer[WALK_BYTES] = 0;
@@ -207,17 +236,6 @@ static __always_inline int read_header(struct message_header *header, u64 addres
   header->name = small.name;
   header->name_bytes = small.name_bytes;
   return failed;
-}
-
-// What the rules want of a send of which not every address could be read.
-static __always_inline u32 want_uninspected(struct config *config, struct act *act, struct walk *walk, u16 family) {
-  act->marks |= MARK_ADDRESSES_CUT;
-  walk->want = 0;
-  if (family == FAMILY_UNIX)
-    want_anything(walk, OF_CUT_PATH(table_byte(config, TABLE_UNIX)));
-  else
-    want_anything(walk, table_byte(config, SLOT_UNINSPECTED));
-  return walk->want;
 }
 
 static __always_inline u32 destination_inet(struct config *config, struct act *act, struct walk *walk, u16 family, u64 address) {
@@ -290,11 +308,15 @@ static __always_inline void judge_send(struct config *config, struct label *labe
   u64 stride = sending->old ? OLD_MESSAGE_STRIDE : MESSAGE_STRIDE;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
-  if (!facts || !walk || !sock) return;
+  if (!facts || !walk) return;
+  if (!sock) {
+    if (result >= 0) judge_unknown(config, label, facts, walk, task, result, KIND_SEND);
+    return;
+  }
   u8 transport = transport_of(family, type);
   if (transport == TRANSPORT_TCP) return;
   struct act *act = &facts->act;
-  read_act(act, task, label);
+  read_act(act, task, label, config->mount_namespace);
   act->kind = KIND_SEND;
   act->guarantee = GUARANTEE_LATE;
   act->result = result;
@@ -343,7 +365,7 @@ int on_network_return(struct bpf_raw_tracepoint_args *ctx) {
   if (!call) return 0;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  if (!config || !find_label(task, tgid, config, &label, 0)) return 0;
   second = ARGUMENT(regs, old, si, cx);
   third = ARGUMENT(regs, old, dx, dx);
   fifth = ARGUMENT(regs, old, r8, di);

@@ -29,6 +29,18 @@ static __always_inline u64 file_of(u64 task, u32 descriptor) {
   return file;
 }
 
+// Whether another process has this one's table of descriptors, and with it whatever is opened here.
+static __always_inline int shares_descriptors(u64 task) {
+  u64 files = 0, signal = 0;
+  u32 users = 0;
+  int threads = 0;
+  READ(files, task, task_struct, files);
+  READ(users, files, files_struct, count);
+  READ(signal, task, task_struct, signal);
+  READ(threads, signal, signal_struct, nr_threads);
+  return users > threads;
+}
+
 static __always_inline u32 wanted_of_open(u32 want, u32 flags) {
   u32 access = flags & OPEN_ACCESS_MODE, mask = 0;
   if (access == OPEN_READ_ONLY || access == OPEN_READ_WRITE || access == OPEN_ACCESS_MODE)
@@ -88,7 +100,7 @@ static __always_inline void judge_open(struct config *config, struct label *labe
   if (!facts || !walk) return;
   struct act *act = &facts->act;
   u8 table = table_byte(config, TABLE_OPEN);
-  read_act(act, task, label);
+  read_act(act, task, label, config->mount_namespace);
   act->kind = KIND_OPEN;
   act->result = result;
   act->open_flags = opening->flags;
@@ -99,7 +111,8 @@ static __always_inline void judge_open(struct config *config, struct label *labe
   }
   walk->want = 0;
   position = opened(act, walk, task, table, opening);
-  if (act->marks & MARK_CREATED) act->guarantee = GUARANTEE_LATE;
+  if (shares_descriptors(task)) act->marks |= MARK_SHARED;
+  if (act->marks & (MARK_CREATED | MARK_SHARED)) act->guarantee = GUARANTEE_LATE;
   if (act->open_flags & OPEN_PATH_ONLY) return;
   want_anything(walk, table);
   want = wanted_of_open(walk->want, act->open_flags);
@@ -132,7 +145,7 @@ int on_open_return(struct bpf_raw_tracepoint_args *ctx) {
   if (old ? !IS_OPEN(nr, OLD_NR_) : !IS_OPEN(nr, NR_)) return 0;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  if (!config || !find_label(task, tgid, config, &label, 0)) return 0;
   first = ARGUMENT(regs, old, di, bx);
   second = ARGUMENT(regs, old, si, cx);
   third = ARGUMENT(regs, old, dx, dx);

@@ -103,6 +103,8 @@ static __always_inline void read_surroundings(struct facts *facts, struct walk *
   bpf_probe_read_kernel(&vfsmount, 8, (void *)(fs + OFF_fs_struct__pwd + OFF_path__mnt));
   position = walk_path(walk, dentry, vfsmount, 0, &marks);
   COPY_PATH(walk, position, facts->directory, bytes, marks);
+  // Part of a directory could pass for another one: better none, which the rules read as unknown.
+  if (marks & MARK_PATH_CUT) facts->directory[0] = 0;
   facts->program[0] = 0;
   if (!with_program) return;
   u64 mm = 0, file = 0;

@@ -16,6 +16,10 @@ struct check {
   u32 descriptor_flags;
   u32 state;
   u64 cgroup;
+  u32 mount_namespace;
+  u32 shares_descriptors;
+  u32 threads;
+  u32 reserved;
 };
 BPF_ARRAY(hf_check, struct check, 1);
 
@@ -25,9 +29,9 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
   u32 zero = 0, bytes = 0, position;
   struct check *check = hf_check.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);
-  struct label label = {.start_ns = start_of(task)};
+  struct label label = {.start_ns = start_of(task), .login_uid = login_of(task)};
   if (!check || !walk) return 0;
-  read_act(&check->facts.act, task, &label);
+  read_act(&check->facts.act, task, &label, mount_namespace_of(task));
   read_arguments(&check->facts, task);
   read_surroundings(&check->facts, walk, task, 1);
   read_ancestors(&check->facts, task);
@@ -60,6 +64,11 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
   check->not_in_group = in_group_list(cred, ctx->args[3]);
   READ(signal, task, task_struct, signal);
   READ(check->live, signal, signal_struct, live);
+  int threads = 0;
+  READ(threads, signal, signal_struct, nr_threads);
+  check->threads = threads;
+  check->shares_descriptors = shares_descriptors(task);
+  check->mount_namespace = mount_namespace_of(task);
   check->cgroup = bpf_get_current_cgroup_id();
   return 0;
 }

@@ -25,7 +25,7 @@ static __always_inline int in_group_list(u64 cred, u32 gid) {
 }
 
 // The subject (1 and up) that the current process matches by itself, or 0.
-static __always_inline u32 matching_subject(u64 task, struct config *config) {
+static __always_inline u32 matching_subject(u64 task, struct config *config, int at_exec) {
   u64 cred = 0;
   u32 uid = 0, euid = 0, *found;
   READ(cred, task, task_struct, cred);
@@ -33,7 +33,9 @@ static __always_inline u32 matching_subject(u64 task, struct config *config) {
   READ(euid, cred, cred, euid);
   found = hf_users.lookup(&uid);
   if (found) return *found;
-  if (euid != uid) {
+  // A daemon of root that takes on a user for a moment (sshd, a mailer) is not that user's, unless
+  // it starts a program so.
+  if (euid != uid && (uid || at_exec)) {
     found = hf_users.lookup(&euid);
     if (found) return *found;
   }
@@ -65,7 +67,7 @@ static __always_inline int is_agent(struct config *config, u32 tgid, u64 start) 
 }
 
 // Copies the current process's label to `label`, making it at the first match; 0 if unwatched.
-static __always_inline int find_label(u64 task, u32 tgid, struct config *config, struct label *label) {
+static __always_inline int find_label(u64 task, u32 tgid, struct config *config, struct label *label, int at_exec) {
   struct label *known = hf_labels.lookup(&tgid);
   u64 start;
   if (known) {
@@ -77,11 +79,11 @@ static __always_inline int find_label(u64 task, u32 tgid, struct config *config,
       return 1;
     }
   }
-  u32 subject = matching_subject(task, config);
+  u32 subject = matching_subject(task, config, at_exec);
   if (!subject) return 0;
   start = start_of(task);
   if (is_agent(config, tgid, start)) return 0;
-  *label = (struct label){.start_ns = start, .root_start_ns = start, .root_tgid = tgid, .subject = subject};
+  *label = (struct label){.start_ns = start, .root_start_ns = start, .root_tgid = tgid, .subject = subject, .login_uid = login_of(task)};
   if (hf_labels.update(&tgid, label)) {
     // A process that should be watched and cannot be is an escape: end it.
     count(COUNT_LABELS_LOST);
@@ -97,7 +99,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx) {
   u32 tgid = bpf_get_current_pid_tgid() >> 32, child_tgid = 0;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !find_label(task, tgid, config, &label)) return 0;
+  if (!config || !find_label(task, tgid, config, &label, 0)) return 0;
   READ(child_tgid, child, task_struct, tgid);
   if (child_tgid == tgid) return 0;  // a thread, which shares its process's label
   READ(label.start_ns, child, task_struct, start_boottime);

@@ -46,7 +46,26 @@ static __always_inline u32 is_old_call(u64 task) {
     (is_old) ? (u32)value_ : value_;                                                          \
   })
 
-static __always_inline void read_act(struct act *act, u64 task, struct label *label) {
+static __always_inline u32 login_of(u64 task) {
+  u32 login = -1;
+#ifdef OFF_task_struct__loginuid
+  READ(login, task, task_struct, loginuid);
+#endif
+  return login;
+}
+
+// The number that /proc/PID/ns/mnt has as its inode.
+static __always_inline u32 mount_namespace_of(u64 task) {
+  u64 proxy = 0, namespace = 0;
+  u32 number = 0;
+  READ(proxy, task, task_struct, nsproxy);
+  if (!proxy) return 0;
+  READ(namespace, proxy, nsproxy, mnt_ns);
+  READ(number, namespace + OFF_mnt_namespace__ns, ns_common, inum);
+  return number;
+}
+
+static __always_inline void read_act(struct act *act, u64 task, struct label *label, u32 mount_namespace) {
   u64 ids = bpf_get_current_pid_tgid(), cred = 0;
   __builtin_memset(act, 0, sizeof(*act));
   act->boot_ns = bpf_ktime_get_boot_ns();
@@ -60,11 +79,9 @@ static __always_inline void read_act(struct act *act, u64 task, struct label *la
   READ(cred, task, task_struct, cred);
   READ(act->uid, cred, cred, euid);
   READ(act->gid, cred, cred, egid);
-#ifdef OFF_task_struct__loginuid
-  READ(act->login_uid, task, task_struct, loginuid);
-#else
-  act->login_uid = -1;
-#endif
+  act->login_uid = label->login_uid;
+  // Whoever has mounts of its own can give any file any path.
+  if (mount_namespace_of(task) != mount_namespace) act->marks |= MARK_UNRESOLVED;
   bpf_get_current_comm(act->comm, sizeof(act->comm));
 }
 
