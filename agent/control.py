@@ -22,11 +22,17 @@ Handler = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
 class ControlServer:
-    """Serves requests by name; a handler gets the request and who asks, and returns the answer."""
+    """Serves requests by name; a handler gets the request and who asks, and returns the answer.
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+    A process that `is_watched` (by pid) is refused, whatever its user.
+    """
+
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], *, is_watched: Callable[[int], bool]
+    ) -> None:
         self._path = path
         self._handlers = handlers
+        self._is_watched = is_watched
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -67,6 +73,12 @@ class ControlServer:
         pid, uid, _ = struct.unpack("3i", raw)
         if uid not in {0, os.geteuid()}:
             return _no(f"uid {uid} may not control the agent; ask as root")
+        if self._is_watched(pid):
+            log.warning("control: refused to process %d, which is watched", pid)
+            return _no(
+                f"process {pid} is watched by this agent, or comes from one that is, and may not "
+                "control it; ask as root from a login of your own"
+            )
         try:
             request = json.loads(line)
             handler = self._handlers[request["do"]]

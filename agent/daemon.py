@@ -17,6 +17,7 @@ from agent.assembly import Core, core, only_one
 from agent.config import AgentConfig
 from agent.control import ControlServer
 from agent.errors import AgentError
+from agent.peers import watched
 from agent.rulings import RuleBook
 from agent.sensor.interface import Sensor
 from agent.tasks import end
@@ -89,7 +90,13 @@ class Daemon:
             events = (
                 self._make_events(self._sensor, book, parts.sender) if self._make_events else None
             )
-            control = ControlServer(self._config.socket, self._handlers(parts, book, announcer))
+            control = ControlServer(
+                self._config.socket,
+                self._handlers(parts, book, announcer),
+                is_watched=watched(
+                    parts.subjects, lambda: {hold.process.pid for hold in parts.keeper.holds()}
+                ),
+            )
             await control.start()
             self._reload_on_hangup(parts, book, announcer)
             self._watch_holds(parts)

@@ -1,7 +1,8 @@
-"""What /proc says of a process: start time, parent, and whether it is stopped. Read only."""
+"""What /proc says of a process: start time, parent, owner, whether it is stopped. Read only."""
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,18 @@ class Stat:
     parent: int
     start_ticks: int
     threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a process is. `uids` has real, effective, saved and login ids; `gids` all groups.
+
+    `cgroup` is the path under the cgroup v2 mount, empty without one.
+    """
+
+    uids: frozenset[int]
+    gids: frozenset[int]
+    cgroup: str
 
 
 def stat(pid: int) -> Stat | None:
@@ -48,6 +61,24 @@ def everyone() -> Iterator[Stat]:
             found = stat(int(name))
             if found is not None:
                 yield found
+
+
+def owner(pid: int) -> Owner | None:
+    """Return whose a process is, None if it is gone or that cannot be read."""
+    place = _PROC / str(pid)
+    try:
+        status = (place / "status").read_text(encoding="utf-8", errors="replace")
+        cgroups = (place / "cgroup").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    # Parted at the line feed only: the name in the first line may hold other separators.
+    fields = dict(line.partition(":")[::2] for line in status.split("\n"))
+    uids = [int(word) for word in fields["Uid"].split()]
+    gids = [int(word) for word in (fields["Gid"] + fields["Groups"]).split()]
+    with suppress(OSError):  # a kernel without audit has none
+        uids.append(int((place / "loginuid").read_text(encoding="ascii")))
+    found = (line.removeprefix("0::") for line in cgroups.split("\n") if line.startswith("0::"))
+    return Owner(frozenset(uids), frozenset(gids), next(found, ""))
 
 
 def login_name(pid: int) -> str:
