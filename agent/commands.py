@@ -9,6 +9,7 @@ from agent import identity as identities
 from agent.errors import AgentError
 from agent.subjects import resolve
 from rules.errors import RuleErrors
+from rules.examples import check as check_examples
 from rules.examples import parse
 from rules.explain import explain
 from rules.load import load
@@ -41,8 +42,13 @@ def check(path: Path, out: TextIO) -> int:
 
 
 def rules_check(files: Sequence[Path], out: TextIO) -> int:
-    """Check rule files; print each finding; 1 if one is an error."""
-    return _rules(files, out, None)
+    """Check rule files and their examples; print each finding; 1 if one is an error."""
+    if _rules(files, out, None):
+        return 1
+    broken = check_examples(load(files))
+    for finding in broken:
+        print(f"{finding.place}: error: {finding.rule}: {finding.message}", file=out)
+    return 1 if broken else 0
 
 
 def rules_explain(file: Path, act: str, subject: str, out: TextIO) -> int:

@@ -90,6 +90,23 @@ def test_rules_are_checked_and_explained(place: Path, capsys: pytest.CaptureFixt
     assert "not an act" in capsys.readouterr().err
 
 
+def test_an_example_that_does_not_hold_fails_the_check(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its line, its rule and which way it is wrong."""
+    rules = place.parent / "rules" / "test.yaml"
+    examples = """    examples:
+      match: ["open: /etc/hosts"]
+      no_match: ["open: /etc/shadow"]
+"""
+    rules.write_text(RULES + examples, encoding="utf-8")
+    assert command.main(["rules", "check", str(rules)]) == 1
+    out = capsys.readouterr().out
+    assert f"{rules}:10:15: error: test.secret: " in out
+    assert "'open: /etc/hosts' does not match the rule" in out
+    assert "'open: /etc/shadow' matches the rule" in out
+
+
 def test_join_says_who_the_host_is_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And where its centre is."""
     bundle = tmp_path / "bundle.toml"
