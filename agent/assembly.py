@@ -80,10 +80,11 @@ def core(
 ) -> Iterator[Core]:
     """Open everything but the network; close it at the end. Call within `only_one`.
 
-    Without `started` the sensor is only asked for its held map, which needs no start.
+    Without `started` the sensor is only asked for its held map, which needs no start. Nobody is
+    watched then, so a user who no longer exists is no hindrance.
     """
     who = identities.load(config.identity)
-    subjects = resolve(config.subjects, place=str(config.place))
+    subjects = resolve(config.subjects, place=str(config.place)) if started else ()
     _many_files()
     loop = asyncio.get_running_loop()
     clock = SystemClock()
@@ -103,7 +104,7 @@ def core(
                 return BootAlarm(loop, call)
 
             parts = Parts(
-                host=_host(who, subjects, boot),
+                host=_host(who, config, boot),
                 sensor=sensor,
                 fresh=sensor.new_holds if started else sensor.all_holds,
                 journal=journal,
@@ -132,8 +133,8 @@ def core(
                 keeper.close()
 
 
-def _host(who: HostIdentity, subjects: tuple[Subject, ...], boot: str) -> Host:
-    owners = {subject.name: subject.owner for subject in subjects}
+def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
+    owners = {subject.name: subject.owner for subject in config.subjects}
     return Host(id=who.host, name=who.name, boot_id=boot, owners=owners)
 
 
