@@ -26,12 +26,24 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"holdfast {version('holdfast')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     ctx: typer.Context,
     json_output: JsonOption = False,
     url: UrlOption = None,
     token_file: TokenFileOption = None,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     run: Run = ctx.obj
     run.take(json_output=json_output, url=url, token_file=token_file)
@@ -77,7 +89,9 @@ def _usage(run: Run, error: Any) -> int:
         sys.stderr.write(error.format_message() + "\n")
         return UsageError.exit_code
     place = error.ctx.command_path if error.ctx else "holdfast"
-    problem = UsageError("usage", error.format_message().rstrip("."), f"see `{place} --help`")
+    # Newer versions of typer put the words of their own validation before the message.
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    problem = UsageError("usage", message, f"see `{place} --help`")
     run.fail(problem)
     return problem.exit_code
 

@@ -86,7 +86,7 @@ def events(
     from collector.cli.tables import print_events
 
     if not page["events"]:
-        run.note("no such event")
+        run.note("no events")
         return
     print_events(run.console, page["events"])
     if page["next"]:

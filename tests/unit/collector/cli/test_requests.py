@@ -1,6 +1,7 @@
 """pending, show, approve, deny, comment: what they show, send and exit with."""
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -72,6 +73,19 @@ def test_filters_reach_the_centre(centre: FakeCentre, signed_in: Holdfast) -> No
         "limit": "7",
         "after": ID,
     }
+
+
+def test_a_state_that_there_is_not_is_refused_with_those_there_are(signed_in: Holdfast) -> None:
+    """In words of this command alone."""
+    done = signed_in("pending", "--state", "opne")
+    assert done.code == 2
+    assert "'opne' is not one of 'open', 'approved', 'denied'" in done.err
+    assert "Value error" not in done.err
+
+
+def test_the_version_is_the_package_s(holdfast: Holdfast) -> None:
+    """For whoever reports something."""
+    assert holdfast("--version").out == f"holdfast {version('holdfast')}\n"
 
 
 def test_show_prints_the_card(centre: FakeCentre, signed_in: Holdfast) -> None:

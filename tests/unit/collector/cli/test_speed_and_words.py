@@ -101,7 +101,9 @@ def test_every_command_and_option_is_in_the_documents(words: str) -> None:
             assert parameter.metavar in text
 
 
-@pytest.mark.parametrize("option", [*sorted(SHARED), "--install-completion", "--show-completion"])
+@pytest.mark.parametrize(
+    "option", [*sorted(SHARED), "--version", "--install-completion", "--show-completion"]
+)
 def test_options_of_all_commands_are_in_the_documents(option: str) -> None:
     """Once, at the top."""
     assert f"`{option}`" in PAGE or f"`{option} " in PAGE
