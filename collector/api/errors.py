@@ -61,7 +61,10 @@ async def _collector_error(_: Request, error: Exception) -> JSONResponse:
             )
         case TrailError():
             log.error("api: %s", error)
-            refusal = Refusal(503, "trail_unavailable", str(error), "see the collector's log")
+            # DuckDB's own text about the collector's work may name paths and statements.
+            refusal = Refusal(
+                503, "trail_unavailable", "the trail cannot be read", "see the collector's log"
+            )
         case StateError():
             log.error("api: %s", error)
             refusal = Refusal(

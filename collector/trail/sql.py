@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from collector.errors import Refusal, SqlError
+from collector.errors import Refusal, SqlError, TrailError
 from collector.trail.question import check
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,12 @@ _CHUNK = 256
 _WAITING = 8
 _PATIENCE_S = 5.0
 _STOPPING = "the collector is stopping"
+_OURS = (
+    duckdb.InternalException,
+    duckdb.FatalException,
+    duckdb.IOException,
+    duckdb.ConnectionException,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,10 @@ class SqlRunner:
                 log.warning("%s: a query does not heed its interruption; left", thread.name)
 
     async def run(self, sql: str, limit: int) -> Result:
-        """Return the answer; raise SqlError with DuckDB's own words, or Refusal when too busy."""
+        """Return the answer; raise SqlError with DuckDB's own words about the query.
+
+        Raise Refusal when too busy, and TrailError for what is not the query's fault.
+        """
         if self._room <= 0:
             raise Refusal(
                 503, "busy", "too many queries of the trail run already", "try again in a moment"
@@ -135,8 +144,13 @@ class SqlRunner:
                 if timed_out.is_set()
                 else _STOPPING
             ) from error
-        except (duckdb.Error, ValueError, OverflowError, MemoryError) as error:
-            raise SqlError(str(error).partition("\n\nStack Trace")[0] or "out of memory") from error
+        except (duckdb.OutOfMemoryException, MemoryError) as error:
+            # DuckDB's words for it are about settings of the server.
+            raise SqlError("out of memory: the query needs more than it may have") from error
+        except _OURS as error:
+            raise TrailError(f"the trail cannot be read: {error}") from error
+        except (duckdb.Error, ValueError, OverflowError) as error:
+            raise SqlError(str(error).partition("\n\nStack Trace")[0]) from error
         finally:
             timer.cancel()
             timer.join()

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from starlette.requests import Request
 
+from collector.api import errors
 from collector.config import Trail
-from collector.errors import Refusal, SqlError
+from collector.errors import Refusal, SqlError, TrailError
 from collector.trail.question import (
     FORBIDDEN_FUNCTIONS,
     RELATIONS,
@@ -246,6 +248,44 @@ async def test_time_rows_and_bytes_are_limited(connection: duckdb.DuckDBPyConnec
     wide = await runner.run("SELECT repeat('x', 3000000) FROM range(5)", 100)
     assert (len(wide.rows), wide.truncated) == (2, True)
     runner.close()
+
+
+async def test_what_is_not_the_query_s_fault_is_not_told_as_if_it_were(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """DuckDB's words about itself go to the log, not to whoever asked."""
+    runner = SqlRunner(_Failing(connection), seconds=30, workers=1)  # type: ignore[arg-type]
+    with pytest.raises(TrailError):
+        await runner.run("SELECT 1", 1)
+    runner.close()
+    answer = await errors._collector_error(
+        Request({"type": "http"}), TrailError("/var/lib/holdfast-collector/trail.duckdb: disk")
+    )
+    assert answer.status_code == 503
+    assert b"/var/lib" not in bytes(answer.body)
+
+
+class _Failing:
+    """A connection whose file has become unreadable."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def cursor(self) -> "_Failing":
+        """Return one that fails like the rest."""
+        return _Failing(self._connection.cursor())
+
+    def extract_statements(self, sql: str) -> object:
+        """Parsing still works."""
+        return self._connection.extract_statements(sql)
+
+    def execute(self, *_: object) -> None:
+        """Reading does not."""
+        raise duckdb.IOException("Could not read from /var/lib/holdfast-collector/trail.duckdb")
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
 
 
 async def test_too_many_at_once_are_turned_away(connection: duckdb.DuckDBPyConnection) -> None:
