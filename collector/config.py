@@ -58,6 +58,7 @@ class Api:
     tls_key: str = ""
     stream_queue: int = 256
     stream_clients: int = 256
+    stream_clients_per_token: int = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +206,7 @@ def _check(path: Path, config: Config) -> None:
         "trail.query_workers": config.trail.query_workers,
         "api.stream_queue": config.api.stream_queue,
         "api.stream_clients": config.api.stream_clients,
+        "api.stream_clients_per_token": config.api.stream_clients_per_token,
     }
     for name, value in positive.items():
         if not value > 0:

@@ -198,6 +198,7 @@ def _services(
         identities=Path(config.identities.file),
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
+        stream_clients_per_token=config.api.stream_clients_per_token,
     )
 
 

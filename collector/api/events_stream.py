@@ -25,20 +25,29 @@ class EventStream(Response):
         queue: int,
         show: Callable[[Record], str],
         still_valid: Callable[[], Awaitable[bool]],
+        who: str,
+        admit: Callable[[], None],
         keepalive_s: float = KEEPALIVE_S,
     ) -> None:
-        """`show` gives one line of JSON; `still_valid` is asked with every keepalive."""
+        """`show` gives one line of JSON; `still_valid` is asked with every keepalive.
+
+        `admit` raises Refusal if `who` may not listen now; it is asked as the stream begins, so
+        that many at once are counted too.
+        """
         super().__init__()
         self._book = book
         self._queue = queue
         self._show = show
         self._still_valid = still_valid
+        self._who = who
+        self._admit = admit
         self._keepalive_s = keepalive_s
         self._ids = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of the ends comes."""
-        with self._book.listen(self._queue) as listener:
+        self._admit()
+        with self._book.listen(self._queue, self._who) as listener:
             tasks = {
                 asyncio.create_task(self._send(listener, send)),
                 asyncio.create_task(_until_gone(receive)),

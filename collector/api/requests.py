@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
-from collector.api.services import CallerDep, ServicesDep
+from collector.api.services import CallerDep, Services, ServicesDep
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
 from collector.identity.people import check_token
@@ -75,8 +75,6 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
     A client that does not read fast enough is cut off; it connects again and misses nothing that
     is still open.
     """
-    if services.book.listeners >= services.stream_clients:
-        raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
     token = request.headers.get("authorization", "").partition(" ")[2]
 
     async def still_valid() -> bool:
@@ -87,6 +85,8 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
         queue=services.stream_queue,
         show=lambda record: services.shower.show(record, who, with_card=True).model_dump_json(),
         still_valid=still_valid,
+        who=who.token,
+        admit=lambda: _check_room(services, who.token),
     )
 
 
@@ -143,6 +143,18 @@ def to_ns(when: dt.datetime | None) -> int | None:
     when = when if when.tzinfo else when.replace(tzinfo=dt.UTC)
     epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return (when - epoch) // dt.timedelta(microseconds=1) * 1000
+
+
+def _check_room(services: Services, token: str) -> None:
+    if services.book.listening(token) >= services.stream_clients_per_token:
+        raise Refusal(
+            503,
+            "busy",
+            f"this token follows requests {services.stream_clients_per_token} times already",
+            "end one of those clients, or use a token for each program",
+        )
+    if services.book.listeners >= services.stream_clients:
+        raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
 
 
 def _open(records: tuple[Record, ...], wanted: RequestFilter, last: Record | None) -> list[Record]:

@@ -34,6 +34,7 @@ class Services:
     identities: Path
     stream_queue: int
     stream_clients: int
+    stream_clients_per_token: int
 
 
 _bearer = HTTPBearer(auto_error=False, description="made by `holdfast-collector token create`")

@@ -17,10 +17,11 @@ _FULL = 32
 class Listener:
     """A bounded queue of changed records. `overrun` is set when it was not emptied in time."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, who: str) -> None:
         # One more place, so that the end always fits in.
         self._queue: asyncio.Queue[Record | None] = asyncio.Queue(size + 1)
         self._size = size
+        self.who = who
         self.overrun = asyncio.Event()
 
     def offer(self, record: Record) -> bool:
@@ -96,9 +97,9 @@ class Book:
         return record
 
     @contextmanager
-    def listen(self, size: int) -> Iterator[Listener]:
-        """Hear of every change for as long as the block lasts."""
-        listener = Listener(size)
+    def listen(self, size: int, who: str) -> Iterator[Listener]:
+        """Hear of every change for as long as the block lasts; `who` is for `listening`."""
+        listener = Listener(size, who)
         self._listeners.add(listener)
         if self._closed:
             listener.end()
@@ -111,6 +112,10 @@ class Book:
     def listeners(self) -> int:
         """How many listen now."""
         return len(self._listeners)
+
+    def listening(self, who: str) -> int:
+        """How many of them are this one's."""
+        return sum(listener.who == who for listener in self._listeners)
 
     def announce(self, record: Record) -> None:
         """Tell all listeners; drop the one that does not keep up, so that nobody waits for it."""

@@ -1,6 +1,7 @@
 """The API as a client meets it: tokens, envelopes, limits, pages, the stream, SQL."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -326,6 +327,31 @@ async def test_a_client_that_does_not_read_is_cut_off_and_nobody_waits(tmp_path:
             deaf.settimeout(20)
             while await asyncio.to_thread(_read, deaf):
                 pass  # up to the end that the collector made; without one this times out
+
+
+async def test_one_token_cannot_take_every_stream(tmp_path: Path) -> None:
+    """Past its share it is refused, also when all come at once; the others still get in."""
+    with centre(tmp_path, start=False) as running:
+        text = running.config.read_text(encoding="utf-8")
+        running.config.write_text(text + "stream_clients_per_token = 2\n", encoding="utf-8")
+        running.start_nats()
+        running.start_collector()
+        people = populate(running)
+        async with (
+            people.client(people.viewer) as greedy,
+            people.client(people.reviewer) as other,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            asked = [greedy.build_request("GET", "/requests/stream") for _ in range(6)]
+            answers = await asyncio.gather(*(greedy.send(one, stream=True) for one in asked))
+            for answer in answers:
+                stack.push_async_callback(answer.aclose)
+            assert sorted(one.status_code for one in answers) == [200] * 2 + [503] * 4
+            refused = next(one for one in answers if one.status_code == 503)
+            await refused.aread()
+            assert _error(refused)["code"] == "busy"
+            async with follow(other) as stream:
+                await stream.ready()
 
 
 def _read(deaf: socket.socket) -> bytes:
