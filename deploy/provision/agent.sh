@@ -16,9 +16,10 @@ OWNER=
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --bundle) BUNDLE=$2 && shift 2 ;;
-    --user) WATCHED=$2 && shift 2 ;;
-    --owner) OWNER=$2 && shift 2 ;;
+    -h | --help) usage "$0" ;;
+    --bundle) value "$@" && BUNDLE=$2 && shift 2 ;;
+    --user) value "$@" && WATCHED=$2 && shift 2 ;;
+    --owner) value "$@" && OWNER=$2 && shift 2 ;;
     *) fail "unknown argument $1; usage: agent.sh --bundle FILE.tar --user NAME [--owner NAME]" ;;
     esac
 done

@@ -17,9 +17,10 @@ NATS_VERSION=2.15.1
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --address) ADDRESS=$2 && shift 2 ;;
-    --name) NAME=$2 && shift 2 ;;
-    --nats-version) NATS_VERSION=$2 && shift 2 ;;
+    -h | --help) usage "$0" ;;
+    --address) value "$@" && ADDRESS=$2 && shift 2 ;;
+    --name) value "$@" && NAME=$2 && shift 2 ;;
+    --nats-version) value "$@" && NATS_VERSION=$2 && shift 2 ;;
     *) fail "unknown argument $1; usage: collector.sh --address ADDRESS [--name DNS-NAME]" ;;
     esac
 done

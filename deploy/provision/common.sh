@@ -9,6 +9,19 @@ fail() {
     exit 1
 }
 
+# usage SCRIPT: print what the head of a script says of it
+usage() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"
+    exit 0
+}
+
+# value OPTION [ARGUMENT]...: check that an option has a value
+value() {
+    case ${2-} in
+    '' | -*) fail "$1 needs a value, see --help" ;;
+    esac
+}
+
 say() {
     echo "== $*"
 }

@@ -11,7 +11,8 @@ set -eu
 STATE=/var/lib/holdfast-collector
 [ $# -ge 1 ] || fail "usage: enrol.sh HOST-NAME [ADDRESS]"
 case $1 in
-*[!A-Za-z0-9._-]* | .*) fail "$1 is not the name of a host" ;;
+-h | --help) usage "$0" ;;
+'' | *[!A-Za-z0-9._-]* | .* | -*) fail "$1 is not the name of a host" ;;
 esac
 need_root
 # The address that NATS was told to listen on, unless hosts reach it by another one.
