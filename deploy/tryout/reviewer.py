@@ -1,12 +1,13 @@
 """The person at the terminal, as the collector knows them: one token, the public REST API."""
 
-import json
 import threading
 from types import TracebackType
 from typing import Any
 
 import httpx
 
+from collector.cli.errors import CliError
+from collector.cli.events import read_events
 from deploy.tryout.board import Board, Facts
 from deploy.tryout.errors import PartError, ProofError
 from deploy.tryout.link import Access
@@ -70,17 +71,13 @@ class Reviewer:
         try:
             with self._client.stream("GET", "/requests/stream") as response:
                 response.raise_for_status()
-                name = ""
-                for line in response.iter_lines():
-                    field, _, value = line.partition(": ")
-                    if field == "event":
-                        name = value
-                    elif field == "data" and name == "request":
-                        self._board.put_request(json.loads(value))
-                    if name == "ready":
+                for event in read_events(response.iter_bytes()):
+                    if event.name == "request":
+                        self._board.put_request(event.data)
+                    elif event.name == "ready":
                         self._following.set()
             lost = "it ended"
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError, CliError, OSError) as error:
             lost = str(error)
         if not self._closing:
             self._board.fail(f"the collector's stream of requests broke off: {lost}")

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 import httpx
 
+from collector.cli.events import read_events
 from deploy.bootstrap import bpffs
 from tests.support.centre import Centre, Child, centre
 
@@ -71,7 +72,6 @@ class Watcher:
         assert self._ready.wait(_WAIT_S), "the stream of requests did not begin"
 
     def _follow(self) -> None:
-        name = ""
         with (
             suppress(httpx.TransportError, RuntimeError),
             self._client.stream(
@@ -80,13 +80,11 @@ class Watcher:
                 headers=Centre.auth(self._token),
             ) as response,
         ):
-            for line in response.iter_lines():
-                if line.startswith("event: "):
-                    name = line.removeprefix("event: ")
-                    if name == "ready":
-                        self._ready.set()
-                elif line.startswith("data: ") and name == "request":
-                    self._take(json.loads(line.removeprefix("data: ")))
+            for event in read_events(response.iter_bytes()):
+                if event.name == "ready":
+                    self._ready.set()
+                elif event.name == "request":
+                    self._take(event.data)
 
     def _take(self, request: Request) -> None:
         with self._changed:

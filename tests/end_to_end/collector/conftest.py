@@ -1,7 +1,6 @@
 """One centre for all tests of a module, with people, two hosts and a client."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from collector.cli.events import read_events
 from tests.support.centre import Centre, centre
 from tests.support.wire_host import WireHost, wire_host
 
@@ -80,18 +80,18 @@ def populate(running: Centre) -> People:
 class Stream:
     """The stream of requests, as a client sees it."""
 
-    def __init__(self, lines: AsyncIterator[str]) -> None:
-        self._lines = lines
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
 
     async def event(self) -> tuple[str, dict[str, Any]]:
         """Return the next event: its name and data."""
-        name = ""
         while True:
-            line = await asyncio.wait_for(anext(self._lines), WAIT_S)
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                return name, json.loads(line.removeprefix("data: "))
+            while b"\n\n" not in self._rest:
+                self._rest += await asyncio.wait_for(anext(self._chunks), WAIT_S)
+            one, end, self._rest = self._rest.partition(b"\n\n")
+            for event in read_events([one + end]):
+                return event.name, event.data
 
     async def until(self, request: str, **wanted: object) -> dict[str, Any]:
         """Return the first event of this request in which these keys have these values."""
@@ -114,5 +114,5 @@ async def follow(client: httpx.AsyncClient) -> AsyncIterator[Stream]:
     """Follow requests from now on; everything after this is seen."""
     async with client.stream("GET", "/requests/stream") as response:
         assert response.status_code == 200, await response.aread()
-        stream = Stream(response.aiter_lines())
+        stream = Stream(response.aiter_bytes())
         yield stream

@@ -11,8 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.tryout.board import Board
+from deploy.tryout.link import Access
+from deploy.tryout.reviewer import Reviewer
 from tests.end_to_end.collector.conftest import People, follow, populate
 from tests.support.centre import centre
+from tests.support.house import Watcher
 from tests.support.wire_host import exec_act, full_row, rule
 
 pytestmark = pytest.mark.nats
@@ -289,6 +293,24 @@ async def test_the_stream_starts_with_what_is_open(people: People) -> None:
             assert decided["may_decide"]["allowed"] is False
         async with follow(client) as stream:
             assert hold.hold not in await stream.ready()
+
+
+async def test_a_hostile_line_end_breaks_no_event_for_any_reader(people: People) -> None:
+    """Characters that end lines elsewhere than in the stream stay inside the text."""
+    text = "a\u2028b\u0085c\u2029d"
+    async with people.host() as host, people.client(people.viewer) as client:
+        async with follow(client) as stream:
+            await stream.ready()
+            hold = await host.open(act=exec_act("printf", text))
+            assert (await stream.until(hold.hold))["act"]["argv"][-1] == text
+        watcher = await asyncio.to_thread(Watcher, people.centre.api_url, people.viewer)
+        seen = await asyncio.to_thread(watcher.wait, lambda one: one["request"] == hold.hold)
+        watcher.close()
+        assert seen["act"]["argv"][-1] == text
+        board = Board()
+        access = Access(api=people.centre.api_url, token=people.viewer)
+        with Reviewer(access, board):
+            assert board.requests[hold.hold]["act"]["argv"][-1] == text
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_nobody_waits(tmp_path: Path) -> None:
