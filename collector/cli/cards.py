@@ -52,6 +52,12 @@ def print_card(console: Console, request: dict[str, Any], *, brief: bool = False
         if fact["label"] in _SAID_ELSEWHERE or (brief and fact["label"] in _FOR_THE_FULL_TEXT):
             continue
         text = _in_brief(fact, request["act"]) if brief else fact["text"]
+        if (
+            brief
+            and fact["label"] == "File"
+            and {"label": "Program", "text": text} in card["facts"]
+        ):
+            continue  # only its inode was news
         _row(table, harmless(fact["label"]), harmless(text))
     if card["tree"]:
         table.add_row(Text("Processes"), _tree(card["tree"]))
