@@ -108,7 +108,7 @@ def _set_up(chosen: Sequence[Layer], progress: Progress, *, full: bool) -> None:
         packages.ensure(packages.FOR_ENVIRONMENT, progress, COMMAND)
     environment.ensure(sets, progress)
     if full and as_root:
-        packages.ensure(("vagrant",), progress, COMMAND)
+        packages.ensure(("vagrant", "vagrant-libvirt"), progress, COMMAND)
 
 
 def _run_layer(layer: Layer, extra: Sequence[str]) -> Result:

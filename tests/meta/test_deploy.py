@@ -23,7 +23,10 @@ def test_the_vagrantfile_is_valid(tmp_path: Path) -> None:
     assert named
     assert [name for name in named if not os.access(CHECKOUT / name, os.X_OK)] == []
     if shutil.which("vagrant"):
-        check = ["vagrant", "validate", "--ignore-provider"]
+        # Without any provider it has nothing to validate the machines' own settings against.
+        plugins = Path("/usr/share/rubygems-integration/all/specifications")
+        provider = any(plugins.glob("vagrant-libvirt-*.gemspec"))
+        check = ["vagrant", "validate", *([] if provider else ["--ignore-provider"])]
     elif shutil.which("ruby"):
         check = ["ruby", "-c", str(VAGRANTFILE)]
     else:
