@@ -81,7 +81,10 @@ def _ended(end: HoldState) -> str:
     if end.state is HoldStateName.EXPIRED:
         return f"expired at {when}: nobody answered in time"
     if end.state is HoldStateName.CANCELLED:
-        return f"cancelled at {when}: the process was gone before an answer took effect"
+        return (
+            f"cancelled at {when}: the process ended before an answer took effect; whether "
+            "somebody let it run on before that is not known"
+        )
     if end.state is HoldStateName.SUPERSEDED:
         return f"superseded at {when}: another request took its place"
     by = f" by {_name(end.by)}" if end.by else ""

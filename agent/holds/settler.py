@@ -194,7 +194,8 @@ class Settler:
         if self._machine.order(process) != release:
             self._due[process] = None
             return
-        # While the kernel has the entry it stops the process again after a SIGCONT.
+        # The entry goes first: one that outlived the stop could be taken for a hold of its own.
+        # The journal has the decision, should this run end here.
         for hold in self._machine.of(process):
             self.forget(hold.key)
         found = self._p.control.resume(release)

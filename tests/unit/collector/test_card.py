@@ -295,7 +295,8 @@ LINES = [
     (
         [at(HoldStateName.CANCELLED)],
         make_decision(),
-        "cancelled at 12:00:10 UTC: the process was gone before an answer took effect; "
+        "cancelled at 12:00:10 UTC: the process ended before an answer took effect; whether "
+        "somebody let it run on before that is not known; "
         "too late: approved by ann@example.com at 12:00:05 UTC",
     ),
     (
