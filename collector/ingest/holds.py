@@ -25,7 +25,7 @@ class HoldIntake:
         self._decider = decider
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
-        """Return rows for what the register accepts, and tell listeners of new holds."""
+        """Return rows for what the register accepts."""
         work = Work()
         messages: list[HoldOpened | HoldState | WireError] = [_read(one) for one in deliveries]
         await self._book.need(
@@ -38,17 +38,10 @@ class HoldIntake:
                 self._accept(work, delivery, message)
             except WireError as error:
                 work.refuse(position, delivery, str(error))
-        # A process waits, and the stream has its hold for good: whoever can answer is told before
-        # the commit. Words of the host about what it did are told when they are in the trail.
-        for record in work.changed:
-            if not record.states:
-                self._book.announce(record)
-                work.decided.append(record)
-        work.changed = [record for record in work.changed if record.states]
         return work
 
     async def done(self, work: Work) -> None:
-        """Tell listeners of the rest, and serve a hold that was decided before it was heard of."""
+        """Tell listeners, and serve a hold that was decided before it was heard of."""
         while work.changed:
             record = work.changed.pop(0)
             self._book.announce(record)

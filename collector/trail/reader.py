@@ -45,7 +45,7 @@ class RequestFilter:
     subject: str | None = None
     rule: str | None = None
     since_ns: int | None = None
-    after: tuple[int, str] | None = None  # opened_ns and request
+    after: str | None = None
     limit: int = 100
 
 
@@ -109,10 +109,11 @@ class Reader:
             ("subject = ?", wanted.subject),
             ("rule = ?", wanted.rule),
             ("opened_ns >= ?", wanted.since_ns),
+            (
+                "(opened_ns, request) < (SELECT (opened_ns, request) FROM holds WHERE request = ?)",
+                wanted.after,
+            ),
         )
-        if wanted.after:
-            where += (" AND" if where else " WHERE") + " (opened_ns, request) < (?, ?)"
-            values += wanted.after
         rows = await self._fetch(
             f"SELECT request FROM requests{where}"  # noqa: S608 - fixed text, values are bound
             " ORDER BY opened_ns DESC, request DESC LIMIT ?",
