@@ -101,7 +101,7 @@ def _set_up(chosen: Sequence[Layer], progress: Progress, *, full: bool) -> None:
         if remark:
             progress.line(remark)
         system.check_root(COMMAND)
-        packages.ensure(packages.FOR_KERNEL, progress, COMMAND)
+        packages.ensure((*packages.FOR_KERNEL, *packages.FOR_TESTS), progress, COMMAND)
     environment = Environment(CHECKOUT)
     sets = ("collector", "nats-server", "dev")
     if not environment.ready(sets):

@@ -13,6 +13,8 @@ from deploy.bootstrap.progress import Progress, Step
 # What Holdfast's kernel side and its own environment need; bcc compiles, bpftool gives types.
 FOR_KERNEL = ("python3-bpfcc", "libbpf1", "bpftool")
 FOR_ENVIRONMENT = ("python3-venv",)
+# What the tests of the kernel side use beyond that.
+FOR_TESTS = ("sudo",)
 
 _APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300")
 _LISTS = Path("/var/lib/apt/lists")
