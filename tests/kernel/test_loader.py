@@ -28,7 +28,6 @@ pytestmark = pytest.mark.kernel
 
 # One of each sort of thing that is read, each shifted to what lies beside it.
 SHIFTS = {
-    "task_struct.tgid": 4,
     "cred.euid": 4,
     "dentry.d_parent": 8,
     "sock_common.skc_dport": 2,
