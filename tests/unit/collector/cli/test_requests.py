@@ -205,7 +205,7 @@ DECIDED: list[tuple[str, dict[str, Any], str]] = [
     (
         "cancelled",
         {"state": "cancelled", "states": (make_state(HoldStateName.CANCELLED),)},
-        "the process was gone",
+        "the process ended before an answer took effect",
     ),
 ]
 
