@@ -12,6 +12,7 @@ from agent import identity as identities
 from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
 from agent.config import AgentConfig
 from agent.errors import AgentError
+from agent.freezer import Freezer
 from agent.holds.intake import Host
 from agent.holds.keeper import Keeper
 from agent.holds.settler import Parts
@@ -21,6 +22,7 @@ from agent.processes import ProcessControl
 from agent.report import EventReport
 from agent.rulings import Ruled
 from agent.sensor.interface import Sensor, Subject
+from agent.sensor.labels import cgroup_mount
 from agent.subjects import resolve
 from agent.transport.link import Link
 from agent.transport.outbox import Outbox
@@ -100,6 +102,10 @@ def core(
                 report.notice("spool_damaged", f"put aside as {spool.moved}; its events are lost")
             boot = boot_id()
 
+            # Named like the pins, so that two agents on one host keep apart.
+            freezer = Freezer(cgroup_mount(), config.bpffs.name)
+            freezer.sweep()
+
             def alarm(call: Callable[[], None]) -> Alarm:
                 return BootAlarm(loop, call)
 
@@ -108,7 +114,7 @@ def core(
                 sensor=sensor,
                 fresh=sensor.new_holds if started else sensor.all_holds,
                 journal=journal,
-                control=ProcessControl(loop),
+                control=ProcessControl(loop, freezer),
                 judge=judge,
                 verifier=Verifier(who.centre_keys),
                 report=report,
@@ -135,7 +141,13 @@ def core(
 
 def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
     owners = {subject.name: subject.owner for subject in config.subjects}
-    return Host(id=who.host, name=who.name, boot_id=boot, owners=owners)
+    return Host(
+        id=who.host,
+        name=who.name,
+        boot_id=boot,
+        owners=owners,
+        holds_per_session=config.holds_per_session,
+    )
 
 
 def _many_files() -> None:

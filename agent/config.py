@@ -16,6 +16,8 @@ DEFAULT_CONFIG = Path("/etc/holdfast/agent.toml")
 DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 # What a label's name has room for in the kernel's map, its final zero not counted.
 _LONGEST_NAME = 63
+# What the kernel's held map has room for, of all sessions together.
+_MOST_HOLDS = 512
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     bpffs: str = "/sys/fs/bpf/holdfast"
     cache: str = "/var/cache/holdfast-agent"
     spool_limit_mib: int = 256
+    holds_per_session: int = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,7 @@ class AgentConfig:
     cache: Path
     rules: tuple[Path, ...]
     spool_limit_mib: int
+    holds_per_session: int
     subjects: tuple[SubjectConfig, ...]
 
     @property
@@ -108,6 +112,11 @@ def load(path: Path) -> AgentConfig:
         raise ConfigError(f"{path}: subjects: nobody is watched; add a [[subjects]] table")
     if not 1 <= file.spool_limit_mib <= 1 << 20:
         raise ConfigError(f"{path}: spool_limit_mib: must be 1 or more (MiB)")
+    if not 1 <= file.holds_per_session <= _MOST_HOLDS:
+        raise ConfigError(
+            f"{path}: holds_per_session: must be from 1 to {_MOST_HOLDS}, which is what a host has "
+            "room for"
+        )
     _check_subjects(path, file.subjects)
     return AgentConfig(
         place=path,
@@ -118,6 +127,7 @@ def load(path: Path) -> AgentConfig:
         cache=here / file.cache,
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
+        holds_per_session=file.holds_per_session,
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,

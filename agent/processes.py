@@ -1,6 +1,5 @@
-"""The one module that signals processes. A process is a pidfd, checked once by its start time.
-
-A pid that was given to another process in the meantime is never signalled.
+"""The one module that signals processes, and has them frozen. A process is a pidfd, checked once by
+its start time: a pid that was given to another process in the meantime is never signalled.
 """
 
 import asyncio
@@ -13,6 +12,7 @@ from enum import StrEnum
 
 from agent import procfs
 from agent.errors import ControlError
+from agent.freezer import Freezer
 from agent.release import ProcessId, Release
 
 
@@ -30,8 +30,11 @@ class ProcessControl:
     A process that was asked about stays open as a pidfd until `drop`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None = None, freezer: Freezer | None = None
+    ) -> None:
         self._loop = loop
+        self._freezer = freezer or Freezer(None, "")
         self._open: dict[ProcessId, int] = {}
         self._watched: set[ProcessId] = set()
 
@@ -40,10 +43,14 @@ class ProcessControl:
         descriptor = self._descriptor(process)
         return descriptor is not None and not _exited(descriptor)
 
-    def is_stopped(self, process: ProcessId) -> bool:
-        """Return whether every living thread of the process is stopped."""
-        if not self.is_alive(process):
-            return False
+    def is_still(self, process: ProcessId) -> bool:
+        """Return whether no living thread of the process can run: all are frozen, or stopped."""
+        return self.is_alive(process) and (
+            self._freezer.is_frozen(process) or self._is_stopped(process)
+        )
+
+    @staticmethod
+    def _is_stopped(process: ProcessId) -> bool:
         seen = {thread.pid: thread.state for thread in procfs.threads(process.pid)}
         # A leader that has exited before its threads is a zombie; it says nothing about them.
         leader_is_gone = seen.get(process.pid) == "Z"
@@ -67,16 +74,33 @@ class ProcessControl:
         """Send SIGSTOP; raise ControlError if it cannot be sent. A process that is gone is fine."""
         self._send(process, signal.SIGSTOP)
 
+    def freeze(self, process: ProcessId) -> bool:
+        """Freeze a process, so that no signal but SIGKILL changes anything; return whether it is.
+
+        Raises ControlError if it cannot be done here; it then is no more than stopped.
+        """
+        if not self.is_alive(process) or not self._freezer.freeze(process):
+            return False
+        if not self.is_alive(process):
+            # It ended in between, and its pid may have been another's when that was moved.
+            self._freezer.thaw(process)
+            return False
+        return True
+
     def resume(self, release: Release) -> Resumed:
-        """Send SIGCONT, then look whether it worked; raise ControlError if it cannot be sent."""
+        """Send SIGCONT and thaw, then look whether it worked; raise ControlError if it cannot be.
+
+        Frozen until the last, so that what went wrong before leaves it as it was.
+        """
         if not isinstance(release, Release):
             raise ControlError("nothing runs on without a release that names its grounds")
         if not self.is_alive(release.process) or not self._send(release.process, signal.SIGCONT):
             return Resumed.GONE
+        self._freezer.thaw(release.process)
         # The kernel wakes the threads before the call returns, so this is no race with the wake.
         if not self.is_alive(release.process):
             return Resumed.RUNNING  # it has run on, to its end
-        return Resumed.STOPPED if self.is_stopped(release.process) else Resumed.RUNNING
+        return Resumed.STOPPED if self._is_stopped(release.process) else Resumed.RUNNING
 
     def kill(self, process: ProcessId) -> None:
         """Send SIGKILL; raise ControlError if it cannot be sent. A process that is gone is fine."""
@@ -110,15 +134,18 @@ class ProcessControl:
     def drop(self, process: ProcessId) -> None:
         """Forget a process: close its pidfd and call nobody about it."""
         descriptor = self._open.pop(process, None)
+        if descriptor is None or _exited(descriptor):
+            self._freezer.drop(process)
         if descriptor is None:
             return
         self._unwatch(process, descriptor)
         os.close(descriptor)
 
     def close(self) -> None:
-        """Forget every process."""
+        """Forget every process; those that are frozen stay so."""
         for process in list(self._open):
             self.drop(process)
+        self._freezer.sweep()
 
     def _send(self, process: ProcessId, number: signal.Signals) -> bool:
         descriptor = self._descriptor(process)

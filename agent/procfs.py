@@ -81,6 +81,17 @@ def owner(pid: int) -> Owner | None:
     return Owner(frozenset(uids), frozenset(gids), next(found, ""))
 
 
+def cgroup(pid: int) -> str | None:
+    """Return the cgroup v2 of a process as a path below the mount; None if it has none."""
+    try:
+        raw = (_PROC / str(pid) / "cgroup").read_bytes()
+    except OSError:
+        return None
+    found = (line[3:] for line in raw.split(b"\n") if line.startswith(b"0::"))
+    path = next(found, None)
+    return None if path is None else os.fsdecode(path)
+
+
 def login_name(pid: int) -> str:
     """Return who logged in to start a process (the audit login id), empty for a service."""
     import pwd

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from agent.holds.model import Doom, Hold, Pass, Voice, Why
 from agent.release import ProcessId
 from agent.rulings import Ruled
-from agent.sensor.interface import HeldAct
+from agent.sensor.interface import HeldAct, Resume
 from rules.model import Action
 from wire.acts import act_digest
 from wire.ids import HoldId, HostId, new_id
@@ -15,12 +15,39 @@ from wire.messages import Ground, HoldOpened, KillScope, OnTimeout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What every hold of this host says of it. `owners` answer for subjects, by name."""
+    """What every hold of this host says of it. `owners` answer for subjects, by name.
+
+    `holds_per_session` is how many requests of one session may wait at once.
+    """
 
     id: HostId
     name: str
     boot_id: str
     owners: Mapping[str, str]
+    holds_per_session: int = 20
+
+
+def over_cap(hold: Hold) -> Hold:
+    """Return the hold of an act that nobody is asked about, since enough of its session wait.
+
+    The process alone is killed, whatever the rule's scope: no person has denied anything.
+    """
+    why = Why(ground=Ground.RULE, reason=hold.rule)
+    doom = Doom(why, KillScope.PROCESS)
+    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=True)
+
+
+def attempt_words(attempt: Resume) -> str:
+    """Return, for people, who tried to let a held process run on, and what came of it."""
+    if attempt.ended:
+        return (
+            f"it was let run on by another (SIGCONT, {attempt.count} by now) before it was frozen, "
+            "and the kernel killed it when its next system call returned"
+        )
+    return (
+        f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) sent it SIGCONT, "
+        f"the {attempt.count}. time; it stays held"
+    )
 
 
 def take(

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from agent.clock import Alarm
 from agent.errors import AgentError
-from agent.holds.intake import take
+from agent.holds.cap import SessionCap
+from agent.holds.intake import attempt_words, over_cap, take
 from agent.holds.machine import Machine
 from agent.holds.model import NO_KEY, Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
 from agent.release import ProcessId
 from agent.rulings import Ruled
-from agent.sensor.interface import HeldAct, HeldKey
+from agent.sensor.interface import HeldAct, HeldKey, Resume
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
+from rules.model import Action
 from wire.messages import Ground, KillScope
 
 log = logging.getLogger("holdfast.agent.holds")
@@ -30,6 +32,7 @@ class Keeper:
         self._machine = Machine(parts.host.id)
         self._alarm = alarm(self.on_deadline)
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_stuck)
+        self._cap = SessionCap(parts.host.holds_per_session)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -68,8 +71,10 @@ class Keeper:
         return len(self._machine)
 
     def on_holds(self) -> None:
-        """Take up what the kernel has held since the last time."""
+        """Take up what the kernel has held, and who has meddled with it, since the last time."""
         self._drain()
+        for attempt in self._p.sensor.new_resumes():
+            self._note_attempt(attempt)
         self._settler.settle()
 
     def on_deadline(self) -> None:
@@ -161,6 +166,8 @@ class Keeper:
             cause = "the host was started anew and the process is gone"
             self._settler.commit(self._machine.plan_gone(hold.process, now_ns, cause=cause))
             return
+        if hold.fate is None:
+            self._settler.freeze(hold.process)
         self._settler.guard(hold)
 
     def _drain(self) -> None:
@@ -195,6 +202,13 @@ class Keeper:
         ruled = self._p.judge(held.act)
         now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
         hold, opened = take(held, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
+        if opened is not None and not self._cap.admits(
+            hold.session, len(self._machine.waiting(hold.session))
+        ):
+            hold, opened = over_cap(hold), None
+        if hold.fate is None:
+            # Before the disk: until then only the stop stands between the process and its act.
+            self._settler.freeze(hold.process)
         if self._p.journal.is_over(hold) and not self._p.control.is_alive(hold.process):
             # An earlier run recorded its end and had no time to tell the kernel.
             self._settler.forget(held.key)
@@ -202,8 +216,16 @@ class Keeper:
         self._settler.commit(self._machine.plan_open(hold, opened, now_ns))
         self._settler.guard(hold)
         self._report(held, hold, ruled)
+        if hold.capped:
+            self._note_cap(hold.session)
         self._note_unknown(held.act.subject)
         self._set_alarm()
+
+    def _note_cap(self, session: str) -> None:
+        words = self._cap.deny(session)
+        if words:
+            self._p.report.notice("session_capped", f"session {session}: {words}")
+            self._note(self._machine.waiting(session)[:1], words)
 
     def _note_unknown(self, subject: str) -> None:
         if subject in self._p.host.owners or subject in self._unknown:
@@ -221,13 +243,28 @@ class Keeper:
         if hold.fate is not None:
             done = "let go" if isinstance(hold.fate, Pass) else "killed"
             detail = f"{done}: ground {hold.fate.why.ground}"
+            if hold.capped:
+                detail += "; its session has as many requests waiting as it may have"
         self._p.report.held(
             held.act,
-            action=ruled.action.value if ruled.action else None,
+            action=Action.DENY.value if hold.capped else ruled.action and ruled.action.value,
             rule=ruled.rule.id if ruled.rule else None,
             hold=None if hold.voice is Voice.QUIET else hold.id,
             detail=detail,
         )
+
+    def _note_attempt(self, attempt: Resume) -> None:
+        """Tell the reviewers of a request, and the trail, who tried to let its process run on."""
+        process = ProcessId(attempt.pid, attempt.start_ns)
+        words = attempt_words(attempt)
+        self._p.report.notice("resumed_by_another", f"process {process}: {words}")
+        self._note(self._machine.of(process), words)
+
+    def _note(self, holds: list[Hold], words: str) -> None:
+        try:
+            self._settler.commit(self._machine.plan_note(holds, words, self._p.clock.now_ns()))
+        except AgentError:
+            log.exception("a note about %d requests cannot be recorded: %s", len(holds), words)
 
     def _end_stuck(self, fate: Pass | Doom) -> int:
         """Decide what could not even be taken up, quietly: only its event can say so."""

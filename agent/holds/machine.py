@@ -55,6 +55,14 @@ class Machine:
         """Return the holds of a process, oldest first."""
         return [self._holds[hold] for hold in self._of.get(process, ())]
 
+    def waiting(self, session: str) -> list[Hold]:
+        """Return the holds of a session that people are asked about, oldest first."""
+        return [
+            hold
+            for hold in self
+            if hold.session == session and hold.waiting and hold.voice is Voice.ASKED
+        ]
+
     def next_deadline(self) -> int | None:
         """Return the earliest deadline (boot clock) of those that wait, None without one."""
         return min(
@@ -217,6 +225,14 @@ class Machine:
             self._one(hold, hold.state, hold.fate, now_ns, hold.fate.why, problem)
             for hold in self.of(process)
             if hold.fate is not None
+        )
+
+    def plan_note(self, holds: Iterable[Hold], words: str, now_ns: int) -> Step:
+        """Something happened that changes no state, and that who decides should know."""
+        return _joined(
+            self._one(hold, hold.state, hold.fate, now_ns, None, words)
+            for hold in holds
+            if hold.waiting
         )
 
     # -- one hold -----------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Hold:
     fate: Fate = None
     sequence: int = 0
     finished: bool = False
+    capped: bool = False  # denied at once, since its session has enough waiting; not journalled
 
     @property
     def waiting(self) -> bool:

@@ -82,6 +82,7 @@ class Settler:
         self._blocked = blocked
         self._due: OrderedDict[ProcessId, None] = OrderedDict()
         self._settling = False
+        self._thawed = False  # whether it has been said that a process could not be frozen
         self._tries: dict[ProcessId, int] = {}
         self._waits: dict[ProcessId, int] = {}
         self._killed_for: dict[ProcessId, KillOrder] = {}
@@ -112,10 +113,21 @@ class Settler:
             ):
                 self._watched.add(process)
             # A SIGCONT for an earlier hold takes back a SIGSTOP that was on its way.
-            if hold.fate is None and not self._p.control.is_stopped(process):
+            if hold.fate is None and not self._p.control.is_still(process):
                 self._p.control.stop(process)
         except ControlError as error:
             self._failed(process, error)
+
+    def freeze(self, process: ProcessId) -> None:
+        """Freeze a process that is stopped, so that nobody else can let it run on."""
+        try:
+            self._p.control.freeze(process)
+        except ControlError as error:
+            # It is stopped all the same, and the kernel's own guard is there.
+            if not self._thawed:
+                self._p.report.notice("not_frozen", str(error))
+            self._thawed = True
+            log.warning("%s", error)
 
     def due(self, process: ProcessId) -> None:
         """Have a process settled at the next `settle`."""
@@ -183,7 +195,7 @@ class Settler:
     def _release(self, release: Release) -> None:
         """The only way out: the machine's Release, its grounds journalled before."""
         process = release.process
-        if not self._p.control.is_stopped(process):
+        if not self._p.control.is_still(process):
             self._await_stop(process)
             return
         # A thread that was still running a moment ago may have met the kernel since. Now that all
@@ -223,8 +235,8 @@ class Settler:
             self._at(process, _STOP_WAITS_S[waits])
             return
         raise ControlError(
-            f"process {process}: may run on and is not let go, since it is not stopped: a thread "
-            "waits in the kernel (state D), or its cgroup is frozen; thaw it"
+            f"process {process}: may run on and is not let go, since it is neither stopped nor "
+            "frozen: a thread waits in the kernel (state D)"
         )
 
     def _kill(self, order: KillOrder) -> None:

@@ -24,6 +24,24 @@ class HeldAct:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Somebody has sent SIGCONT to a process with a hold, for the `count`-th time.
+
+    Of many the kernel tells the first, the tenth, the hundredth and so on. `boot_ns` is when.
+    `ended`: it did run on, and the kernel has killed it at the end of its next system call.
+    """
+
+    pid: int
+    start_ns: int
+    boot_ns: int
+    count: int
+    by_pid: int
+    by_uid: int
+    by_comm: str
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """One watched subject, as the configuration names it; ids are resolved."""
 
@@ -58,7 +76,10 @@ class Sensor(Protocol):
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
 
     def holds_fd(self) -> int:
-        """Return a descriptor that becomes readable when something may have been held."""
+        """Return a descriptor that is readable while new holds or resumes are to be taken."""
+
+    def new_resumes(self) -> list[Resume]:
+        """Return who has tried to let a held process run on, since the last call."""
 
     def new_holds(self) -> list[HeldAct]:
         """Return what is held and was not returned before by this object."""
@@ -67,7 +88,10 @@ class Sensor(Protocol):
         """Return everything in the held map, which is the truth, whoever made it."""
 
     def forget(self, key: HeldKey) -> None:
-        """Take an entry out of the held map, once its process runs on or is gone."""
+        """Take an entry out of the held map, just before its process runs on or once it is gone.
+
+        With the last entry of a process it is guarded no more.
+        """
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

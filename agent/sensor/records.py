@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from agent.sensor.interface import Resume
 from wire.acts import Act, Guarantee, Kind, Process, Transport
 
 ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
 PROCESS = struct.Struct("<QII16s")
+RESUME = struct.Struct("<QQQIIII16s")
 PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
 ARGV_BYTES, ENVIRONMENT_BYTES, ANCESTORS = 4096, 4096, 12
 OBSERVED_BYTES = ACT.size + SHORT_PATH_BYTES
@@ -182,6 +184,21 @@ def _common(fields: ActFields, subjects: Sequence[str], wall_offset_ns: int) -> 
         "addresses_cut": bool(fields.marks & MARK_ADDRESSES_CUT),
         "result": None if kind is Kind.EXEC or fields.result == NOT_OVER else fields.result,
     }
+
+
+def resume_of(raw: bytes) -> Resume:
+    """Return a struct resume as a value."""
+    boot_ns, start_ns, count, pid, by_pid, by_uid, ended, comm = RESUME.unpack(raw)
+    return Resume(
+        pid=pid,
+        start_ns=start_ns,
+        boot_ns=boot_ns,
+        count=count,
+        by_pid=by_pid,
+        by_uid=by_uid,
+        by_comm=text(comm),
+        ended=bool(ended),
+    )
 
 
 def _ancestors(raw: bytes) -> tuple[Process, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
-from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Subject
+from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Resume, Subject
 from agent.sensor.labels import Labels, started_ns
 from agent.sensor.records import (
     ACT,
@@ -22,12 +22,14 @@ from agent.sensor.records import (
     act_of_facts,
     act_of_observed,
     arguments,
+    resume_of,
 )
 from agent.sensor.tables import RuleTables
 from rules.superset import KernelTables
 from wire.acts import Act, Process
 
 _OBSERVED = struct.Struct(f"<II{ACT.format[1:]}{SHORT_PATH_BYTES}s")
+_GUARDED = struct.Struct("<QQQ")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _BPFFS_MAGIC = "bpf"
 
@@ -47,6 +49,7 @@ class StopSensor:
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
+        self._processes: dict[int, int] = {}  # pid by number of the hold
         self._started = False
 
     def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
@@ -55,12 +58,11 @@ class StopSensor:
         programs.ensure_loaded(self._directory, self._cache)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
-        self._wake, self._acts, self._execs = (
-            Ring(maps / name) for name in ("hf_wake", "hf_acts", "hf_execs")
+        self._wake, self._resumes, self._acts, self._execs = (
+            Ring(maps / name) for name in ("hf_wake", "hf_resumes", "hf_acts", "hf_execs")
         )
-        self._epoll = select.epoll()
-        for ring in (self._acts, self._execs):
-            self._epoll.register(ring.fd, select.EPOLLIN)
+        self._holds_epoll = _epoll(self._wake, self._resumes)
+        self._events_epoll = _epoll(self._acts, self._execs)
         self._tables = RuleTables(maps)
         self._labels = Labels(maps)
         subjects, self._subjects = self._labels.numbered(subjects)
@@ -87,12 +89,24 @@ class StopSensor:
         programs.detach_others(self._directory, tables.kinds, cgroups=self._cgroups)
 
     def holds_fd(self) -> int:
-        """Return a descriptor that becomes readable when something may have been held."""
-        return self._wake.fd
+        """Return a descriptor that is readable while new holds or resumes are to be taken."""
+        return self._holds_epoll.fileno()
+
+    def new_resumes(self) -> list[Resume]:
+        """Return who has tried to let a held process run on, since the last call."""
+        return [resume_of(bytes(record)) for record in self._resumes.records()]
 
     @cached_property
     def _holds(self) -> Map:
         return Map(self._directory / "maps" / "hf_holds", 8, FACTS_BYTES)
+
+    @cached_property
+    def _guarded(self) -> Map:
+        return Map(self._directory / "maps" / "hf_guarded", 4, _GUARDED.size)
+
+    @cached_property
+    def _resumed(self) -> Map:
+        return Map(self._directory / "maps" / "hf_resumed", 4, 4)
 
     def new_holds(self) -> list[HeldAct]:
         """Return what is held and was not returned before by this object."""
@@ -128,16 +142,25 @@ class StopSensor:
 
     def _held(self, number: int, raw: bytes, offset: int) -> HeldAct:
         act = act_of_facts(raw, self._subjects, offset)
+        self._processes[number] = act.process.pid
         return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
 
     def forget(self, key: HeldKey) -> None:
-        """Take an entry out of the held map, once its process runs on or is gone."""
+        """Take an entry out of the held map, just before its process runs on or once it is gone.
+
+        With the last entry of a process it is guarded no more.
+        """
         self._holds.delete(struct.pack("<Q", key))
         self._returned.discard(key)
+        pid = self._processes.pop(key, None)
+        if pid is not None and pid not in self._processes.values():
+            self._guarded.delete(struct.pack("<I", pid))
+        if not self._processes:
+            self._resumed.set(bytes(4), bytes(4))
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""
-        return self._epoll.fileno()
+        return self._events_epoll.fileno()
 
     def drain_execs(self, limit: int) -> list[Act]:
         """Return up to `limit` observed execs, oldest first."""
@@ -168,13 +191,14 @@ class StopSensor:
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""
-        if "_holds" in self.__dict__:
-            self._holds.close()
-            del self._holds
+        for name in ("_holds", "_guarded", "_resumed"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
         if self._started:
             self._started = False
-            self._epoll.close()
-            for one in (self._counters, self._wake, self._acts, self._execs):
+            self._holds_epoll.close()
+            self._events_epoll.close()
+            for one in (self._counters, self._wake, self._resumes, self._acts, self._execs):
                 one.close()
             self._tables.close()
             self._labels.close()
@@ -194,6 +218,14 @@ def _check_bpffs(directory: Path) -> None:
         if kind == _BPFFS_MAGIC and Path(place) in (directory, *directory.parents):
             return
     raise SensorError(f"{directory} is not on a BPF file system; run: mount -t bpf bpf /sys/fs/bpf")
+
+
+def _epoll(*rings: Ring) -> select.epoll:
+    """Return one descriptor that is readable while any of the rings has something."""
+    made = select.epoll()
+    for ring in rings:
+        made.register(ring.fd, select.EPOLLIN)
+    return made
 
 
 def _possible_processors() -> int:

@@ -16,6 +16,7 @@ ALWAYS = {
     ("on_fork", "sched_process_fork"),
     ("on_exec", "sched_process_exec"),
     ("on_exit", "sched_process_exit"),
+    ("on_signal", "signal_generate"),
 }
 OPEN = {("on_open_return", "sys_exit")}
 NETWORK = {("on_network_return", "sys_exit"), ("on_socket_state", "inet_sock_set_state")}

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agent.sensor import labels, records, tables
+from agent.sensor import labels, records, stop, tables
 from tests.support.loading import map_sizes
 from tests.support.watched import PINS, Watched
 
@@ -22,6 +22,8 @@ SIZES = {
     "hf_cgroups": (8, 4),
     "hf_cgroup_paths": (192, 4),
     "hf_holds": (8, records.FACTS_BYTES),
+    "hf_guarded": (4, stop._GUARDED.size),
+    "hf_resumed": (4, 4),
     "hf_paths": (252, 4),
     "hf_tails": (36, 4),
     "hf_names": (32, 4),
@@ -31,7 +33,7 @@ SIZES = {
     "hf_net6": (24, 8),
     "hf_ports": (8, 4),
 }
-RINGS = {"hf_wake", "hf_acts", "hf_execs"}
+RINGS = {"hf_wake", "hf_resumes", "hf_acts", "hf_execs"}
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -42,14 +42,14 @@ def accounts() -> Iterator[Accounts]:
 def _remove() -> None:
     for name in (WATCHED, OTHER):
         with suppress(KeyError):
-            _end_processes(pwd.getpwnam(name).pw_uid)
+            end_processes(pwd.getpwnam(name).pw_uid)
             _run("userdel", name)
     with suppress(KeyError):
         grp.getgrnam(GROUP)
         _run("groupdel", GROUP)
 
 
-def _end_processes(uid: int) -> None:
+def end_processes(uid: int) -> None:
     """End what runs as a user that only tests make: what a run that was cut off left behind."""
     assert uid != 0
     for process in psutil.process_iter():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from agent.errors import SensorError
-from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Subject
+from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Resume, Subject
 from rules.superset import KernelTables
 from wire.acts import Act
 
@@ -41,6 +41,7 @@ class FakeSensor:
         self.refuse_tables = False
         self.refuse_forget = False
         self.forgot = asyncio.Event()
+        self.resumes: list[Resume] = []
         self._returned: set[HeldKey] = set()
         self._holds = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._events = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -73,6 +74,11 @@ class FakeSensor:
         fresh = [held for key, held in self.held.entries.items() if key not in self._returned]
         self._returned.update(held.key for held in fresh)
         return fresh
+
+    def new_resumes(self) -> list[Resume]:
+        """Return what a test has put into `resumes`."""
+        found, self.resumes = self.resumes, []
+        return found
 
     def all_holds(self) -> list[HeldAct]:
         """Return every entry."""

@@ -30,6 +30,7 @@ TRACEPOINTS = (
     ("on_fork", "sched_process_fork", True),
     ("on_exec", "sched_process_exec", True),
     ("on_exit", "sched_process_exit", True),
+    ("on_signal", "signal_generate", True),
     ("on_cgroup_mkdir", "cgroup_mkdir", False),
     ("on_cgroup_rmdir", "cgroup_rmdir", False),
     ("on_socket_state", "inet_sock_set_state", False),

@@ -8,7 +8,7 @@ _FIELDS = (
     (
         "task_struct",
         "tgid group_leader start_boottime real_parent cred comm mm fs files signal thread_info "
-        "nsproxy",
+        "nsproxy ptrace parent",
     ),
     ("thread_info", "status"),
     ("cred", "uid euid gid egid group_info"),
@@ -38,6 +38,7 @@ _FIELDS = (
     ("nsproxy", "mnt_ns"),
     ("mnt_namespace", "ns"),
     ("ns_common", "inum"),
+    ("kernel_siginfo", "si_code"),
     ("pt_regs", "orig_ax di si dx r8 r9 bx cx bp"),
 )
 _OPTIONAL = (("task_struct", "loginuid"),)  # without CONFIG_AUDIT nobody has a login id

@@ -31,17 +31,21 @@ static __always_inline void report_exec(struct facts *facts) {
 
 static __always_inline void stop(struct facts *facts) {
   u64 key = facts->act.boot_ns;
-  int failed = 1;
-  for (int i = 0; i < 8; i++) {
+  int failed = 1, traced = is_traced_by_watched(bpf_get_current_task());
+  for (int i = 0; i < 8 && !traced; i++) {
     failed = hf_holds.insert(&key, facts);
     if (!failed) break;
     key++;  // two processors in the same nanosecond
   }
-  if (failed || bpf_send_signal(19)) {
+  if (!failed && guard(facts)) {
+    hf_holds.delete(&key);
+    failed = 1;
+  }
+  if (failed || bpf_send_signal(SIGNAL_STOP)) {
     if (!failed) hf_holds.delete(&key);
     count(COUNT_HOLDS_LOST);
     facts->act.marks |= MARK_KILLED;
-    bpf_send_signal(9);
+    bpf_send_signal(SIGNAL_KILL);
     return;
   }
   hf_wake.ringbuf_output(&key, sizeof(key), BPF_RB_FORCE_WAKEUP);

@@ -114,8 +114,18 @@ BPF_ARRAY(hf_groups, struct group, 8);
 BPF_HASH(hf_cgroups, u64, u32, 4096);
 BPF_HASH(hf_cgroup_paths, struct cgroup_path, u32, 64);
 
+// A process with a hold. Empty while nothing is held, and then the guard looks no further.
+struct guarded {
+  u64 start_ns;
+  u64 resumes;  // how often somebody has sent it SIGCONT
+  u64 tell_at;  // the count that is told next; each is ten times the last, so nobody floods the ring
+};
+
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
+BPF_HASH(hf_guarded, u32, struct guarded, MAXIMUM_HOLDS);
+BPF_ARRAY(hf_resumed, u32, 1);  // whether any of them was sent SIGCONT, to look no further otherwise
 BPF_RINGBUF_OUTPUT(hf_wake, 16);
+BPF_RINGBUF_OUTPUT(hf_resumes, 4);
 BPF_RINGBUF_OUTPUT(hf_acts, 1024);
 BPF_RINGBUF_OUTPUT(hf_execs, 1024);
 

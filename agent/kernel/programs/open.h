@@ -138,6 +138,7 @@ static __always_inline void judge_open(struct config *config, struct label *labe
 int on_open_return(struct bpf_raw_tracepoint_args *ctx) {
   u64 regs = ctx->args[0], nr = 0, first, second, third;
   long result = ctx->args[1];
+  if (killed_for_running()) return 0;
   READ(nr, regs, pt_regs, orig_ax);
   if (!IS_OPEN(nr, NR_) && !IS_OPEN(nr, OLD_NR_)) return 0;
   u64 task = bpf_get_current_task();

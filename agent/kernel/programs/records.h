@@ -76,6 +76,18 @@ struct observed {
   char path[SHORT_PATH_BYTES];
 };
 
+// Somebody has sent SIGCONT to a process with a hold, or (ended) it has run on and was killed for it.
+struct resume {
+  u64 boot_ns;
+  u64 start_ns;  // of the process, with tgid
+  u64 count;     // how often by now
+  u32 tgid;
+  u32 by_tgid;
+  u32 by_uid;
+  u32 ended;
+  char by_comm[16];
+};
+
 // Everything about one act: the value of the holds map, and an observed exec. argv comes last,
 // so that a record in the ring ends where the arguments end.
 struct facts {

@@ -7,6 +7,7 @@
 #include "subjects.h"
 #include "match.h"
 #include "paths.h"
+#include "guard.h"
 #include "holds.h"
 #include "exec.h"
 #include "open.h"

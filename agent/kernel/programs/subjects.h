@@ -87,7 +87,7 @@ static __always_inline int find_label(u64 task, u32 tgid, struct config *config,
   if (hf_labels.update(&tgid, label)) {
     // A process that should be watched and cannot be is an escape: end it.
     count(COUNT_LABELS_LOST);
-    bpf_send_signal(9);
+    bpf_send_signal(SIGNAL_KILL);
     return 0;
   }
   return 1;
@@ -105,7 +105,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx) {
   READ(label.start_ns, child, task_struct, start_boottime);
   if (hf_labels.update(&child_tgid, &label)) {
     count(COUNT_LABELS_LOST);
-    bpf_send_signal(9);
+    bpf_send_signal(SIGNAL_KILL);
   }
   return 0;
 }
@@ -117,7 +117,10 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   int live = 1;
   READ(signal, task, task_struct, signal);
   READ(live, signal, signal_struct, live);
-  if (live == 0) hf_labels.delete(&tgid);
+  if (live == 0) {
+    hf_labels.delete(&tgid);
+    hf_guarded.delete(&tgid);
+  }
   return 0;
 }
 

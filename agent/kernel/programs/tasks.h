@@ -8,6 +8,11 @@
     bpf_probe_read_kernel(&(target), sizeof(target), (void *)((u64)(pointer) + OFF_##type##__##field)); \
   })
 
+#define SIGNAL_KILL 9
+#define SIGNAL_CHILD 17
+#define SIGNAL_CONTINUE 18
+#define SIGNAL_STOP 19
+
 static __always_inline void count(u32 which) {
   u64 *value = hf_counters.lookup(&which);
   if (value) (*value)++;

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from agent.processes import Resumed
 from agent.release import ProcessId, Release
 from agent.rulings import Ruled
+from agent.sensor.interface import Resume
 from rules.model import Action
-from tests.support.children import Child, family, open_act
+from tests.support.children import Child, child, family, open_act
 from tests.support.keeping import MINUTE_NS, Bench, asking
 from wire.acts import Act
 from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
@@ -429,14 +431,14 @@ async def test_an_act_that_lands_while_the_stop_is_looked_at_is_asked_about(
     """Another thread's act after the last look at the map, before the last thread is stopped."""
     one.stop()
     first = bench.hold(open_act(one))
-    look = bench.control.is_stopped
+    look = bench.control.is_still
 
     def lands(process: ProcessId) -> bool:
         if len(bench.held.forgotten) + len(bench.held.entries) == 1:
             bench.sensor.hold(open_act(one, "/etc/gshadow"))
         return look(process)
 
-    monkeypatch.setattr(bench.control, "is_stopped", lands)
+    monkeypatch.setattr(bench.control, "is_still", lands)
     bench.answer(first, Answer.APPROVE)
     assert one.stopped()
     assert bench.states(first) == [S.APPROVED]
@@ -459,14 +461,14 @@ async def test_an_act_that_lands_and_cannot_be_taken_up_keeps_the_process_stoppe
     bench.ruled = judge
     one.stop()
     hold = bench.hold(open_act(one))
-    look = bench.control.is_stopped
+    look = bench.control.is_still
 
     def lands(process: ProcessId) -> bool:
         if not bench.keeper.stuck():
             bench.sensor.hold(open_act(one, "/etc/bad"))
         return look(process)
 
-    monkeypatch.setattr(bench.control, "is_stopped", lands)
+    monkeypatch.setattr(bench.control, "is_still", lands)
     bench.answer(hold, Answer.APPROVE)
     assert one.stopped()
     assert bench.states(hold) == [S.APPROVED]
@@ -482,7 +484,7 @@ async def test_a_process_that_somebody_continued_is_stopped_again_before_it_is_l
     resume, found = bench.control.resume, list[bool]()
 
     def resumed(release: Release) -> Resumed:
-        found.append(bench.control.is_stopped(release.process))
+        found.append(bench.control.is_still(release.process))
         return resume(release)
 
     monkeypatch.setattr(bench.control, "resume", resumed)
@@ -505,7 +507,7 @@ async def test_a_process_that_is_never_seen_stopped_is_never_let_go(
         notice(name, words)
         told.set()
 
-    monkeypatch.setattr(bench.control, "is_stopped", lambda process: False)
+    monkeypatch.setattr(bench.control, "is_still", lambda process: False)
     monkeypatch.setattr(bench.notes, "notice", telling)
     bench.answer(hold, Answer.APPROVE)
     await told.wait()
@@ -513,7 +515,7 @@ async def test_a_process_that_is_never_seen_stopped_is_never_let_go(
     assert bench.held.entries
     ((name, words),) = bench.notes.notices
     assert name == "not_settled"
-    assert "not stopped" in words
+    assert "neither stopped nor frozen" in words
     os.kill(one.pid, signal.SIGKILL)
     await bench.settled()
     assert S.RELEASED not in bench.states(hold)
@@ -530,3 +532,81 @@ async def test_a_subject_that_is_not_configured_is_told_once(
     ((name, words),) = bench.notes.notices
     assert name == "unknown_subject"
     assert "old-name" in words
+
+
+async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_denied(
+    bench: Bench,
+) -> None:
+    """The others stay as they are; who reviews one is told once, and again at ten times as many."""
+    with ExitStack() as stack:
+        limit = 20
+        session = "1-1"
+        waiting = []
+        for number in range(limit):
+            process = stack.enter_context(child())
+            process.stop()
+            waiting.append(bench.hold(open_act(process, f"/etc/{number}", session=session)))
+        for number in range(11):
+            process = stack.enter_context(child())
+            process.stop()
+            bench.sensor.hold(open_act(process, f"/etc/more-{number}", session=session))
+            bench.keeper.on_holds()
+            assert process.ended_by() == signal.SIGKILL
+        elsewhere = stack.enter_context(child())
+        elsewhere.stop()
+        other = bench.hold(open_act(elsewhere, session="2-2"))
+        assert [hold.id for hold in bench.keeper.holds() if hold.waiting] == [*waiting, other]
+        told = [words for name, words in bench.notes.notices if name == "session_capped"]
+        assert [words.count("further act") for words in told] == [1, 1]
+        assert "1 further act was denied" in told[0]
+        assert "10 further acts were denied" in told[1]
+        details = [say.detail for say in bench.said(waiting[0]) if isinstance(say, HoldState)]
+        assert len(details) == 2
+        assert all("which is its limit" in detail for detail in details)
+        denied = [one for one in bench.notes.acts if one[0] == "deny"]
+        assert len(denied) == 11
+        assert all(hold is None and "ground rule" in detail for _, hold, detail in denied)
+
+
+async def test_an_answer_makes_room_for_the_next_of_a_session(bench: Bench) -> None:
+    """Limits are on what waits, not on what there ever was."""
+    with ExitStack() as stack:
+        for number in range(25):
+            process = stack.enter_context(child())
+            process.stop()
+            hold = bench.hold(open_act(process, f"/etc/{number}", session="1-1"))
+            bench.answer(hold, Answer.APPROVE)
+    assert not [name for name, _ in bench.notes.notices if name == "session_capped"]
+
+
+async def test_who_lets_a_held_process_run_on_is_told_to_who_decides(
+    bench: Bench, one: Child
+) -> None:
+    """The request stays open and says who, how often, and what came of it."""
+    one.stop()
+    act = open_act(one)
+    hold = bench.hold(act)
+    for ended in (False, True):
+        bench.sensor.resumes.append(
+            Resume(
+                pid=one.pid,
+                start_ns=act.process.start_ns,
+                boot_ns=act.boot_ns + 1,
+                count=10,
+                by_pid=77,
+                by_uid=1001,
+                by_comm="evil`\u202e",
+                ended=ended,
+            )
+        )
+        bench.keeper.on_holds()
+    said = [say for say in bench.said(hold) if isinstance(say, HoldState)]
+    assert [say.state for say in said] == [S.HELD, S.HELD]
+    assert said[0].detail == (
+        "process 77 ('evil`\\u202e', uid 1001) sent it SIGCONT, the 10. time; it stays held"
+    )
+    assert "killed it when its next system call returned" in said[1].detail
+    assert [name for name, _ in bench.notes.notices] == ["resumed_by_another"] * 2
+    bench.answer(hold, Answer.DENY)
+    await bench.settled()
+    assert bench.states(hold)[-1] is S.KILLED

@@ -59,7 +59,7 @@ def release(process: ProcessId) -> Release:
 def test_a_stopped_process_runs_on_after_a_release(control: ProcessControl, one: Child) -> None:
     """And the answer says that it does."""
     one.stop()
-    assert control.is_stopped(named(one))
+    assert control.is_still(named(one))
     assert control.resume(release(named(one))) is Resumed.RUNNING
     assert one.runs()
 
@@ -122,10 +122,10 @@ def test_a_thread_that_starts_during_the_look_counts_as_running(
     with child((sys.executable, "-c", THREADED)) as one:
         assert one.line() == "up\n"
         one.stop()
-        assert control.is_stopped(named(one))
+        assert control.is_still(named(one))
         listed = [thread for thread in procfs.threads(one.pid) if thread.pid == one.pid]
         monkeypatch.setattr(procfs, "threads", lambda pid: iter(listed))
-        assert not control.is_stopped(named(one))
+        assert not control.is_still(named(one))
 
 
 def test_the_children_of_whoever_has_a_members_pid_now_are_left_alone(
@@ -170,7 +170,7 @@ async def test_an_exit_calls_back_once(one: Child) -> None:
     control.close()
 
 
-def test_a_process_whose_leader_has_exited_is_stopped_and_resumed_like_any_other(
+def test_a_process_whose_leader_has_exited_is_still_and_resumed_like_any_other(
     control: ProcessControl,
 ) -> None:
     """Its leader is a zombie, which says nothing about the threads that live on."""
@@ -180,9 +180,9 @@ def test_a_process_whose_leader_has_exited_is_stopped_and_resumed_like_any_other
         while one.state() != "Z":
             os.sched_yield()
         assert control.is_alive(name)
-        assert not control.is_stopped(name)
+        assert not control.is_still(name)
         control.stop(name)
-        while not control.is_stopped(name):
+        while not control.is_still(name):
             os.sched_yield()
         assert control.resume(release(name)) is Resumed.RUNNING
         control.kill(name)

@@ -1,0 +1,232 @@
+"""Frozen cgroups of this kernel: who is in one runs nothing, and comes back as it was."""
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import procfs
+from agent.errors import ControlError
+from agent.freezer import Freezer
+from agent.processes import ProcessControl, Resumed
+from agent.release import ProcessId, Release
+from agent.sensor.labels import cgroup_mount
+from tests.support.children import Child, child
+from wire.ids import HoldId
+from wire.messages import Ground
+
+pytestmark = pytest.mark.kernel
+
+NAME = "holdfast-test"
+# Says a line whenever it runs on after a SIGCONT, and whenever it is told to.
+TALKER = """
+import signal, sys
+signal.signal(signal.SIGCONT, lambda *_: print("ran", flush=True))
+print("up", flush=True)
+while True: signal.pause()
+"""
+THREADS = """
+import threading, time
+for _ in range(3): threading.Thread(target=time.sleep, args=(3600,)).start()
+print("up", flush=True)
+"""
+
+
+@pytest.fixture
+def mount() -> Path:
+    """Where cgroup v2 is mounted."""
+    found = cgroup_mount()
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def freezer(mount: Path) -> Iterator[Freezer]:
+    """A freezer that leaves nothing behind."""
+    made = Freezer(mount, NAME)
+    yield made
+    made.sweep()
+    assert not list(mount.rglob(f"{NAME}-held-*"))
+
+
+@pytest.fixture
+def talker() -> Iterator[Child]:
+    """A process that says when it runs."""
+    with child(("/usr/bin/python3", "-c", TALKER)) as one:
+        assert one.line() == "up\n"
+        yield one
+
+
+@pytest.fixture
+def one() -> Iterator[Child]:
+    """A process that does nothing."""
+    with child() as started:
+        yield started
+
+
+def named(one: Child) -> ProcessId:
+    """Return the name of a child."""
+    return ProcessId(one.pid, one.start_ns)
+
+
+def wait_frozen(freezer: Freezer, process: ProcessId) -> None:
+    """Return once it is frozen; the kernel tells who polls cgroup.events."""
+    path = procfs.cgroup(process.pid)
+    mount = cgroup_mount()
+    assert path is not None
+    assert mount is not None
+    with (mount / path.lstrip("/") / "cgroup.events").open() as events:
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        while not freezer.is_frozen(process):
+            events.read()
+            events.seek(0)
+            poll.poll(1000)
+
+
+def silent(one: Child) -> bool:
+    """Return whether it has said nothing."""
+    stdout = one._process.stdout
+    assert stdout is not None
+    return not select.select([stdout], [], [], 0)[0]
+
+
+def release(process: ProcessId) -> Release:
+    """Return a permit."""
+    return Release(process=process, grounds={HoldId("a" * 32): Ground.EMERGENCY})
+
+
+def test_a_frozen_process_runs_nothing_after_sigcont(freezer: Freezer, talker: Child) -> None:
+    """A thousand of them change nothing; thawed, it runs its handler."""
+    talker.stop()
+    process = named(talker)
+    assert freezer.freeze(process)
+    wait_frozen(freezer, process)
+    for _ in range(1000):
+        os.kill(talker.pid, signal.SIGCONT)
+    assert freezer.is_frozen(process)
+    assert silent(talker)
+    freezer.thaw(process)
+    assert talker.line() == "ran\n"
+
+
+def test_it_is_put_back_where_it_came_from(freezer: Freezer, mount: Path, one: Child) -> None:
+    """Into the very cgroup, and the cell is gone."""
+    home = mount / f"{NAME}-home"
+    home.mkdir()
+    try:
+        (home / "cgroup.procs").write_text(str(one.pid))
+        freezer.freeze(named(one))
+        inside = procfs.cgroup(one.pid)
+        assert inside == f"/{home.name}/{NAME}-held-{named(one)}"
+        freezer.thaw(named(one))
+        assert procfs.cgroup(one.pid) == f"/{home.name}"
+        assert not list(home.glob(f"{NAME}-held-*"))
+        (mount / "cgroup.procs").write_text(str(one.pid))
+    finally:
+        home.rmdir()
+
+
+def test_where_a_user_may_move_processes_it_is_kept_above(
+    freezer: Freezer, mount: Path, one: Child
+) -> None:
+    """Who owns a cgroup could take the process out of one below; so it is not made there."""
+    theirs = mount / f"{NAME}-theirs"
+    theirs.mkdir()
+    try:
+        os.chown(theirs / "cgroup.procs", 65534, 65534)
+        (theirs / "cgroup.procs").write_text(str(one.pid))
+        freezer.freeze(named(one))
+        assert procfs.cgroup(one.pid) == f"/{NAME}-held-{named(one)}"
+        freezer.thaw(named(one))
+        assert procfs.cgroup(one.pid) == f"/{theirs.name}"
+        (mount / "cgroup.procs").write_text(str(one.pid))
+    finally:
+        theirs.rmdir()
+
+
+def test_another_agent_finds_out_by_itself(mount: Path, freezer: Freezer, talker: Child) -> None:
+    """Where it is and where it belongs is with the cgroup, not in the memory of who froze it."""
+    process = named(talker)
+    Freezer(mount, NAME).freeze(process)
+    wait_frozen(freezer, process)
+    assert freezer.freeze(process)  # it is already
+    freezer.thaw(process)
+    os.kill(talker.pid, signal.SIGCONT)
+    assert talker.line() == "ran\n"
+
+
+def test_a_home_that_is_gone_meanwhile_gives_way_to_the_one_above(
+    freezer: Freezer, mount: Path, one: Child
+) -> None:
+    """A unit may end while one of its processes is held elsewhere."""
+    theirs = mount / f"{NAME}-theirs"
+    theirs.mkdir()
+    os.chown(theirs / "cgroup.procs", 65534, 65534)
+    (theirs / "cgroup.procs").write_text(str(one.pid))
+    freezer.freeze(named(one))
+    theirs.rmdir()
+    freezer.thaw(named(one))
+    assert procfs.cgroup(one.pid) == "/"
+
+
+def test_all_threads_are_frozen(freezer: Freezer) -> None:
+    """Frozen is said only once every one of them is."""
+    with child(("/usr/bin/python3", "-c", THREADS)) as one:
+        assert one.line() == "up\n"
+        freezer.freeze(named(one))
+        wait_frozen(freezer, named(one))
+        waits = {
+            Path(f"/proc/{one.pid}/task/{thread.pid}/wchan").read_text()
+            for thread in procfs.threads(one.pid)
+        }
+        assert waits <= {
+            "do_freezer_trap",
+            "get_signal",
+        }  # the compiler may have inlined the former
+
+
+def test_one_that_has_ended_is_not_frozen_and_leaves_nothing(freezer: Freezer, one: Child) -> None:
+    """Its number may be another's by now."""
+    process = named(one)
+    one.end()
+    assert not freezer.freeze(process)
+    freezer.thaw(process)
+
+
+def test_what_cannot_be_frozen_is_named_with_its_place(tmp_path: Path, one: Child) -> None:
+    """A directory that is no cgroup stands for a kernel that refuses."""
+    (tmp_path / "cgroup.procs").touch()
+    with pytest.raises(ControlError, match=f"process {named(one)}: cannot be frozen in {tmp_path}"):
+        Freezer(tmp_path, NAME).freeze(named(one))
+
+
+def test_without_a_cgroup_v2_nothing_is_frozen(one: Child) -> None:
+    """And nothing else goes wrong."""
+    nothing = Freezer(None, NAME)
+    assert not nothing.available
+    assert not nothing.freeze(named(one))
+    assert not nothing.is_frozen(named(one))
+    nothing.thaw(named(one))
+    nothing.sweep()
+
+
+def test_a_release_thaws_and_a_kill_needs_no_thaw(freezer: Freezer, mount: Path) -> None:
+    """Both through the one module that signals."""
+    control = ProcessControl(None, freezer)
+    with child(("/usr/bin/python3", "-c", TALKER)) as runs, child() as dies:
+        assert runs.line() == "up\n"
+        for one in (runs, dies):
+            one.stop()
+            assert control.freeze(named(one))
+            wait_frozen(freezer, named(one))
+            assert control.is_still(named(one))
+        assert control.resume(release(named(runs))) is Resumed.RUNNING
+        assert runs.line() == "ran\n"
+        control.kill(named(dies))
+        assert dies.ended_by() == signal.SIGKILL
+        control.close()
+    assert not list(mount.rglob(f"{NAME}-held-*"))
