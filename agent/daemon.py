@@ -114,7 +114,8 @@ class Daemon:
 
     def _start_sensor(self, parts: Core, book: RuleBook) -> None:
         try:
-            self._sensor.start(parts.subjects, book.tables)
+            journalled = {hold.key for hold in parts.journal.unfinished()}
+            self._sensor.start(parts.subjects, book.tables, journalled)
         except AgentError:
             if self._unload_on_exit and not self._sensor.all_holds():
                 self._sensor.unload()

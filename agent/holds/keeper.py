@@ -10,11 +10,11 @@ from agent.errors import AgentError
 from agent.holds.cap import SessionCap
 from agent.holds.intake import attempt_words, over_cap, take
 from agent.holds.machine import Machine
-from agent.holds.model import NO_KEY, Doom, Hold, Pass, Step, Voice, Why
+from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
 from agent.release import ProcessId
 from agent.rulings import Ruled
-from agent.sensor.interface import HeldAct, HeldKey, Resume
+from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Resume
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
 from rules.model import Action
 from wire.messages import Ground, KillScope

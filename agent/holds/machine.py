@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from agent.errors import AgentError
-from agent.holds.model import NO_KEY, Doom, Fate, Hold, Pass, Step, Voice, Why
+from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
 from agent.release import KillOrder, ProcessId, Release
-from agent.sensor.interface import HeldKey
+from agent.sensor.interface import NO_KEY, HeldKey
 from wire.ids import HoldId, HostId
 from wire.messages import (
     Answer,

@@ -8,10 +8,6 @@ from agent.sensor.interface import HeldKey
 from wire.ids import HoldId, VerdictId
 from wire.messages import Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 
-# The hold is in the journal and not, or no longer, in the kernel's held map, whose keys begin anew
-# when it is made anew.
-NO_KEY = HeldKey(-1)
-
 
 class Voice(StrEnum):
     """What the centre is told of a hold."""

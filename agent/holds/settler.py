@@ -15,12 +15,12 @@ from agent.clock import Clock
 from agent.errors import AgentError, ControlError
 from agent.holds.intake import Host
 from agent.holds.machine import Machine
-from agent.holds.model import NO_KEY, Hold, Step
+from agent.holds.model import Hold, Step
 from agent.journal import Journal
 from agent.processes import ProcessControl, Resumed
 from agent.release import KillOrder, ProcessId, Release
 from agent.rulings import Ruled
-from agent.sensor.interface import HeldAct, HeldKey, Sensor
+from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Sensor
 from wire.acts import Act
 from wire.ids import HoldId
 from wire.messages import KillScope
@@ -210,6 +210,7 @@ class Settler:
         # The journal has the decision, should this run end here.
         for hold in self._machine.of(process):
             self.forget(hold.key)
+        self._p.sensor.unguard(process.pid)
         found = self._p.control.resume(release)
         if found is Resumed.GONE:
             self._gone(process)

@@ -76,15 +76,19 @@ def link_exists(number: int) -> bool:
 class Map:
     """A pinned map of fixed-size keys and values, given and returned as bytes."""
 
-    def __init__(self, path: Path, key_bytes: int, value_bytes: int, copies: int = 1) -> None:
+    def __init__(
+        self, path: Path, key_bytes: int, value_bytes: int | None, copies: int = 1
+    ) -> None:
         """Open the map at `path`; raise SensorError if it has other sizes than these.
 
-        A per-processor map has `copies` values per key, which are given and returned in a row.
+        Without `value_bytes` values have any size, for who asks for keys only. A per-processor map
+        has `copies` values per key, which are given and returned in a row.
         """
         self.fd = open_pinned(path)
         info = ctypes.create_string_buffer(88)
         _bpf(_INFO, struct.pack("<IIQ", self.fd, 88, ctypes.addressof(info)))
         _, _, key_size, value_size = struct.unpack_from("<IIII", info.raw)
+        value_bytes = value_size if value_bytes is None else value_bytes
         if (key_size, value_size) != (key_bytes, value_bytes):
             raise SensorError(
                 f"{path}: keys and values have {key_size} and {value_size} bytes, not {key_bytes} "

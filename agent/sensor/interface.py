@@ -1,6 +1,6 @@
 """The seam between the kernel side and the rest of the agent: what any sensor offers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NewType, Protocol
 
@@ -8,6 +8,9 @@ from rules.superset import KernelTables
 from wire.acts import Act
 
 HeldKey = NewType("HeldKey", int)
+# No entry of the held map, whose keys begin anew when it is made anew: the hold is in the journal
+# and not, or no longer, in the kernel.
+NO_KEY = HeldKey(-1)
 # Head of the ring's record, the fields of records.ActFields, and the path.
 ObservedRow = tuple[Any, ...]
 
@@ -69,8 +72,17 @@ class Sensor(Protocol):
     settles what an agent that is gone has left.
     """
 
-    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
-        """Load or take up the kernel side, then label what already runs; raise SensorError."""
+    def start(
+        self,
+        subjects: Sequence[Subject],
+        tables: KernelTables,
+        journalled: Collection[HeldKey] = (),
+    ) -> None:
+        """Load or take up the kernel side, then label what already runs; raise SensorError.
+
+        `journalled` are the entries of the held map that the journal has as well: another version's
+        programs may be replaced although they hold those.
+        """
 
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
@@ -88,10 +100,10 @@ class Sensor(Protocol):
         """Return everything in the held map, which is the truth, whoever made it."""
 
     def forget(self, key: HeldKey) -> None:
-        """Take an entry out of the held map, just before its process runs on or once it is gone.
+        """Take an entry out of the held map, just before its process runs on or once it is gone."""
 
-        With the last entry of a process it is guarded no more.
-        """
+    def unguard(self, pid: int) -> None:
+        """Let a process run on when it is resumed; until then the kernel stops or kills it."""
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

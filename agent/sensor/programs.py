@@ -7,13 +7,15 @@ import shutil
 import struct
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import agent.kernel
 from agent.errors import SensorError
-from agent.kernel.loader.digest import source_digest
+from agent.kernel.loader.digest import programs_id, records_digest, source_digest
 from agent.sensor.bpf import Map, attach_raw_tracepoint, link_exists, link_id, open_pinned, pin
-from agent.sensor.records import FACTS_BYTES, KIND_NUMBERS
+from agent.sensor.interface import NO_KEY, HeldKey
+from agent.sensor.records import KIND_NUMBERS
 from wire.acts import Kind
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 SYSTEM_PYTHON = "/usr/bin/python3"
 _KERNEL = Path(agent.kernel.__file__).parent
 _LOAD_LIMIT_S = 120
+_DIGEST = 32
 _DETACH_LIMIT_S, _DETACH_STEP_S = 10.0, 0.001
 
 # Attached while a rule wants one of these kinds. Any system call tracepoint costs every process of
@@ -34,51 +37,111 @@ _BY_KIND = {
 _FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
 
 
-def ensure_loaded(directory: Path, cache: Path | None) -> None:
+def ensure_loaded(
+    directory: Path, cache: Path | None, journalled: Collection[HeldKey] = ()
+) -> None:
     """Make sure that our programs are pinned under `directory`; raise SensorError with the remedy.
 
-    Programs of another version are replaced, unless they hold something: then their agent has to
-    settle it first, since only it can read them.
+    Programs of another version are upgraded: ours go on with their labels and holds, and act from
+    `activate` on, until which the others do. `journalled` are the holds that the agent knows from
+    its journal. If others have holds that neither the journal nor we can read, that is an error.
     """
+    _finish_renames(directory)
     wanted = source_digest(str(_KERNEL))
-    if directory.is_dir():
-        if _about(directory) == wanted:
-            log.info("taking up the programs at %s", directory)
-            return
-        if _holds_anything(directory):
-            raise SensorError(
-                f"{directory}: another version's programs hold processes; answer those requests, "
-                "or run that version's holdfast-agent release --all, and start again"
-            )
+    if not directory.is_dir():
+        _load(directory, cache)
+        return
+    found = _about(directory)
+    if found[:_DIGEST] == wanted:
+        log.info("taking up the programs at %s", directory)
+        return
+    unreadable = _unreadable_holds(directory, found, journalled)
+    if unreadable:
+        raise SensorError(
+            f"{directory}: another version's programs hold {unreadable} acts that this version "
+            "cannot read; start that version once, so that it journals them, and then this one"
+        )
+    if found:
+        _upgrade(directory, cache)
+    else:  # older than upgrades are
         unload(directory)
-    _load(directory, cache)
+        _load(directory, cache)
 
 
-def _about(directory: Path) -> bytes | None:
+def activate(directory: Path) -> None:
+    """Let our programs act, and no others, from this instant on; take the others away."""
+    active = Map(directory / "maps" / "hf_active", 4, 4)
     try:
-        about = Map(directory / "maps" / "hf_about", 4, 32)
+        active.set(bytes(4), struct.pack("<I", programs_id(source_digest(str(_KERNEL)))))
+    finally:
+        active.close()
+    old = _old(directory)
+    if old.is_dir():
+        unload(old)
+
+
+def _old(directory: Path) -> Path:
+    return directory.with_name(directory.name + "-old")
+
+
+def _next(directory: Path) -> Path:
+    return directory.with_name(directory.name + "-next")
+
+
+def _finish_renames(directory: Path) -> None:
+    """Bring an upgrade to an end that was cut off between its two renames, or before them."""
+    if not directory.is_dir() and _old(directory).is_dir():
+        if _next(directory).is_dir():
+            _next(directory).rename(directory)
+        else:
+            _old(directory).rename(directory)
+    elif _next(directory).is_dir():
+        unload(_next(directory))
+
+
+def _upgrade(directory: Path, cache: Path | None) -> None:
+    """Put ours in the place of other programs, which go on acting until `activate`."""
+    if _old(directory).is_dir():
+        # An upgrade before this one was never activated: what it has put here does not act, and
+        # what acts lies beside it.
+        unload(directory)
+        _old(directory).rename(directory)
+    _load(_next(directory), cache, "--upgrade", str(directory))
+    directory.rename(_old(directory))
+    _next(directory).rename(directory)
+    log.info("upgraded the programs at %s", directory)
+
+
+def _about(directory: Path) -> bytes:
+    """Return the digests of sources and records of the programs there; empty if they have none."""
+    try:
+        about = Map(directory / "maps" / "hf_about", 4, 2 * _DIGEST)
     except SensorError:
-        return None
+        return b""
     try:
-        return about.get(struct.pack("<I", 0))
+        return about.get(struct.pack("<I", 0)) or b""
     finally:
         about.close()
 
 
-def _holds_anything(directory: Path) -> bool:
+def _unreadable_holds(directory: Path, about: bytes, journalled: Collection[HeldKey]) -> int:
+    """Return how many acts another version's programs hold that nobody here knows of."""
+    if about[_DIGEST:] == records_digest(str(_KERNEL)):
+        return 0
     try:
-        holds = Map(directory / "maps" / "hf_holds", 8, FACTS_BYTES)
+        holds = Map(directory / "maps" / "hf_holds", 8, None)
     except SensorError:
-        # Of another shape, so it cannot be read; something may be held.
-        return (directory / "maps" / "hf_holds").exists()
+        return int((directory / "maps" / "hf_holds").exists())
     try:
-        return bool(holds.all_keys())
+        known = {struct.pack("<Q", key) for key in journalled if key != NO_KEY}
+        return len(set(holds.all_keys()) - known)
     finally:
         holds.close()
 
 
-def _load(directory: Path, cache: Path | None) -> None:
-    command = [SYSTEM_PYTHON, "-I", "-B", str(_KERNEL / "loader"), "--pin", str(directory)]
+def _load(directory: Path, cache: Path | None, *options: str) -> None:
+    loader = str(_KERNEL / "loader")
+    command = [SYSTEM_PYTHON, "-I", "-B", loader, "--pin", str(directory), *options]
     if cache is not None:
         command += ["--cache", str(cache)]
     try:
@@ -162,7 +225,12 @@ def detach(directory: Path) -> None:
 
 def unload(directory: Path) -> None:
     """Take our programs and maps out of the kernel: links first, so that nothing is half there."""
-    for place in (directory, directory.with_name(directory.name + "-loading")):
+    for place in (
+        directory,
+        directory.with_name(directory.name + "-loading"),
+        _next(directory),
+        _old(directory),
+    ):
         if place.is_dir():
             detach(place)
             shutil.rmtree(place)

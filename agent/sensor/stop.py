@@ -5,7 +5,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -49,13 +49,17 @@ class StopSensor:
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
-        self._processes: dict[int, int] = {}  # pid by number of the hold
         self._started = False
 
-    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
+    def start(
+        self,
+        subjects: Sequence[Subject],
+        tables: KernelTables,
+        journalled: Collection[HeldKey] = (),
+    ) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
         _check_bpffs(self._directory.parent)
-        programs.ensure_loaded(self._directory, self._cache)
+        programs.ensure_loaded(self._directory, self._cache, journalled)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
         self._wake, self._resumes, self._acts, self._execs = (
@@ -72,6 +76,7 @@ class StopSensor:
         groups = self._labels.set_subjects(subjects)
         agent = (os.getpid(), started_ns("self"))
         self._tables.set_subjects(agent=agent, groups=groups, cgroups=self._cgroups)
+        programs.activate(self._directory)
         self._labels.label_running(subjects)
         self._started = True
 
@@ -142,20 +147,17 @@ class StopSensor:
 
     def _held(self, number: int, raw: bytes, offset: int) -> HeldAct:
         act = act_of_facts(raw, self._subjects, offset)
-        self._processes[number] = act.process.pid
         return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
 
     def forget(self, key: HeldKey) -> None:
-        """Take an entry out of the held map, just before its process runs on or once it is gone.
-
-        With the last entry of a process it is guarded no more.
-        """
+        """Take an entry out of the held map, just before its process runs on or once it is gone."""
         self._holds.delete(struct.pack("<Q", key))
         self._returned.discard(key)
-        pid = self._processes.pop(key, None)
-        if pid is not None and pid not in self._processes.values():
-            self._guarded.delete(struct.pack("<I", pid))
-        if not self._processes:
+
+    def unguard(self, pid: int) -> None:
+        """Let a process run on when it is resumed; until then the kernel stops or kills it."""
+        self._guarded.delete(struct.pack("<I", pid))
+        if not self._guarded.all_keys():
             self._resumed.set(bytes(4), bytes(4))
 
     def events_fd(self) -> int:

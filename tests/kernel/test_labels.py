@@ -310,6 +310,7 @@ def test_sudo_and_su_do_not_shake_the_label_off(
     else:
         # sudo stops itself together with its command, and passes on what continues it.
         child.wait_stopped()
+        watched.sensor.unguard(act.process.pid)
         child.resume()
     assert child.end() == 0
     assert made.stat().st_uid == act.process.uid
@@ -389,6 +390,7 @@ def test_a_leader_that_exits_before_its_threads_takes_no_label_away(
     thread = Path(f"/proc/{child.pid}/task/{found.act.tid}/stat").read_text()
     assert thread.rsplit(")", 1)[1].split()[0] == "T"
     assert state(child.pid) == "Z"
+    watched.sensor.unguard(child.pid)
     child.resume()
     assert child.rest() == "on\n"
 

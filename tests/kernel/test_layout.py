@@ -12,7 +12,8 @@ pytestmark = pytest.mark.kernel
 
 # Keys and values as the agent packs them, by the name of the map.
 SIZES = {
-    "hf_about": (4, 32),
+    "hf_about": (4, 64),
+    "hf_active": (4, 4),
     "hf_config": (4, tables._CONFIG.size),
     "hf_counters": (4, 8),
     "hf_labels": (4, labels._LABEL.size),

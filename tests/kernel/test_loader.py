@@ -205,6 +205,7 @@ def test_what_cannot_be_held_is_killed_and_counted(watched: Watched, pins: Path)
         assert {held.act.process.pid for held in small.all_holds()} == {c.pid for c in children[:2]}
         for held in small.all_holds():
             small.forget(held.key)
+        small.unguard(children[0].pid)
         children[0].resume()
         assert children[0].end() == 0
         # There is room again.

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from agent.errors import SensorError
@@ -17,6 +17,7 @@ class HeldMap:
     def __init__(self) -> None:
         self.entries: dict[HeldKey, HeldAct] = {}
         self.forgotten: list[HeldKey] = []
+        self.unguarded: list[int] = []
         self._last = 0
 
     def put(self, act: Act) -> HeldAct:
@@ -52,7 +53,12 @@ class FakeSensor:
         os.eventfd_write(self._holds, 1)
         return entry
 
-    def start(self, subjects: Sequence[Subject], tables: KernelTables) -> None:
+    def start(
+        self,
+        subjects: Sequence[Subject],
+        tables: KernelTables,
+        journalled: Collection[HeldKey] = (),
+    ) -> None:
         """Take up the map."""
         self.subjects, self.tables = subjects, tables
 
@@ -92,6 +98,10 @@ class FakeSensor:
         self.held.entries.pop(key, None)
         self.held.forgotten.append(key)
         self.forgot.set()
+
+    def unguard(self, pid: int) -> None:
+        """Note that this process may run on."""
+        self.held.unguarded.append(pid)
 
     def events_fd(self) -> int:
         """Return an eventfd that never fires."""

@@ -10,14 +10,14 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from agent.sensor import programs
-from agent.sensor.interface import HeldAct, Losses, Subject
+from agent.sensor.interface import HeldAct, HeldKey, Losses, Subject
 from agent.sensor.stop import StopSensor
 from rules.load import load
 from rules.match import Ruling, decide
@@ -61,11 +61,17 @@ class Watched:
 
     # -- the sensor ---------------------------------------------------------------------------
 
-    def start(self, subjects: Sequence[Subject] | None = None) -> None:
+    def start(
+        self,
+        subjects: Sequence[Subject] | None = None,
+        journalled: Collection[HeldKey] = (),
+    ) -> None:
         """Start the sensor with the rules as they are; by default it watches the watched user."""
         self.sensor = StopSensor(self.pins, self.cache)
         self.sensor.start(
-            self.user_subject() if subjects is None else subjects, compile_tables(self.ruleset)
+            self.user_subject() if subjects is None else subjects,
+            compile_tables(self.ruleset),
+            journalled,
         )
         self.is_open = True
 
@@ -183,13 +189,15 @@ class Watched:
 
     def let_go(self, held: HeldAct, child: Started | None = None) -> None:
         """Let a held process run on, as the agent does; it need not be a child of the test."""
+        pid = held.act.process.pid
         if child is not None:
             child.wait_stopped()
+            self.sensor.unguard(pid)
             child.resume()
         else:
-            pid = held.act.process.pid
             assert pid in {process.pid for process in _descendants()}
             wait_state(pid, "T")
+            self.sensor.unguard(pid)
             signal_process(pid, signal.SIGCONT)
         self.sensor.forget(held.key)
 

@@ -19,7 +19,7 @@ import kernel
 import offsets
 import selfcheck
 from btf import Btf, BtfError
-from digest import source_digest
+from digest import programs_id, records_digest, source_digest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
@@ -39,6 +39,12 @@ TRACEPOINTS = (
 )
 _PROGRAMS = ("check_offsets", *[row[0] for row in TRACEPOINTS])
 _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
+# What an upgrade goes on with: who is watched and held, and what was lost. The tables of the rules
+# are made anew, and so is what has records in it, where their layout has changed.
+_LIVES_ON = (
+    "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes"
+).split()
+_RECORDS = ("hf_holds", "hf_acts", "hf_execs")
 
 
 class LoadError(Exception):
@@ -51,6 +57,7 @@ def _image(arguments):
         header = offsets.header(Btf.of_running_kernel(), os.uname().machine, arguments.shift)
     except BtfError as error:
         raise LoadError(str(error)) from error
+    header += "#define PROGRAMS_ID %dU\n" % programs_id(source_digest(os.path.dirname(HERE)))
     if arguments.holds:
         header += "#define MAXIMUM_HOLDS %d\n" % arguments.holds
     name = image.key(source_digest(os.path.dirname(HERE)), header)
@@ -78,11 +85,23 @@ def _compile(header):
         raise LoadError("bcc cannot compile the programs here: %s" % error) from error
 
 
+def _living(directory):
+    """Return descriptors, by name, of the maps of the programs at `directory` that live on."""
+    if not directory:
+        return {}
+    maps = os.path.join(directory, "maps")
+    about = kernel.element(kernel.open_pinned(os.path.join(maps, "hf_about")), 0, 64)
+    same = about[32:] == records_digest(os.path.dirname(HERE))
+    names = [*_LIVES_ON, *_RECORDS] if same else _LIVES_ON
+    there = set(os.listdir(maps))
+    return {name: kernel.open_pinned(os.path.join(maps, name)) for name in names if name in there}
+
+
 def _install(arguments):
     """Return (maps, programs, kept): descriptors by name; what was kept and fails is made anew."""
     made, name, kept = _image(arguments)
     try:
-        return (*image.install(made), kept)
+        return (*image.install(made, _living(arguments.upgrade)), kept)
     except (image.ImageError, KeyError, TypeError, ValueError, struct.error) as error:
         if not kept:
             raise LoadError("the programs do not load on this kernel: %s" % error) from error
@@ -98,7 +117,9 @@ def _pin(directory, maps, programs):
     os.mkdir(making, 0o700)  # makedirs would give its parents other modes than its last
     for part in ("maps", "programs", "links"):
         os.mkdir(os.path.join(making, part), 0o700)
-    kernel.set_element(maps["hf_about"], 0, source_digest(os.path.dirname(HERE)))
+    kernel_directory = os.path.dirname(HERE)
+    about = source_digest(kernel_directory) + records_digest(kernel_directory)
+    kernel.set_element(maps["hf_about"], 0, about)
     for name, descriptor in maps.items():
         if name not in _NOT_PINNED:
             kernel.pin(descriptor, os.path.join(making, "maps", name))
@@ -162,6 +183,9 @@ def main():
     )
     parser.add_argument(
         "--cache", metavar="DIRECTORY", help="keep what was compiled here for the next start"
+    )
+    parser.add_argument(
+        "--upgrade", metavar="DIRECTORY", help="go on with the maps of the programs pinned here"
     )
     # For tests: move one offset, and have room for fewer holds.
     parser.add_argument("--shift", help=argparse.SUPPRESS)

@@ -15,3 +15,14 @@ def source_digest(kernel_directory: str) -> bytes:
                     content = file.read()
                 digest.update(("%s %d\n" % (name, len(content))).encode() + content)
     return digest.digest()
+
+
+def programs_id(source: bytes) -> int:
+    """Return the number by which programs of these sources (digest) know themselves; never 0."""
+    return int.from_bytes(source[:4], "little") or 1
+
+
+def records_digest(kernel_directory: str) -> bytes:
+    """Return SHA-256 of the layout of records: who has another one cannot read them."""
+    with open(os.path.join(kernel_directory, "programs", "records.h"), "rb") as file:
+        return hashlib.sha256(file.read()).digest()

@@ -65,10 +65,17 @@ def _without_descriptors(raw, name_of):
     return {"code": base64.b64encode(bytes(plain)).decode(), "maps": used}
 
 
-def install(image):
-    """Make the maps and load the programs; return (map, program) descriptors by name."""
+def install(image, keep=None):
+    """Make the maps and load the programs; return (map, program) descriptors by name.
+
+    `keep` has descriptors of maps to go on with, by name, as far as they have the same shape.
+    """
     maps = {}
     for name, shape in image["maps"].items():
+        known = (keep or {}).get(name)
+        if known is not None and kernel.map_shape(known) == shape:
+            maps[name] = known
+            continue
         try:
             maps[name] = kernel.create_map(name, shape)
         except OSError as error:

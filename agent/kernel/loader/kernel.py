@@ -30,6 +30,12 @@ def pin(descriptor, path):
     bpf(OBJ_PIN, struct.pack("<QII", ctypes.addressof(text), descriptor, 0))
 
 
+def open_pinned(path):
+    """Return a descriptor of what is pinned at `path`."""
+    text = ctypes.create_string_buffer(path.encode())
+    return bpf(OBJ_GET, struct.pack("<QII", ctypes.addressof(text), 0, 0))
+
+
 def attach_raw_tracepoint(program, name):
     """Attach a program to a raw tracepoint; return the descriptor of the link."""
     text = ctypes.create_string_buffer(name.encode())

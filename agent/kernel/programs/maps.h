@@ -102,9 +102,12 @@ struct walk {
 
 struct about {
   u8 digest[32];  // of the sources, so that an agent knows whether these programs are its own
+  u8 records[32];  // of records.h, so that it knows whether it can read what others have recorded
 };
 
 BPF_ARRAY(hf_about, struct about, 1);
+// Which programs act: the PROGRAMS_ID of one set. An upgrade has two attached for a moment.
+BPF_ARRAY(hf_active, u32, 1);
 BPF_ARRAY(hf_config, struct config, 1);
 BPF_TABLE("percpu_array", u32, u64, hf_counters, COUNTERS);
 BPF_HASH(hf_labels, u32, struct label, MAXIMUM_LABELS);

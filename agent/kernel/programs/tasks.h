@@ -18,8 +18,10 @@ static __always_inline void count(u32 which) {
   if (value) (*value)++;
 }
 
+// The configuration, or none while these programs are not the ones that act.
 static __always_inline struct config *configuration(void) {
-  u32 zero = 0;
+  u32 zero = 0, *active = hf_active.lookup(&zero);
+  if (!active || *active != PROGRAMS_ID) return 0;
   return hf_config.lookup(&zero);
 }
 
