@@ -1,16 +1,11 @@
 """What is pinned outlives the agent: it goes on holding, and the next agent takes it up."""
 
 import signal
-import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.errors import SensorError
-from agent.sensor.bpf import Map
-from agent.sensor.records import FACTS_BYTES
 from tests.support.loading import program_ids
 from tests.support.started import signal_process
 from tests.support.tiny_elf import write_creator
@@ -89,38 +84,3 @@ def test_a_hold_that_was_forgotten_does_not_come_back(watched: Watched, made: Pa
     child.end()
     watched.again()
     assert watched.holds() == []
-
-
-@pytest.fixture
-def another_version(watched: Watched) -> Iterator[Map]:
-    """The programs, which say of themselves that they were made from other sources."""
-    about = Map(PINS / "maps" / "hf_about", 4, 32)
-    kept = about.get(bytes(4))
-    assert kept is not None
-    about.set(bytes(4), bytes(range(32)))
-    yield about
-    about.set(bytes(4), kept)
-    about.close()
-
-
-def test_programs_of_another_version_stay_while_they_hold_and_are_replaced_after(
-    watched: Watched, made: Path, another_version: Map
-) -> None:
-    """Only their own agent can read what they hold; once nothing is held, ours come in."""
-    watched.may_lose = True  # fresh maps count from zero
-    before = program_ids(PINS)
-    child = watched.run([watched.place / "tiny"])
-    held = watched.next_hold(child)
-    child.wait_stopped()
-    with pytest.raises(SensorError, match="another version's programs hold processes"):
-        watched.again()
-    assert program_ids(PINS) == before
-    holds = Map(PINS / "maps" / "hf_holds", 8, FACTS_BYTES)
-    holds.delete(struct.pack("<Q", held.key))
-    holds.close()
-    child.kill()
-    watched.start()
-    assert program_ids(PINS).keys().isdisjoint(before)
-    child = watched.run([watched.place / "tiny"])
-    watched.let_go(watched.next_hold(child), child)
-    assert child.end() == 0
