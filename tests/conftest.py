@@ -2,13 +2,19 @@
 
 import fcntl
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.bootstrap.bpffs import MOUNT_POINT
+from tests.support import leftovers
 
 _NEED_ROOT = ("kernel", "end_to_end")
+# Layers that make something on the machine itself, by directory.
+_ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
+_GONE_S = 30
 _KERNEL = pytest.StashKey[int]()
 
 
@@ -32,3 +38,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     # Held until this process ends; it is not inherited.
     stash[_KERNEL] = os.open(Path(MOUNT_POINT), os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(stash[_KERNEL], fcntl.LOCK_EX)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What tests make on the machine is gone when they are over, whichever way each has ended.
+
+    A look at the system's own lists: pins, programs, cgroups, users, mounts, namespaces, audit
+    rules, files and processes.
+    """
+    if os.geteuid() != 0 or not any(map(_on_the_machine, request.session.items)):
+        yield
+        return
+    before = leftovers.found() | leftovers.running()
+    yield
+    end = time.monotonic() + _GONE_S
+    # The kernel takes programs apart a moment after their last pin, and tells nobody.
+    while (left := (leftovers.found() | leftovers.running()) - before) and time.monotonic() < end:
+        os.sched_yield()
+    assert not left, "the tests have left behind: " + "; ".join(sorted(left))
+
+
+def _on_the_machine(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(layer) for layer in _NEED_ROOT) or bool(
+        _ON_THE_MACHINE.intersection(item.path.parts)
+    )

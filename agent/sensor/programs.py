@@ -225,15 +225,12 @@ def detach(directory: Path) -> None:
 
 def unload(directory: Path) -> None:
     """Take our programs and maps out of the kernel: links first, so that nothing is half there."""
-    for place in (
-        directory,
-        directory.with_name(directory.name + "-loading"),
-        _next(directory),
-        _old(directory),
-    ):
-        if place.is_dir():
-            detach(place)
-            shutil.rmtree(place)
+    for place in (directory, _next(directory), _old(directory)):
+        # The loader's own name for what it has not finished comes along.
+        for part in (place, place.with_name(place.name + "-loading")):
+            if part.is_dir():
+                detach(part)
+                shutil.rmtree(part)
 
 
 assert set(KIND_NUMBERS) == set(Kind)

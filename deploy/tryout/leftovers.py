@@ -1,8 +1,10 @@
 """Undoes what a run that was killed could not undo itself. Safe to call at any time, repeatedly."""
 
+import os
 import shutil
 import signal
 import stat
+from pathlib import Path
 
 from deploy.bootstrap import bpffs
 from deploy.tryout import processes, record, user
@@ -22,6 +24,8 @@ def clean() -> list[str]:
         found.append("the user of the demonstration and its processes")
     if unpin():
         found.append(f"BPF programs and maps under {PINS}")
+    if remove_cells():
+        found.append("the cgroups of what it held")
     if left is not None and left.mounted and left.boot == record.boot_id():
         bpffs.unmount()
         found.append("the BPF file system that it had mounted")
@@ -51,10 +55,27 @@ def remove_logs() -> list[str]:
 
 def unpin() -> bool:
     """Take every pin of ours away; the kernel then lets go of what nobody else holds."""
-    there = [place for place in (PINS, PINS_IN_MAKING) if place.exists()]
+    there = [place for place in (PINS, *PINS_IN_MAKING) if place.exists()]
     for place in there:
         shutil.rmtree(place)
     return bool(there)
+
+
+def remove_cells() -> bool:
+    """Take away the cgroups that held processes were frozen in, which are empty by now."""
+    gone = False
+    for mount in _cgroup_mounts():
+        for directory, names, _ in os.walk(mount, topdown=False):
+            for name in names:
+                if name.startswith(f"{PINS.name}-held-"):
+                    os.rmdir(os.path.join(directory, name))
+                    gone = True
+    return gone
+
+
+def _cgroup_mounts() -> list[str]:
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return [line.split()[1] for line in lines if line.split()[2] == "cgroup2"]
 
 
 def _end_processes(left: record.Record) -> list[str]:

@@ -16,8 +16,10 @@ KEPT_LOGS_PREFIX = "holdfast-try-logs-"
 CACHE = CHECKOUT / ".cache" / "programs"
 
 PINS = Path("/sys/fs/bpf/holdfast-try")
-# Where the loader puts pins until it has all of them.
-PINS_IN_MAKING = Path("/sys/fs/bpf/holdfast-try-loading")
+# Where pins are until the loader has all of them, and while an upgrade is under way.
+PINS_IN_MAKING = tuple(
+    Path(f"{PINS}-{part}") for part in ("loading", "next", "next-loading", "old")
+)
 
 USER = "holdfast-try-ai"
 # The mark by which a later run knows a user of that name as its own.

@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TRY = CHECKOUT / "deploy" / "try"
 # Long enough for a busy machine; a run that hangs fails the test instead of the whole layer.
 PATIENCE_S = 120.0
-_PLACES = (places.ROOM, places.PINS, places.PINS_IN_MAKING, places.USER_HOME)
+_PLACES = (places.ROOM, places.PINS, *places.PINS_IN_MAKING, places.USER_HOME)
 
 
 class Run:

@@ -1,0 +1,83 @@
+"""What tests may leave behind on a machine: looked for by name, in the system's own lists."""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+from agent.sensor.labels import cgroup_mount
+
+_NAMES = ("holdfast-test", "holdfast-try")
+_BPFTOOL = "/usr/sbin/bpftool"
+# Programs go by what the loader calls them; the kernel cuts names after 15 bytes.
+_PROGRAMS = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader" / "__main__.py"
+
+
+def found() -> set[str]:
+    """Return everything of a test's that is on this machine now, each in words."""
+    return {
+        f"{what}: {name}"
+        for what, names in (
+            ("pin", _names_in(Path("/sys/fs/bpf"))),
+            ("program", _programs()),
+            ("cgroup", _cgroups()),
+            ("user", (one.pw_name for one in pwd.getpwall())),
+            ("group", (one.gr_name for one in grp.getgrall())),
+            ("mount", (line.split()[1] for line in Path("/proc/self/mounts").open())),
+            ("network namespace", _names_in(Path("/run/netns"))),
+            ("file", _names_in(Path(tempfile.gettempdir()))),
+            ("file", _names_in(Path("/var/tmp"))),  # noqa: S108 - it is looked at, not used
+            ("audit rule", _audit_rules()),
+        )
+        for name in names
+        if what == "program" or any(ours in name for ours in _NAMES)
+    }
+
+
+def running() -> set[str]:
+    """Return the descendants of this process, stopped or not."""
+    return {
+        f"process {one.pid} ({one.status()}): {' '.join(one.cmdline())[:100]}"
+        for one in psutil.Process().children(recursive=True)
+        if one.status() != psutil.STATUS_ZOMBIE
+    }
+
+
+def _names_in(directory: Path) -> Iterator[str]:
+    if directory.is_dir():
+        yield from os.listdir(directory)
+
+
+def _cgroups() -> Iterator[str]:
+    mount = cgroup_mount()
+    if mount is not None:
+        for _, names, _ in os.walk(mount):
+            yield from names
+
+
+def _programs() -> Iterable[str]:
+    """Return the BPF programs in the kernel that are called like ours, with their numbers."""
+    if not Path(_BPFTOOL).exists():
+        return ()
+    said = subprocess.run([_BPFTOOL, "--json", "prog", "list"], capture_output=True, check=True)
+    source = _PROGRAMS.read_text(encoding="utf-8")
+    return [
+        f"{one['name']} {one['id']}"
+        for one in json.loads(said.stdout)
+        if one.get("name", "").startswith("on_") and f'"{one["name"]}' in source
+    ]
+
+
+def _audit_rules() -> list[str]:
+    auditctl = shutil.which("auditctl", path="/usr/sbin:/sbin")
+    if auditctl is None:
+        return []
+    said = subprocess.run([auditctl, "-l"], capture_output=True, text=True, check=False)
+    return said.stdout.splitlines()
