@@ -22,6 +22,7 @@ _PROGRAMS = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader" 
 
 def found() -> set[str]:
     """Return everything of a test's that is on this machine now, each in words."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     return {
         f"{what}: {name}"
         for what, names in (
@@ -30,7 +31,7 @@ def found() -> set[str]:
             ("cgroup", _cgroups()),
             ("user", (one.pw_name for one in pwd.getpwall())),
             ("group", (one.gr_name for one in grp.getgrall())),
-            ("mount", (line.split()[1] for line in Path("/proc/self/mounts").open())),
+            ("mount", (line.split()[1] for line in mounts.splitlines())),
             ("network namespace", _names_in(Path("/run/netns"))),
             ("file", _names_in(Path(tempfile.gettempdir()))),
             ("file", _names_in(Path("/var/tmp"))),  # noqa: S108 - it is looked at, not used
