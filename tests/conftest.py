@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tests.support import leftovers
 _NEED_ROOT = ("kernel", "end_to_end")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
-_GONE_S = 30
 _KERNEL = pytest.StashKey[int]()
 
 
@@ -52,10 +50,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = leftovers.found() | leftovers.running()
     yield
-    end = time.monotonic() + _GONE_S
-    # The kernel takes programs apart a moment after their last pin, and tells nobody.
-    while (left := (leftovers.found() | leftovers.running()) - before) and time.monotonic() < end:
-        time.sleep(0.1)
+    left = leftovers.left_since(before)
     assert not left, "the tests have left behind: " + "; ".join(sorted(left))
 
 

@@ -7,7 +7,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import psutil
 from agent.sensor.labels import cgroup_mount
 
 _NAMES = ("holdfast-test", "holdfast-try")
+_GONE_S = 30
 _BPFTOOL = "/usr/sbin/bpftool"
 # Programs go by what the loader calls them; the kernel cuts names after 15 bytes.
 _PROGRAMS = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader" / "__main__.py"
@@ -40,6 +42,19 @@ def found() -> set[str]:
         for name in names
         if what == "program" or any(ours in name for ours in _NAMES)
     }
+
+
+def left_since(before: Set[str], but: Callable[[str], bool] = lambda one: False) -> set[str]:
+    """Return what is there and was not, without what `but` excuses; wait for what is on its way.
+
+    The kernel takes programs apart a moment after their last pin, and tells nobody.
+    """
+    end = time.monotonic() + _GONE_S
+    while True:
+        left = {one for one in (found() | running()) - before if not but(one)}
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.1)
 
 
 def running() -> set[str]:
