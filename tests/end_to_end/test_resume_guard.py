@@ -208,8 +208,10 @@ def test_the_attempt_shows_on_the_request_and_in_the_trail(home: House, got_on: 
     assert f"uid {home.user.pw_uid}" in found["states"][-1]["detail"]
     assert any("sent it SIGCONT" in section for section in str(found["card"]).splitlines())
     home.answer(request, "deny", "it fights")
-    said = home.sql("SELECT detail FROM events WHERE detail LIKE 'resumed_by_another:%'")
-    assert any(f"process {pid}-" in row[0] for row in said)
+    home.sql_until(
+        "SELECT detail FROM events WHERE detail LIKE 'resumed_by_another:%'",
+        lambda rows: any(f"process {pid}-" in row[0] for row in rows),
+    )
     assert not got_on.exists()
 
 

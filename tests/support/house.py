@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -209,6 +210,14 @@ class House:
         response = self.call("POST", "/trail/query", body={"sql": text, "limit": 1000})
         assert response.status_code == 200, response.text
         return cast("list[list[Any]]", response.json()["rows"])
+
+    def sql_until(self, text: str, wanted: Callable[[list[list[Any]]], bool]) -> list[list[Any]]:
+        """Ask the trail again until its answer is wanted: events come to it a moment later."""
+        end = time.monotonic() + _WAIT_S
+        while not wanted(rows := self.sql(text)):
+            assert time.monotonic() < end, f"the trail still says {rows}"
+            time.sleep(0.05)
+        return rows
 
     def close(self) -> None:
         """End the test's children, then the agent with everything it loaded."""
