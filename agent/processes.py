@@ -102,6 +102,27 @@ class ProcessControl:
             return Resumed.RUNNING  # it has run on, to its end
         return Resumed.STOPPED if self._is_stopped(release.process) else Resumed.RUNNING
 
+    def parents(self, process: ProcessId, since_ns: int) -> list[ProcessId]:
+        """Return the processes above one, nearest first, that started at `since_ns` or later."""
+        found: list[ProcessId] = []
+        at = procfs.stat(process.pid)
+        while at is not None and at.parent > 1:
+            at = procfs.stat(at.parent)
+            if at is None or at.start_ticks < since_ns // procfs.TICK_NS:
+                break
+            found.append(ProcessId(at.pid, at.start_ticks * procfs.TICK_NS))
+        return found
+
+    def wake_parents(self, release: Release, parents: Iterable[ProcessId]) -> None:
+        """Send SIGCONT to those above a released process that have stopped because it had."""
+        if not isinstance(release, Release):
+            raise ControlError("nothing runs on without a release that names its grounds")
+        for parent in parents:
+            if self.is_alive(parent) and self._is_stopped(parent):
+                self._send(parent, signal.SIGCONT)
+            if parent not in self._watched:
+                self.drop(parent)
+
     def kill(self, process: ProcessId) -> None:
         """Send SIGKILL; raise ControlError if it cannot be sent. A process that is gone is fine."""
         self._send(process, signal.SIGKILL)

@@ -16,6 +16,7 @@ from agent.errors import AgentError, ControlError
 from agent.holds.intake import Host
 from agent.holds.machine import Machine
 from agent.holds.model import Hold, Step
+from agent.holds.parents import Parents
 from agent.journal import Journal
 from agent.processes import ProcessControl, Resumed
 from agent.release import KillOrder, ProcessId, Release
@@ -78,6 +79,7 @@ class Settler:
     ) -> None:
         self._p = parts
         self._machine = machine
+        self._parents = Parents(parts.control, machine)
         self._drain = drain
         self._blocked = blocked
         self._due: OrderedDict[ProcessId, None] = OrderedDict()
@@ -211,7 +213,9 @@ class Settler:
         for hold in self._machine.of(process):
             self.forget(hold.key)
         self._p.sensor.unguard(process.pid)
+        above = self._parents.above(process)
         found = self._p.control.resume(release)
+        self._parents.wake(release, above)
         if found is Resumed.GONE:
             self._gone(process)
             return

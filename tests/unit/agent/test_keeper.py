@@ -23,6 +23,8 @@ from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, 
 from wire.signing import Signer
 
 S = HoldStateName
+# They begin later than any process, so that nothing above a child counts as part of them.
+SESSION, OTHER_SESSION = (f"{pid}-{1 << 62}" for pid in (7, 8))
 
 
 @pytest.fixture
@@ -281,8 +283,8 @@ async def test_a_tree_takes_the_held_processes_of_its_session_along(
     bench.ruled = lambda act: asking(kill=KillScope.TREE)
     for process in (one, other):
         process.stop()
-    first = bench.hold(open_act(one, session="7-7"))
-    second = bench.hold(open_act(other, session="7-7"))
+    first = bench.hold(open_act(one, session=SESSION))
+    second = bench.hold(open_act(other, session=SESSION))
     bench.answer(first, Answer.DENY)
     await bench.settled()
     assert other.ended_by() == signal.SIGKILL
@@ -540,7 +542,7 @@ async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_d
     """The others stay as they are; who reviews one is told once, and again at ten times as many."""
     with ExitStack() as stack:
         limit = 20
-        session = "1-1"
+        session = SESSION
         waiting = []
         for number in range(limit):
             process = stack.enter_context(child())
@@ -554,7 +556,7 @@ async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_d
             assert process.ended_by() == signal.SIGKILL
         elsewhere = stack.enter_context(child())
         elsewhere.stop()
-        other = bench.hold(open_act(elsewhere, session="2-2"))
+        other = bench.hold(open_act(elsewhere, session=OTHER_SESSION))
         assert [hold.id for hold in bench.keeper.holds() if hold.waiting] == [*waiting, other]
         told = [words for name, words in bench.notes.notices if name == "session_capped"]
         assert [words.count("further act") for words in told] == [1, 1]
@@ -574,7 +576,7 @@ async def test_an_answer_makes_room_for_the_next_of_a_session(bench: Bench) -> N
         for number in range(25):
             process = stack.enter_context(child())
             process.stop()
-            hold = bench.hold(open_act(process, f"/etc/{number}", session="1-1"))
+            hold = bench.hold(open_act(process, f"/etc/{number}", session=SESSION))
             bench.answer(hold, Answer.APPROVE)
     assert not [name for name, _ in bench.notes.notices if name == "session_capped"]
 
