@@ -54,8 +54,12 @@ def interleaved(rounds: int, things: Sequence[T]) -> Iterator[T]:
 
 def time_text(ns: float) -> str:
     """Return nanoseconds as a person reads them: three digits and a unit."""
-    size, unit = next((one for one in _UNITS if abs(ns) >= one[0]), _UNITS[-1])
+    size, unit = _unit(ns)
     return f"{digits(ns / size)} {unit}"
+
+
+def _unit(ns: float) -> tuple[float, str]:
+    return next((one for one in _UNITS if abs(ns) >= one[0]), _UNITS[-1])
 
 
 def digits(value: float) -> str:
@@ -66,10 +70,10 @@ def digits(value: float) -> str:
 
 
 def spread_text(one: Spread, *, unit: str = "") -> str:
-    """Return "median (first quartile to third quartile)"; times in ns if no unit is given."""
-    if unit:
-        return f"{digits(one.median)} ({digits(one.low)} to {digits(one.high)}) {unit}".rstrip()
-    return f"{time_text(one.median)} ({time_text(one.low)} to {time_text(one.high)})"
+    """Return "median unit (first quartile to third)"; times in ns if no unit is given."""
+    size, name = (1.0, unit) if unit else _unit(one.median)
+    median, low, high = (digits(value / size) for value in (one.median, one.low, one.high))
+    return f"{median} {name} ({low} to {high})"
 
 
 def change_text(one: float, base: float) -> str:

@@ -60,5 +60,5 @@ def test_numbers_and_changes_read_as_people_write_them() -> None:
     assert (digits(1234567), digits(12.34), digits(0.5)) == ("1,234,567", "12.3", "0.50")
     assert (change_text(103, 100), change_text(98, 100)) == ("+3.0 %", "-2.0 %")
     assert change_text(550, 100) == "5.5 times"
-    assert spread_text(spread([2, 2, 2]), unit="s") == "2.00 (2.00 to 2.00) s"
-    assert spread_text(spread([1e3, 1e3])) == "1.00 µs (1.00 µs to 1.00 µs)"
+    assert spread_text(spread([2, 2, 2]), unit="s") == "2.00 s (2.00 to 2.00)"
+    assert spread_text(spread([900, 1e3, 2e6])) == "1.00 µs (0.95 to 1,000)"
