@@ -34,7 +34,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    cost_rounds=9,
+    cost_rounds=12,
     getppid=1_000_000,
     opens=40_000,
     spawns=400,

@@ -3,6 +3,7 @@
 import re
 
 from tests.bench.page import COMMAND, MACHINE, PAGE, marked, part, sections
+from tests.layers import LAYERS
 
 TEXT = PAGE.read_text(encoding="utf-8")
 FIGURE = re.compile(r"\d[\d.,]* ?(?:ns|µs|ms|MiB|GiB|%|times)(?![\w%])")
@@ -35,3 +36,10 @@ def test_no_figure_is_typed_by_hand() -> None:
     for name in marked(TEXT):
         prose = prose.replace(part(TEXT, name), "") if part(TEXT, name) else prose
     assert set(FIGURE.findall(prose)) <= NOT_MEASURED
+
+
+def test_an_ordinary_run_installs_nothing_that_only_the_bench_needs() -> None:
+    """auditd comes to a machine only when somebody asks for the bench."""
+    owners = {layer.name for layer in LAYERS if layer.packages}
+    assert owners == {"bench"}
+    assert all(layer.long for layer in LAYERS if layer.packages)
