@@ -71,7 +71,8 @@ def _flood(house: House, people: Accounts, files: Files, rate: int, milliseconds
     )
     began_ns = time.time_ns()
     command = [str(files.program), "flood", str(files.observed), str(rate), str(milliseconds)]
-    made, made_ns = workloads.run(people.watched, command, temporary=files.directory)
+    with home.explained(house):
+        made, made_ns = workloads.run(people.watched, command, temporary=files.directory)
     lost_in_kernel = home.lost(house) - kernel
 
     def complete(count: int) -> bool:

@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent import control
 from agent.config import load
@@ -84,18 +85,29 @@ def home(place: Path, people: Accounts, files: Files) -> Iterator[House]:
             built.close()
 
 
+def status(house: House) -> Mapping[str, Any]:
+    """Return what the running agent says of itself."""
+    return control.ask(load(house.config).socket, {"do": "status"})
+
+
 def lost(house: House) -> int:
     """Return how many acts the kernel could not report since it was loaded, as the agent says."""
-    answer = control.ask(load(house.config).socket, {"do": "status"})
-    counts: dict[str, int] = answer["lost"]
-    return sum(counts.values())
+    return sum(status(house)["lost"].values())
 
 
-def unsent(house: House) -> int:
-    """Return how many events wait on the host."""
-    answer = control.ask(load(house.config).socket, {"do": "status"})
-    waiting: int = answer["unsent_events"]
-    return waiting
+@contextmanager
+def explained(house: House) -> Iterator[None]:
+    """Add to a failure of the body what the agent and the trail say: was it Holdfast's doing?"""
+    try:
+        yield
+    except AssertionError as error:
+        rows = house.sql(
+            "SELECT kind, program, path, action, rule, detail FROM events "
+            "WHERE action IN ('deny', 'ask') OR kind IN ('gap', 'notice') "
+            "ORDER BY number DESC LIMIT 10"
+        )
+        error.add_note(f"the agent says: {status(house)}\nthe trail, newest first: {rows}")
+        raise
 
 
 @contextmanager
@@ -129,7 +141,7 @@ def wait_in_trail(house: House, path: Path, wanted: Callable[[int], bool]) -> in
     The trail announces nothing, so it is asked; seldom, or the asking would be what is measured.
     """
     for _ in range(240):
-        if not unsent(house) and wanted(count := in_trail(house, path)):
+        if not status(house)["unsent_events"] and wanted(count := in_trail(house, path)):
             return count
         time.sleep(0.25)
     raise AssertionError(f"{in_trail(house, path)} opens of {path} in the trail, for a minute")

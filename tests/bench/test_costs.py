@@ -86,7 +86,8 @@ def _holdfast(costs: Costs) -> Iterator[None]:
     observed = costs.files.observed
     with _nothing(costs), home.loaded(costs.house):
         before = home.in_trail(costs.house, observed)
-        yield
+        with home.explained(costs.house):
+            yield
         gone = home.lost(costs.house)
         # The watched user's opens are all in the trail or counted as lost; nobody else's are.
         due = before + costs.sizes.opens - gone
