@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.bootstrap import packages
+
 # Directories that are a layer of their own; the others are told apart by markers.
 _OWN = ("meta", "tryout", "vm", "soak", "bench")
 _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
@@ -10,13 +12,17 @@ _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer: `arguments` choose its tests for pytest; none for the style layer."""
+    """One layer: `arguments` choose its tests for pytest; none for the style layer.
+
+    `packages` are installed for it besides what all layers need, and start no service.
+    """
 
     name: str
     covers: str
     arguments: tuple[str, ...] = ()
     root: bool = False
     long: bool = False
+    packages: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path | None:
@@ -53,7 +59,14 @@ LAYERS: tuple[Layer, ...] = (
     Layer(name="meta", covers="documents and the shape of the house", arguments=("tests/meta",)),
     Layer(name="vm", covers="stock kernels", arguments=("tests/vm",), root=True, long=True),
     Layer(name="soak", covers="hours of load", arguments=("tests/soak",), root=True, long=True),
-    Layer(name="bench", covers="what it costs", arguments=("tests/bench",), root=True, long=True),
+    Layer(
+        name="bench",
+        covers="what it costs",
+        arguments=("tests/bench",),
+        root=True,
+        long=True,
+        packages=packages.FOR_BENCH,
+    ),
 )
 
 NAMES: tuple[str, ...] = tuple(layer.name for layer in LAYERS)

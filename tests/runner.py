@@ -107,6 +107,8 @@ def _set_up(chosen: Sequence[Layer], progress: Progress, *, full: bool) -> None:
     if not environment.ready(sets):
         packages.ensure(packages.FOR_ENVIRONMENT, progress, COMMAND)
     environment.ensure(sets, progress)
+    own = tuple(name for layer in chosen for name in layer.packages)
+    packages.ensure(own, progress, COMMAND, services=False)
     if full and as_root:
         packages.ensure(("vagrant", "vagrant-libvirt"), progress, COMMAND)
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.bootstrap import quiet
 from deploy.bootstrap.commands import run
 from deploy.bootstrap.errors import CommandError, MissingError
 from deploy.bootstrap.progress import Progress, Step
@@ -15,6 +16,8 @@ FOR_KERNEL = ("python3-bpfcc", "libbpf1", "bpftool")
 FOR_ENVIRONMENT = ("python3-venv",)
 # What the tests of the kernel side use beyond that.
 FOR_TESTS = ("sudo",)
+# What the bench compares with, and the compiler of its workload.
+FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
 
 _APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300")
 _LISTS = Path("/var/lib/apt/lists")
@@ -32,8 +35,13 @@ def missing(packages: Sequence[str]) -> list[str]:
     return [name for name in packages if name not in installed]
 
 
-def ensure(packages: Sequence[str], progress: Progress, command: str) -> None:
-    """Install what is missing of `packages`; raise MissingError or CommandError with the remedy."""
+def ensure(
+    packages: Sequence[str], progress: Progress, command: str, *, services: bool = True
+) -> None:
+    """Install what is missing of `packages`; raise MissingError or CommandError with the remedy.
+
+    Without `services`, nothing that they bring is started, now or at the next boot.
+    """
     names = missing(packages)
     if not names:
         return
@@ -43,7 +51,12 @@ def ensure(packages: Sequence[str], progress: Progress, command: str) -> None:
             + " ".join(names)
         )
     with progress.step(f"install {' '.join(names)}") as step:
-        _install(names, step)
+        if services:
+            _install(names, step)
+            return
+        with quiet.nothing_starts():
+            _install(names, step)
+        quiet.not_at_boot(names)
 
 
 def _install(names: Sequence[str], step: Step) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bootstrap import bpffs, packages, system
+from deploy.bootstrap import bpffs, packages, quiet, system
 from deploy.bootstrap.commands import interruptible, run, uninterrupted
 from deploy.bootstrap.environment import Environment
 from deploy.bootstrap.errors import CommandError, Interrupted, UnsupportedError
@@ -69,6 +70,35 @@ def test_only_packages_that_dpkg_does_not_have_are_missing() -> None:
     """A second run finds nothing to install."""
     assert packages.missing(["dpkg", "holdfast-no-such-package"]) == ["holdfast-no-such-package"]
     assert packages.missing(["dpkg"]) == []
+
+
+def test_no_package_starts_a_service_while_it_must_not(tmp_path: Path) -> None:
+    """What dpkg asks says no, and is gone afterwards."""
+    policy = tmp_path / "policy-rc.d"
+    with quiet.nothing_starts(policy):
+        assert subprocess.run([policy, "auditd", "start"], check=False).returncode == 101
+    assert not policy.exists()
+
+
+def test_the_policy_of_the_machine_is_left_alone(tmp_path: Path) -> None:
+    """Who has one of their own keeps it."""
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 104\n")
+    with quiet.nothing_starts(policy):
+        assert "104" in policy.read_text()
+    assert "104" in policy.read_text()
+
+
+def test_an_installed_service_does_not_start_at_the_next_boot(tmp_path: Path) -> None:
+    """Its unit is disabled; a package without a unit is no error."""
+    units = tmp_path / "lib/systemd/system"
+    wanted = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    units.mkdir(parents=True)
+    wanted.mkdir(parents=True)
+    (units / "one.service").write_text("[Install]\nWantedBy=multi-user.target\n")
+    (wanted / "one.service").symlink_to("/lib/systemd/system/one.service")
+    quiet.not_at_boot(["one", "other"], tmp_path)
+    assert (wanted / "one.service").is_symlink() is (shutil.which("systemctl") is None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""How much the bench measures: the one place where numbers of rounds and operations are set.
+
+`HOLDFAST_BENCH=small` takes sizes that only show that everything runs; such a run prints its
+tables and leaves the page alone.
+"""
+
+import os
+from dataclasses import dataclass
+
+VARIABLE = "HOLDFAST_BENCH"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """One set of sizes. Times are in seconds unless the name says otherwise."""
+
+    # What a process pays: rounds, and how often each operation is done in one.
+    cost_rounds: int
+    getppid: int
+    opens: int
+    spawns: int
+    connects: int
+    sources: int  # C files that the compile is of
+    # Latency: rounds of each number of open holds, and answered holds in one.
+    latency_rounds: int
+    latency_holds: int
+    open_holds: tuple[int, ...]
+    # Events: floods at each rate a second (0: as fast as it goes).
+    flood_rounds: int
+    flood_rates: tuple[int, ...]
+    flood_ms: int
+    idle_s: float
+    page: bool  # whether the page is written
+
+
+FULL = Sizes(
+    cost_rounds=12,
+    getppid=1_000_000,
+    opens=40_000,
+    spawns=400,
+    connects=6_000,
+    sources=36,
+    latency_rounds=5,
+    latency_holds=60,
+    open_holds=(1, 100),
+    flood_rounds=3,
+    flood_rates=(10_000, 50_000, 100_000, 200_000, 0),
+    flood_ms=4_000,
+    idle_s=30.0,
+    page=True,
+)
+
+SMALL = Sizes(
+    cost_rounds=2,
+    getppid=20_000,
+    opens=1_000,
+    spawns=20,
+    connects=200,
+    sources=2,
+    latency_rounds=1,
+    latency_holds=3,
+    open_holds=(1, 5),
+    flood_rounds=1,
+    flood_rates=(2_000, 0),
+    flood_ms=500,
+    idle_s=1.0,
+    page=False,
+)
+
+
+def chosen() -> Sizes:
+    """Return the sizes of this run."""
+    asked = os.environ.get(VARIABLE, "full")
+    try:
+        return {"full": FULL, "small": SMALL}[asked]
+    except KeyError:
+        raise ValueError(f"{VARIABLE}={asked}: is neither full nor small") from None

@@ -1,0 +1,45 @@
+"""docs/performance.md and the bench agree: each section has its place, and no figure is typed."""
+
+import re
+
+from tests.bench.page import COMMAND, MACHINE, PAGE, marked, part, sections
+from tests.layers import LAYERS
+
+TEXT = PAGE.read_text(encoding="utf-8")
+FIGURE = re.compile(r"\d[\d.,]* ?(?:ns|µs|ms|MiB|GiB|%|times)(?![\w%])")
+# What is a resolution, an interval or the like, and not a measurement.
+NOT_MEASURED = {"10 ms"}
+
+
+def test_every_section_of_the_bench_has_its_place_on_the_page_and_no_other() -> None:
+    """A module that publishes, and its markers, come and go together."""
+    names = [section.name for section in sections()]
+    assert len(set(names)) == len(names)
+    assert sorted(marked(TEXT)) == sorted([MACHINE, *names])
+
+
+def test_every_section_stands_under_its_title() -> None:
+    """The title that the bench prints is the heading on the page."""
+    for section in sections():
+        before = TEXT[: TEXT.index(f"<!-- bench: {section.name} -->")]
+        assert before.rsplit("\n## ", 1)[1].splitlines()[0] == section.title
+
+
+def test_the_page_names_the_command_that_repeats_it() -> None:
+    """Whoever doubts a figure can measure it."""
+    assert f"    {COMMAND}\n" in TEXT
+
+
+def test_no_figure_is_typed_by_hand() -> None:
+    """Measurements stand between the markers only, where a run puts them."""
+    prose = TEXT
+    for name in marked(TEXT):
+        prose = prose.replace(part(TEXT, name), "") if part(TEXT, name) else prose
+    assert set(FIGURE.findall(prose)) <= NOT_MEASURED
+
+
+def test_an_ordinary_run_installs_nothing_that_only_the_bench_needs() -> None:
+    """auditd comes to a machine only when somebody asks for the bench."""
+    owners = {layer.name for layer in LAYERS if layer.packages}
+    assert owners == {"bench"}
+    assert all(layer.long for layer in LAYERS if layer.packages)
