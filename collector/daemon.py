@@ -24,6 +24,7 @@ from collector.approvals.register import Register
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError
 from collector.identity.hosts import HostNames
+from collector.identity.people import Tokens
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
@@ -131,7 +132,10 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     feeds += [Feed(client, intake, storage.writer, trail=storage.trail) for intake in intakes]
     for feed in feeds:
         await _until_it_answers(partial(feed.prepare, client.jetstream()))
-    server = Server(build(_services(config, storage, book, decider, publisher)), config.api)
+    tokens = Tokens(Path(config.identities.file))
+    stack.callback(tokens.close)
+    services = _services(config, storage, book, decider, publisher, tokens)
+    server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
@@ -183,7 +187,12 @@ async def _join_nats(
 
 
 def _services(
-    config: Config, storage: _Storage, book: Book, decider: Decider, publisher: Publisher
+    config: Config,
+    storage: _Storage,
+    book: Book,
+    decider: Decider,
+    publisher: Publisher,
+    tokens: Tokens,
 ) -> Services:
     names = HostNames(Path(config.identities.file))
     return Services(
@@ -195,7 +204,7 @@ def _services(
         sql=storage.sql,
         names=names,
         shower=Shower(names),
-        identities=Path(config.identities.file),
+        tokens=tokens,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

@@ -13,7 +13,6 @@ from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
 from collector.api.services import CallerDep, Services, ServicesDep
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
-from collector.identity.people import check_token
 from collector.trail.reader import RequestFilter
 from wire.ids import RequestId
 
@@ -78,7 +77,7 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
     token = request.headers.get("authorization", "").partition(" ")[2]
 
     async def still_valid() -> bool:
-        return await asyncio.to_thread(check_token, services.identities, token) is not None
+        return await services.tokens.check(token) is not None
 
     return EventStream(
         services.book,

@@ -80,6 +80,8 @@ class Book:
     async def resolve(self, text: str) -> Record:
         """Return the one request that an id or a unique prefix names; raise Refusal otherwise."""
         prefix = text.strip().lower()
+        if (known := self.register.get(RequestId(prefix))) is not None:
+            return known
         if len(prefix) < SHORTEST_PREFIX or any(c not in "0123456789abcdef" for c in prefix):
             raise _unknown(text, f"a request id has {_FULL} hexadecimal digits; give 6 or more")
         found = set(self.register.find(prefix)) | set(await self._reader.find(prefix))
