@@ -1,13 +1,14 @@
 """The one thread that writes DuckDB: what is queued goes into one transaction, then is answered.
 
-Duplicates are left out inside that transaction, so a message delivered twice is stored once.
+Duplicates are left out inside that transaction, so a message delivered twice is stored once. Rows
+about requests do not wait behind batches of events: each kind has transactions of its own.
 """
 
 import asyncio
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from collector.errors import TrailError
 from collector.trail import schema
 from collector.trail.chain import Break
 from collector.trail.heads import Heads
-from collector.trail.rows import EventRows, Rows
+from collector.trail.rows import EventRows, Row, arrow_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _GROUP = 64
 class Job:
     """What one caller wants written, all of it or nothing."""
 
-    rows: tuple[Rows, ...]
+    rows: tuple[Row, ...]
     batches: tuple[EventRows, ...]
     done: "Future[None]"
 
@@ -44,7 +45,11 @@ class Writer:
         """`on_fatal` is called from the thread when DuckDB itself has given the file up."""
         self._connection = connection.cursor()
         self._on_fatal = on_fatal
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        # What holds only rows, and what has events: taken in turns, so that neither starves.
+        self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())
+        self._turn = 0
+        self._closing = False
         self._heads = Heads(self._connection)
         self._thread = threading.Thread(target=self._run, name="trail-writer", daemon=True)
         self._failing = False
@@ -55,46 +60,46 @@ class Writer:
         """Whether the thread lives and its last transaction was committed."""
         return self._thread.is_alive() and not self._failing
 
-    async def write(self, rows: Sequence[Rows] = (), batches: Sequence[EventRows] = ()) -> None:
+    async def write(self, rows: Sequence[Row] = (), batches: Sequence[EventRows] = ()) -> None:
         """Return once all of it is committed; raise TrailError if none of it is."""
         done: Future[None] = Future()
-        self._jobs.put(Job(tuple(rows), tuple(batches), done))
+        with self._changed:
+            self._queues[1 if batches else 0].append(Job(tuple(rows), tuple(batches), done))
+            self._changed.notify()
         await asyncio.wrap_future(done)
 
     def close(self) -> None:
         """Write what is queued, then end the thread and its cursor."""
-        self._jobs.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
         self._connection.close()
 
     def _run(self) -> None:
-        while True:
-            jobs, last = self._take()
-            if jobs and not self._commit(jobs) and len(jobs) > 1:
+        while jobs := self._take():
+            if not self._commit(jobs) and len(jobs) > 1:
                 # One bad job must not take the others with it.
                 for job in jobs:
                     self._commit([job])
-            if last:
-                return
 
-    def _take(self) -> tuple[list[Job], bool]:
-        """Wait for a job; return it with all that are queued behind it, and whether to end."""
-        job = self._jobs.get()
-        jobs: list[Job] = []
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == _GROUP or self._jobs.empty():
-                return jobs, False
-            job = self._jobs.get()
-        return jobs, True
+    def _take(self) -> list[Job]:
+        """Wait for a job; return it with those of its kind behind it. Nothing: it is the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or any(self._queues))
+            waiting = self._queues[self._turn] or self._queues[1 - self._turn]
+            self._turn = 1 if waiting is self._queues[0] else 0
+            return [waiting.popleft() for _ in range(min(_GROUP, len(waiting)))]
 
     def _commit(self, jobs: list[Job]) -> bool:
         try:
-            self._connection.execute("BEGIN")
-            for table in schema.TABLES:
-                self._insert(table, [r.data for j in jobs for r in j.rows if r.table is table])
-            self._append_events([batch for job in jobs for batch in job.batches])
-            self._connection.execute("COMMIT")
+            try:
+                self._transaction(jobs, repeated=False)
+            except (duckdb.ConstraintException, duckdb.TransactionException):
+                # Something is there already, which is rare: to look for it costs as much again.
+                self._connection.execute("ROLLBACK")
+                self._heads.forget()
+                self._transaction(jobs, repeated=True)
         except Exception as error:  # noqa: BLE001 - the top of the thread; nothing is lost: see below
             self._failed(jobs, error)
             return False
@@ -102,6 +107,16 @@ class Writer:
         for job in jobs:
             job.done.set_result(None)
         return True
+
+    def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
+        """Write the jobs; `repeated`: some of their rows may be there, and are left out."""
+        self._connection.execute("BEGIN")
+        for table in schema.TABLES:
+            rows = [row for job in jobs for row in job.rows if row.table is table]
+            if rows:
+                self._insert(table, [arrow_of(table, rows)], repeated=repeated)
+        self._append_events([batch for job in jobs for batch in job.batches])
+        self._connection.execute("COMMIT")
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         """Undo, and tell the callers, who keep their messages unacknowledged and try again."""
@@ -117,12 +132,14 @@ class Writer:
         if len(jobs) == 1:
             jobs[0].done.set_exception(TrailError(f"the trail was not written: {error}"))
 
-    def _insert(self, table: schema.Table, parts: Sequence[pa.Table]) -> None:
+    def _insert(
+        self, table: schema.Table, parts: Sequence[pa.Table], *, repeated: bool = True
+    ) -> None:
         if not parts:
             return
         self._connection.register("incoming", pa.concat_tables(parts))
         try:
-            ignore = " ON CONFLICT DO NOTHING" if table.key else ""
+            ignore = " ON CONFLICT DO NOTHING" if table.key and repeated else ""
             self._connection.execute(
                 f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming{ignore}"  # noqa: S608
             )

@@ -149,7 +149,7 @@ def _stream(home: House) -> Iterator[Read]:
 
 @contextmanager
 def _poster(home: House) -> Iterator[Post]:
-    """Give what approves a request over a kept connection, and returns when it was sent and told."""
+    """Give what approves a request over a kept connection, and returns when it began and ended."""
     host, _, port = home.centre.api_url.rpartition("//")[2].rpartition(":")
     client = http.client.HTTPConnection(host, int(port), timeout=_WAIT_S)
     headers = {"Authorization": f"Bearer {home.reviewer}", "Content-Type": "application/json"}

@@ -19,7 +19,7 @@ from collector.trail import schema
 from collector.trail.reader import EventFilter, Reader, RequestFilter
 from collector.trail.rows import (
     EventRows,
-    Rows,
+    Row,
     comment_row,
     decision_row,
     event_rows,
@@ -106,7 +106,7 @@ def _chain(host: HostId, sizes: list[int]) -> list[EventRows]:
     return result
 
 
-def _opened(hold: HoldOpened) -> Rows:
+def _opened(hold: HoldOpened) -> Row:
     return opened_row(hold, encode(hold), 1)
 
 
@@ -266,7 +266,7 @@ async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
 async def test_a_job_is_written_whole_or_not_at_all_and_alone(trail: Opened) -> None:
     """A job that DuckDB refuses fails itself; those beside it are written."""
     hold, other = opened(HOST), opened(OTHER)
-    bad = Rows(schema.REJECTED, _opened(hold).data)  # columns of another table
+    bad = Row(schema.REJECTED, _opened(hold).values)  # columns of another table
     results = await asyncio.gather(
         trail.writer.write([_opened(hold), bad]),
         trail.writer.write([_opened(other)]),
@@ -306,7 +306,7 @@ async def test_the_views_and_the_state_machine_agree(trail: Opened) -> None:
     rng = random.Random(20260101)
     register = Register()
     names = list(HoldStateName)
-    rows: list[Rows] = []
+    rows: list[Row] = []
     holds = [opened(HOST) for _ in range(150)]
     for hold in holds:
         rows.append(_opened(hold))
