@@ -71,7 +71,8 @@ class Pull:
                 await self._ask()
             messages: list[Msg] = []
             try:
-                self._sort(await asyncio.wait_for(self._queue.get(), _SILENCE_S), messages)
+                async with asyncio.timeout(_SILENCE_S):
+                    self._sort(await self._queue.get(), messages)
             except TimeoutError:
                 self._outstanding = 0  # not even a heartbeat: the request is lost
             while not self._queue.empty():
