@@ -1,7 +1,7 @@
 """The one thread that writes DuckDB: what is queued goes into one transaction, then is answered.
 
 Duplicates are left out inside that transaction, so a message delivered twice is stored once. Rows
-about requests do not wait behind batches of events: each kind has transactions of its own.
+about requests do not wait behind large batches of events, which have transactions of their own.
 """
 
 import asyncio
@@ -25,6 +25,11 @@ from collector.trail.rows import EventRows, Row, arrow_of
 log = logging.getLogger(__name__)
 
 _GROUP = 64
+# A transaction costs milliseconds however little is in it, and what belongs to one act comes within
+# a few: so the writer waits a little for company. Nobody who holds a process waits for it.
+_GATHER_S = 0.02
+# So many events go along with rows; more have a transaction of their own.
+_FEW_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,11 @@ class Job:
     rows: tuple[Row, ...]
     batches: tuple[EventRows, ...]
     done: "Future[None]"
+
+    @property
+    def events(self) -> int:
+        """How many events it has."""
+        return sum(batch.count for batch in self.batches)
 
 
 class Writer:
@@ -46,7 +56,7 @@ class Writer:
         self._connection = connection.cursor()
         self._on_fatal = on_fatal
         self._changed = threading.Condition()
-        # What holds only rows, and what has events: taken in turns, so that neither starves.
+        # What is small, and what is large: taken in turns, so that neither starves.
         self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())
         self._turn = 0
         self._closing = False
@@ -62,11 +72,11 @@ class Writer:
 
     async def write(self, rows: Sequence[Row] = (), batches: Sequence[EventRows] = ()) -> None:
         """Return once all of it is committed; raise TrailError if none of it is."""
-        done: Future[None] = Future()
+        job = Job(tuple(rows), tuple(batches), Future())
         with self._changed:
-            self._queues[1 if batches else 0].append(Job(tuple(rows), tuple(batches), done))
+            self._queues[job.events > _FEW_EVENTS].append(job)
             self._changed.notify()
-        await asyncio.wrap_future(done)
+        await asyncio.wrap_future(job.done)
 
     def close(self) -> None:
         """Write what is queued, then end the thread and its cursor."""
@@ -85,11 +95,18 @@ class Writer:
 
     def _take(self) -> list[Job]:
         """Wait for a job; return it with those of its kind behind it. Nothing: it is the end."""
+        small, large = self._queues
         with self._changed:
             self._changed.wait_for(lambda: self._closing or any(self._queues))
+            self._changed.wait_for(lambda: self._closing or large, _GATHER_S)
             waiting = self._queues[self._turn] or self._queues[1 - self._turn]
-            self._turn = 1 if waiting is self._queues[0] else 0
-            return [waiting.popleft() for _ in range(min(_GROUP, len(waiting)))]
+            self._turn = 1 if waiting is small else 0
+            jobs = [waiting.popleft()] if waiting else []
+            events = sum(job.events for job in jobs)
+            while waiting and len(jobs) < _GROUP and events + waiting[0].events <= _FEW_EVENTS:
+                jobs.append(waiting.popleft())
+                events += jobs[-1].events
+            return jobs
 
     def _commit(self, jobs: list[Job]) -> bool:
         try:
