@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 _RETRY_S = 2.0
 # Python's own 5 ms is how long the event loop waits for a thread that makes rows or reads columns.
 _SWITCH_S = 0.0005
+# What people say reaches the host without the trail; to take it in meanwhile would be in its way.
+_SAID_S = 0.005
 
 
 class Stop:
@@ -133,7 +135,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         EventIntake(),
         HostIntake(),
     )
-    feeds += [Feed(client, intake, storage.writer, trail=storage.trail) for intake in intakes]
+    for intake in intakes:
+        gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
+        feeds.append(Feed(client, intake, storage.writer, trail=storage.trail, gather_s=gather_s))
     for feed in feeds:
         await _until_it_answers(partial(feed.prepare, client.jetstream()))
     tokens = Tokens(Path(config.identities.file))

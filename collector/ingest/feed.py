@@ -45,11 +45,17 @@ class _Run:
 class Feed:
     """Reads one stream through a durable consumer that belongs to the trail file."""
 
-    def __init__(self, client: Client, intake: Intake, writer: Writer, *, trail: str) -> None:
-        """`trail` is the id of the file, so a new file reads the stream from its beginning."""
+    def __init__(
+        self, client: Client, intake: Intake, writer: Writer, *, trail: str, gather_s: float = 0.0
+    ) -> None:
+        """`trail` is the id of the file, so a new file reads the stream from its beginning.
+
+        `gather_s`: how long to wait for further messages once there is one.
+        """
         self._client = client
         self._intake = intake
         self._writer = writer
+        self._gather_s = gather_s
         self._consumer = f"trail-{trail}-{intake.stream}"
         self._pull = Pull(
             client,
@@ -115,7 +121,7 @@ class Feed:
 
     async def _read(self) -> None:
         while True:
-            messages = self._fresh(await self._pull.next())
+            messages = self._fresh(await self._pull.next(self._gather_s))
             if not messages:
                 continue
             deliveries = [Delivery.of(message) for message in messages]
