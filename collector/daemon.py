@@ -142,6 +142,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         await _until_it_answers(partial(feed.prepare, client.jetstream()))
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
+    await tokens.check("")  # opens the file
     services = _services(config, storage, book, decider, publisher, tokens)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]

@@ -132,6 +132,8 @@ class Tokens:
             self.close()
             self._connection = sqlite3.connect(self._database, timeout=0, isolation_level=None)
             self._file = (found.st_dev, found.st_ino)
+            # Makes SQLite's own files, for which a disk that fills up later has no room.
+            self._connection.execute("SELECT count(*) FROM token").fetchone()
         return self._connection
 
 

@@ -112,10 +112,9 @@ class Writer:
         try:
             try:
                 self._transaction(jobs, repeated=False)
-            except (duckdb.ConstraintException, duckdb.TransactionException):
+            except duckdb.ConstraintException:
                 # Something is there already, which is rare: to look for it costs as much again.
-                self._connection.execute("ROLLBACK")
-                self._heads.forget()
+                self._undo()
                 self._transaction(jobs, repeated=True)
         except Exception as error:  # noqa: BLE001 - the top of the thread; nothing is lost: see below
             self._failed(jobs, error)
@@ -138,16 +137,19 @@ class Writer:
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         """Undo, and tell the callers, who keep their messages unacknowledged and try again."""
         self._failing = True
-        self._heads.forget()
         log.error("trail: %s: %s", type(error).__name__, error)
-        try:
-            self._connection.execute("ROLLBACK")
-        except duckdb.Error as undo:
-            log.debug("trail: rollback: %s", undo)
+        self._undo()
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
             self._on_fatal(f"{type(error).__name__}: {error}")
         if len(jobs) == 1:
             jobs[0].done.set_exception(TrailError(f"the trail was not written: {error}"))
+
+    def _undo(self) -> None:
+        self._heads.forget()
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error as undo:
+            log.debug("trail: rollback: %s", undo)
 
     def _insert(
         self, table: schema.Table, parts: Sequence[pa.Table], *, repeated: bool = True

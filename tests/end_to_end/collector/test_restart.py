@@ -80,9 +80,9 @@ from collector.ingest.feed import Feed
 _, NAME, CONFIG = sys.argv
 acknowledge = Feed._acknowledge
 
-async def die(self, messages, work):
+async def die(self, run):
     if self.name != NAME:
-        await acknowledge(self, messages, work)
+        await acknowledge(self, run)
     else:
         print("dying before the acknowledgement", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
