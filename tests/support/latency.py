@@ -149,28 +149,32 @@ def _stream(home: House) -> Iterator[Read]:
 
 @contextmanager
 def _poster(home: House) -> Iterator[Post]:
-    """Give what approves a request over a kept connection, and returns when it began and ended."""
-    host, _, port = home.centre.api_url.rpartition("//")[2].rpartition(":")
-    client = http.client.HTTPConnection(host, int(port), timeout=_WAIT_S)
-    headers = {"Authorization": f"Bearer {home.reviewer}", "Content-Type": "application/json"}
+    """Give what approves a request over a kept connection, and returns when it began and ended.
 
-    def post(request: dict[str, Any]) -> tuple[int, int]:
-        answer = {"answer": "approve", "reason": "measured", "digest": request["digest"]}
-        body = json.dumps(answer).encode()
-        asked = time.monotonic_ns()
-        client.request(
-            "POST", f"/api/v1/requests/{request['request']}/decision", body, headers=headers
-        )
-        response = client.getresponse()
-        text = response.read()
-        answered = time.monotonic_ns()
-        assert response.status == 200, text
-        return asked, answered
+    The request is one write, made ready before, so that this client's own work is not measured.
+    """
+    with _connection(home) as raw, raw.makefile("rb") as lines:
 
-    try:
+        def post(request: dict[str, Any]) -> tuple[int, int]:
+            answer = {"answer": "approve", "reason": "measured", "digest": request["digest"]}
+            body = json.dumps(answer).encode()
+            head = (
+                f"POST /api/v1/requests/{request['request']}/decision HTTP/1.1\r\n"
+                f"Host: {home.centre.api_url.rpartition('//')[2]}\r\n"
+                f"Authorization: Bearer {home.reviewer}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            whole = head.encode() + body
+            asked = time.monotonic_ns()
+            raw.sendall(whole)
+            status = lines.readline()
+            headers = http.client.parse_headers(lines)
+            text = lines.read(int(headers["Content-Length"]))
+            answered = time.monotonic_ns()
+            assert status.split()[1] == b"200", text
+            return asked, answered
+
         yield post
-    finally:
-        client.close()
 
 
 @contextmanager
