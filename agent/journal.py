@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.database import open_database, transaction
 from agent.errors import JournalError
-from agent.holds.model import Doom, Fate, Hold, Pass, Say, Step, Voice, Why
+from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
 from agent.release import ProcessId
 from agent.sensor.interface import HeldKey
 from wire import codec, subjects
@@ -84,7 +84,12 @@ class Journal:
         power its processes are gone.
         """
         with transaction(self._db, self._path, durable=bool(step.says or step.used)):
-            opened = {say.hold: say for say in step.says if isinstance(say, HoldOpened)}
+            packed = [codec.encode(say) for say in step.says]
+            opened = {
+                say.hold: data
+                for say, data in zip(step.says, packed, strict=True)
+                if isinstance(say, HoldOpened)
+            }
             for hold in step.holds:
                 self._put(hold, opened.get(hold.id), now_ns)
             self._db.executemany(
@@ -93,7 +98,10 @@ class Journal:
             )
             self._db.executemany(
                 "INSERT INTO outbox (hold, subject, message_id, data) VALUES (?, ?, ?, ?)",
-                [self._letter(say) for say in step.says],
+                [
+                    (say.hold, subjects.hold(self._host, say.hold), new_id(), data)
+                    for say, data in zip(step.says, packed, strict=True)
+                ],
             )
 
     def unfinished(self) -> list[Hold]:
@@ -173,7 +181,7 @@ class Journal:
                 (before,),
             )
 
-    def _put(self, hold: Hold, opened: HoldOpened | None, now_ns: int) -> None:
+    def _put(self, hold: Hold, opened: bytes | None, now_ns: int) -> None:
         if hold.finished and hold.voice is Voice.QUIET:
             self._db.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
             return
@@ -185,11 +193,8 @@ class Journal:
         self._db.execute(
             f"INSERT INTO holds ({_COLUMNS}, opened, changed_ns) VALUES ({marks}) "  # noqa: S608
             f"ON CONFLICT (id) DO UPDATE SET {updates}",
-            (*values, codec.encode(opened) if opened else None, now_ns),
+            (*values, opened, now_ns),
         )
-
-    def _letter(self, say: Say) -> tuple[str, str, str, bytes]:
-        return say.hold, subjects.hold(self._host, say.hold), new_id(), codec.encode(say)
 
     def _all(self, sql: str, *values: object) -> list[Any]:
         try:

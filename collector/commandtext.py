@@ -4,7 +4,7 @@ The ends of every argument stay visible, and what does not fit is counted, never
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.redact import Span, secrets_in_arguments, secrets_in_variable
@@ -12,6 +12,7 @@ from collector.sanitize import byte_length, clean, quote
 from wire.acts import Process
 
 _WHOLE = 1 << 30
+_Piece = tuple[str, int]  # what is shown, and how many bytes it hides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +34,9 @@ def shown_arguments(
     NUL; with `cut`, the list here holds less than that. The start and the end are kept.
     """
     spans = secrets_in_arguments(argv)
-    pieces, hidden = _fitted(
-        [_argument(*pair, limit) for pair in zip(argv, spans, strict=True)], limit
-    )
-    own_bytes = sum(byte_length(argument) + 1 for argument in argv)
+    sizes = [byte_length(argument) + 1 for argument in argv]
+    pieces, hidden = _fitted(lambda at: _argument(argv[at], spans[at], limit), sizes, limit)
+    own_bytes = sum(sizes)
     measure = f"{len(argv)} in {block_bytes or own_bytes} bytes, sha256 {_digest(argv)}"
     if cut:
         missing = max(block_bytes - own_bytes, 1)
@@ -76,45 +76,55 @@ def process_text(process: Process, argv: Sequence[str], limit: int) -> str:
 
 def environment_text(environment: Mapping[str, str], limit: int) -> Shown:
     """Return NAME=value pairs, sorted by name and quoted as arguments are."""
-    pieces: list[tuple[str, int, int]] = []
+    pairs: list[tuple[str, list[Span]]] = []
     redacted = 0
     for name, value in sorted(environment.items()):
         spans = secrets_in_variable(name, value)
         redacted += len(spans)
         shift = len(name) + 1
         moved = [(start + shift, end + shift) for start, end in spans]
-        pieces.append(_argument(f"{name}={value}", moved, limit))
-    texts, hidden = _fitted(pieces, limit)
+        pairs.append((f"{name}={value}", moved))
+    sizes = [byte_length(text) + 1 for text, _ in pairs]
+    texts, hidden = _fitted(lambda at: _argument(*pairs[at], limit), sizes, limit)
     return Shown(text=" ".join(texts), hidden_bytes=hidden, redacted=redacted)
 
 
-def _argument(text: str, spans: Sequence[Span], limit: int) -> tuple[str, int, int]:
-    """Return the quoted argument, its hidden bytes, and its whole length in bytes."""
+def _argument(text: str, spans: Sequence[Span], limit: int) -> _Piece:
+    """Return the quoted argument and its hidden bytes."""
     safe = clean(text, max(limit // 2, 40), spans)
-    return quote(safe.text), safe.hidden_bytes, byte_length(text) + 1
+    return quote(safe.text), safe.hidden_bytes
 
 
-def _fitted(pieces: list[tuple[str, int, int]], limit: int) -> tuple[list[str], int]:
-    """Keep arguments from both ends within `limit` characters; return them and the bytes hidden."""
-    if sum(len(text) + 1 for text, _, _ in pieces) <= limit + 1:
-        return [text for text, _, _ in pieces], sum(hidden for _, hidden, _ in pieces)
-    first = max(_room(pieces, limit * 2 // 3), 1)
-    last = max(len(pieces) - _room(pieces[first:][::-1], limit // 3), first)
-    middle = pieces[first:last]
-    hidden = sum(size for _, _, size in middle)
-    shown = pieces[:first] + pieces[last:]
-    texts = [text for text, _, _ in shown]
+def _fitted(
+    make: Callable[[int], _Piece], sizes: Sequence[int], limit: int
+) -> tuple[list[str], int]:
+    """Keep arguments from both ends within `limit` characters; return them and the bytes hidden.
+
+    `sizes` are in bytes. Only those that may be shown are made.
+    """
+    count = len(sizes)
+    head, all_fit = _within(map(make, range(count)), limit + 1)
+    if all_fit:
+        return [text for text, _ in head], sum(hidden for _, hidden in head)
+    head = _within(head, limit * 2 // 3)[0] or [make(0)]
+    tail, _ = _within(map(make, range(count - 1, len(head) - 1, -1)), limit // 3)
+    middle = sizes[len(head) : count - len(tail)]
+    texts = [text for text, _ in head + tail[::-1]]
     if middle:
-        texts.insert(first, rf"\{{{len(middle)} arguments, {hidden} bytes hidden}}")
-    return texts, hidden + sum(part for _, part, _ in shown)
+        mark = rf"\{{{len(middle)} arguments, {sum(middle)} bytes hidden}}"
+        texts.insert(len(head), mark)
+    return texts, sum(middle) + sum(hidden for _, hidden in head + tail)
 
 
-def _room(pieces: list[tuple[str, int, int]], room: int) -> int:
-    for index, (text, _, _) in enumerate(pieces):
-        room -= len(text) + 1
+def _within(pieces: Iterable[_Piece], room: int) -> tuple[list[_Piece], bool]:
+    """Return the first pieces that fit into `room` with a blank after each, and whether all did."""
+    found: list[_Piece] = []
+    for piece in pieces:
+        room -= len(piece[0]) + 1
         if room < 0:
-            return index
-    return len(pieces)
+            return found, False
+        found.append(piece)
+    return found, True
 
 
 def _digest(argv: Sequence[str]) -> str:

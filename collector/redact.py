@@ -6,6 +6,7 @@ stays in sight, since it may be the very command that a reviewer must see.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 Span = tuple[int, int]
 
@@ -60,8 +61,14 @@ def secrets_in(text: str) -> list[Span]:
     return merged
 
 
-def secrets_in_arguments(argv: Sequence[str]) -> list[list[Span]]:
+def secrets_in_arguments(argv: Sequence[str]) -> Sequence[list[Span]]:
     """Return the spans of each argument; `--password x` hides the argument after it as well."""
+    return _secrets_in_arguments(tuple(argv))
+
+
+# One card shows its command in three places.
+@lru_cache(maxsize=8)
+def _secrets_in_arguments(argv: tuple[str, ...]) -> Sequence[list[Span]]:
     is_curl = bool(argv) and argv[0].rpartition("/")[2] == "curl"
     spans: list[list[Span]] = []
     option = ""

@@ -8,8 +8,10 @@ cut without saying how much. `\{...}` is written by this module alone and cannot
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 LIMIT = 2000
@@ -42,6 +44,9 @@ _CONFUSABLE = frozenset(
 )
 # Scripts that nobody mistakes for Latin letters, and that are often written beside them.
 _DISTINCT = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
+
+
+Span = tuple[int, int]
 
 
 class _Unit(NamedTuple):
@@ -77,7 +82,7 @@ def harmless(text: str) -> str:
     return "".join(letter if letter == "\\" else _shown(letter) for letter in text)
 
 
-def clean(text: str, limit: int = LIMIT, secrets: Sequence[tuple[int, int]] = ()) -> Clean:
+def clean(text: str, limit: int = LIMIT, secrets: Sequence[Span] = ()) -> Clean:
     r"""Return `text` made visible in about `limit` characters (at least 40).
 
     When it is longer, its start and its end are kept, and a mark between them says how many bytes
@@ -87,10 +92,10 @@ def clean(text: str, limit: int = LIMIT, secrets: Sequence[tuple[int, int]] = ()
     if not secrets and len(text) <= limit and _is_plain(text):
         return Clean(text, 0)
     limit = max(limit, _LEAST)
-    units = _with_secrets(text, secrets)
+    units = list(_until(_with_secrets(text, secrets), limit))
     if sum(len(unit.shown) for unit in units) <= limit:
         return Clean("".join(unit.shown for unit in units), 0)
-    return _cut(units, text, limit)
+    return _cut(units, text, limit, secrets)
 
 
 def quote(shown: str) -> str:
@@ -121,55 +126,61 @@ def _is_plain(text: str) -> bool:
     return _PLAIN.fullmatch(text) is not None and "    " not in text
 
 
-def _cut(units: list[_Unit], text: str, limit: int) -> Clean:
-    """Keep three quarters of the room for the start and one for the end, where tails hide."""
-    first = _fit(units, limit * 3 // 4)
-    last = len(units) - _fit(units[first:][::-1], limit - limit * 3 // 4)
-    hidden = sum(byte_length(unit.source) for unit in units[first:last])
+def _cut(units: list[_Unit], text: str, limit: int, secrets: Sequence[Span]) -> Clean:
+    """Keep three quarters of the room for the start and one for the end, where tails hide.
+
+    Both are made from their own end, so what lies between is never looked at.
+    """
+    head = _fitting(units, limit * 3 // 4)
+    backwards = _with_secrets(text, secrets, backwards=True)
+    tail = _fitting(backwards, limit - limit * 3 // 4)[::-1]
+    hidden = byte_length(text) - sum(byte_length(unit.source) for unit in head + tail)
     mark = rf"\{{{hidden} bytes hidden, sha256 {short_digest(text)}}}"
-    head = "".join(unit.shown for unit in units[:first])
-    tail = "".join(unit.shown for unit in units[last:])
-    return Clean(head + mark + tail, hidden)
+    shown = ["".join(unit.shown for unit in part) for part in (head, tail)]
+    return Clean(shown[0] + mark + shown[1], hidden)
 
 
-def _fit(units: list[_Unit], room: int) -> int:
-    """Return how many units from the start fit into `room` characters."""
-    used = 0
-    for index, unit in enumerate(units):
-        used += len(unit.shown)
-        if used > room:
-            return index
-    return len(units)
+def _until(units: Iterable[_Unit], room: int) -> Iterator[_Unit]:
+    """Give units up to and with the first that does not fit into `room` characters."""
+    for unit in units:
+        yield unit
+        room -= len(unit.shown)
+        if room < 0:
+            return
 
 
-def _with_secrets(text: str, secrets: Sequence[tuple[int, int]]) -> list[_Unit]:
-    units: list[_Unit] = []
-    at = 0
-    for start, end in secrets:
-        units += _units(text[at:start])
-        units.append(_Unit(REDACTED, text[start:end]))
-        at = end
-    return units + _units(text[at:])
+def _fitting(units: Iterable[_Unit], room: int) -> list[_Unit]:
+    """Return the units that fit into `room` characters."""
+    found = list(_until(units, room))
+    return found if sum(len(unit.shown) for unit in found) <= room else found[:-1]
 
 
-def _units(text: str) -> list[_Unit]:
-    units: list[_Unit] = []
-    for match in _TOKEN.finditer(text):
+def _with_secrets(
+    text: str, secrets: Sequence[Span], *, backwards: bool = False
+) -> Iterator[_Unit]:
+    """Give the units of a text as they are asked for, from its start or from its end."""
+    ends = [0, *(at for span in secrets for at in span), len(text)]
+    parts = list(pairwise(ends))  # plain ones and secrets by turns
+    for index in reversed(range(len(parts))) if backwards else range(len(parts)):
+        part = text[slice(*parts[index])]
+        if index % 2:
+            yield _Unit(REDACTED, part)
+        else:
+            yield from _units(part, backwards=backwards)
+
+
+def _units(text: str, *, backwards: bool = False) -> Iterator[_Unit]:
+    # What makes a token is the same from either end: runs of spaces, runs of letters, the rest.
+    for match in _TOKEN.finditer(text[::-1] if backwards else text):
         token = match.group()
         if token[0] == " " and len(token) > 1:
             # A long run of spaces pushes what follows out of sight.
-            units.append(_Unit(rf"\{{{len(token)} spaces}}", token))
-        elif token.isascii():
-            units += [_Unit(_shown(letter), letter) for letter in token]
-        else:
-            foreign = _imitates_latin(token)
-            units += [
-                _Unit(
-                    _escape(letter) if foreign and not _is_latin(letter) else _shown(letter), letter
-                )
-                for letter in token
-            ]
-    return units
+            yield _Unit(rf"\{{{len(token)} spaces}}", token)
+            continue
+        foreign = not token.isascii() and _imitates_latin(token)
+        for letter in token:
+            escaped = foreign and not _is_latin(letter)
+            yield _Unit(_escape(letter) if escaped else _shown(letter), letter)
 
 
 def _shown(letter: str) -> str:
@@ -187,6 +198,7 @@ def _shown(letter: str) -> str:
     return letter if folded == letter else _escape(letter)
 
 
+@lru_cache(maxsize=64)
 def _imitates_latin(word: str) -> bool:
     """Say whether a word mixes Latin with look-alike scripts, or is made of look-alikes only."""
     mixed = any(map(_is_latin, word)) and any(

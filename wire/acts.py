@@ -1,10 +1,11 @@
 """An act as the kernel saw it: who, what and where, and what had already happened."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgpack
+import msgspec
 
 
 class Kind(StrEnum):
@@ -98,7 +99,7 @@ class Act:
 
 def act_digest(act: Act) -> str:
     """Return SHA-256 (hex) over the act: what was shown is what is decided and released."""
-    packed: bytes = msgpack.packb(asdict(act), use_bin_type=True)
+    packed: bytes = msgpack.packb(msgspec.to_builtins(act), use_bin_type=True)
     return hashlib.sha256(b"holdfast act 1\0" + packed).hexdigest()
 
 

@@ -109,10 +109,14 @@ BUCKETS: tuple[str, ...] = (RULES_BUCKET, HOSTS_BUCKET, GRANTS_BUCKET)
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Subjects that a role may publish to and subscribe to; everything else is refused."""
+    """Subjects that a role may publish to and subscribe to; everything else is refused.
+
+    `never`: what it may not publish to though `publish` would let it.
+    """
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    never: tuple[str, ...] = ()
 
 
 def host_permissions(host: HostId) -> Permissions:
@@ -138,4 +142,11 @@ def host_permissions(host: HostId) -> Permissions:
 COLLECTOR_PERMISSIONS = Permissions(
     publish=("hf.vote.*", "hf.decision.*", "hf.verdict.*.*", "$KV.>", "$JS.API.>", "$JS.ACK.>"),
     subscribe=(f"{inbox('collector')}.>", "$KV.>"),
+    # The streams are the log: a stream that is deleted and made anew would take a second decision.
+    never=(
+        "$JS.API.STREAM.DELETE.>",
+        "$JS.API.STREAM.PURGE.>",
+        "$JS.API.STREAM.MSG.DELETE.>",
+        "$JS.API.STREAM.RESTORE.>",
+    ),
 )

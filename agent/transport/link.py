@@ -1,4 +1,7 @@
-"""The connection to NATS: made when it can be, kept, made again. The only importer of nats-py."""
+"""The connection to NATS: made when it can be, kept, made again.
+
+Nothing else in the agent imports nats-py, but the reader of verdicts beside it.
+"""
 
 import asyncio
 import logging
@@ -9,37 +12,18 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from agent.errors import TransportError
 from agent.identity import HostIdentity
-from agent.tasks import end
+from agent.transport.verdicts import Verdicts
 from wire import subjects
 from wire.ids import MessageId
 
 log = logging.getLogger("holdfast.agent.link")
 
 _ACK_S = 5.0
-_FETCH_S = 30.0
 _AGAIN_S = 2
 _MESSAGE_ID = "Nats-Msg-Id"
-
-
-class Incoming:
-    """One message of the verdict stream."""
-
-    def __init__(self, message: Msg) -> None:
-        self._message = message
-        self.data: bytes = message.data
-        self.headers: dict[str, str] | None = message.headers
-
-    async def done(self) -> None:
-        """Tell the stream that the message was dealt with."""
-        await self._message.ack()
-
-    async def again(self, delay_s: float) -> None:
-        """Ask the stream to deliver the message once more, later."""
-        await self._message.nak(delay=delay_s)
 
 
 class Link:
@@ -52,6 +36,7 @@ class Link:
         self._renewed = asyncio.Event()
         self._closed = asyncio.Event()
         self._complaint = ""
+        self._verdicts: Verdicts | None = None
 
     @property
     def connected(self) -> bool:
@@ -105,22 +90,17 @@ class Link:
         return bool(ack.duplicate)
 
     @asynccontextmanager
-    async def verdicts(self) -> AsyncIterator["Verdicts"]:
+    async def verdicts(self) -> AsyncIterator[Verdicts]:
         """Open this host's durable consumer of the verdict stream; raise TransportError."""
         client = self._client
         if client is None:
             raise TransportError("not connected to NATS")
-        try:
-            pull = await client.jetstream().pull_subscribe_bind(
-                consumer=subjects.verdict_consumer(self._identity.host), stream=subjects.VERDICTS
-            )
-        except (nats.errors.Error, OSError) as error:
-            raise TransportError(f"verdicts: cannot subscribe: {error!r}") from error
-        try:
-            yield Verdicts(self, pull)
-        finally:
-            with suppress(nats.errors.Error, OSError):
-                await pull.unsubscribe()
+        async with Verdicts(client, self._identity.host) as verdicts:
+            self._verdicts = verdicts
+            try:
+                yield verdicts
+            finally:
+                self._verdicts = None
 
     async def _connect(self, client: Client) -> None:
         await client.connect(
@@ -145,6 +125,8 @@ class Link:
         self._up.set()
         self._renewed.set()
         self._renewed = asyncio.Event()
+        if self._verdicts is not None:
+            self._verdicts.renew()
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set():
@@ -159,32 +141,3 @@ class Link:
         if complaint != self._complaint:  # the same refusal again and again is one line
             self._complaint = complaint
             log.warning("NATS at %s: %s", self._identity.nats_url, complaint)
-
-
-class Verdicts:
-    """An open consumer of verdicts."""
-
-    def __init__(self, link: Link, pull: object) -> None:
-        self._link = link
-        self._pull = pull
-
-    async def next(self) -> Incoming | None:
-        """Wait for a verdict; None to ask again. Raises TransportError without a consumer.
-
-        A request for messages dies with its connection, so a new connection ends the wait.
-        """
-        fetch = asyncio.ensure_future(self._pull.fetch(1, timeout=_FETCH_S))  # type: ignore[attr-defined]
-        renewed = asyncio.ensure_future(self._link.renewed())
-        try:
-            await asyncio.wait({fetch, renewed}, return_when=asyncio.FIRST_COMPLETED)
-            if not fetch.done():
-                return None
-            return Incoming(fetch.result()[0])
-        except (TimeoutError, nats.errors.TimeoutError):
-            return None
-        except (nats.errors.Error, OSError) as error:
-            raise TransportError(
-                f"verdicts: {error!r}; enroll this host at the collector, which makes its consumer"
-            ) from error
-        finally:
-            await end((fetch, renewed))

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Protocol
 
 from agent.errors import AgentError, TransportError
 from agent.journal import Journal, Letter
-from wire.ids import MessageId
+from agent.tasks import end
+from wire.ids import HoldId, MessageId
 
 log = logging.getLogger("holdfast.agent.outbox")
 
@@ -34,6 +36,8 @@ class Outbox:
         # What an earlier run left may have been sent without our knowing.
         self._tried = journal.message_ids()
         self._empty = asyncio.Event()
+        self._sending: dict[HoldId, asyncio.Task[None]] = {}
+        self._failure: BaseException | None = None
 
     def wake(self) -> None:
         """Say that there is something new to publish."""
@@ -46,29 +50,43 @@ class Outbox:
 
     async def run(self) -> None:
         """Publish for ever; cancel to stop."""
-        while True:
-            try:
-                await self._round()
-            except AgentError as error:
-                log.warning("hold messages wait: %s", error)
-                await asyncio.sleep(_AGAIN_S)
-            except Exception:  # top of the loop
-                log.exception("hold messages wait")
-                await asyncio.sleep(_AGAIN_S)
+        try:
+            while True:
+                try:
+                    await self._round()
+                except AgentError as error:
+                    log.warning("hold messages wait: %s", error)
+                    await asyncio.sleep(_AGAIN_S)
+                except Exception:  # top of the loop
+                    log.exception("hold messages wait")
+                    await asyncio.sleep(_AGAIN_S)
+        finally:
+            await end(self._sending.values())
 
     async def _round(self) -> None:
+        """Start to send what is new; a hold does not wait for the messages of another."""
         self._wake.clear()
-        letters = self._journal.letters(_AT_ONCE)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        letters = self._journal.letters(_AT_ONCE + len(self._sending))
         if not letters:
             self._empty.set()
-            await self._wake.wait()
-            return
-        await self._link.ready()
         # One for each hold, so each hold's own messages stay in order.
-        done = await asyncio.gather(*map(self._send, letters), return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        fresh = [letter for letter in letters if letter.hold not in self._sending]
+        if fresh:
+            await self._link.ready()
+        for letter in fresh[: _AT_ONCE - len(self._sending)]:
+            task = asyncio.create_task(self._send(letter))
+            self._sending[letter.hold] = task
+            task.add_done_callback(partial(self._sent, letter.hold))
+        await self._wake.wait()
+
+    def _sent(self, hold: HoldId, task: asyncio.Task[None]) -> None:
+        self._sending.pop(hold, None)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failure = failure
+        self._wake.set()
 
     async def _send(self, letter: Letter) -> None:
         again = letter.message_id in self._tried

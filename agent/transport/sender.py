@@ -14,6 +14,8 @@ from wire.ids import HostId
 log = logging.getLogger("holdfast.agent.sender")
 
 _AGAIN_S = 1.0
+# Rows come in company: a batch for each would cost more, and be in the way of the hold they are of.
+_GATHER_S = 0.02
 
 
 class EventSender:
@@ -75,6 +77,7 @@ class EventSender:
         batch = self._spool.next()
         if batch is None:
             await self._wake.wait()
+            await asyncio.sleep(_GATHER_S)
             return
         await self._send(batch)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -11,9 +12,8 @@ from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
 from collector.api.services import CallerDep, Services, ServicesDep
-from collector.approvals.record import Record, RequestState
+from collector.approvals.record import Record
 from collector.errors import Refusal
-from collector.identity.people import check_token
 from collector.trail.reader import RequestFilter
 from wire.ids import RequestId
 
@@ -36,25 +36,24 @@ async def list_requests(
     after: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RequestPage:
     """List requests by state, host, subject, rule and time of opening."""
+    last = None if after is None else await services.book.get(RequestId(after))
+    if after is not None and last is None:
+        raise Refusal(
+            422, "validation", f"after: {after[:64]!r} is no request", "give `next` as it was"
+        )
     wanted = RequestFilter(
         state=None if state == "all" else state,
         host=host and await asyncio.to_thread(services.names.find, host),
         subject=subject,
         rule=rule,
         since_ns=to_ns(since),
-        after=after,
+        after=None if last is None else _place(last),
         limit=limit,
     )
-    last = None if after is None else await services.book.get(RequestId(after))
-    if after is not None and last is None:
-        raise Refusal(
-            422, "validation", f"after: {after[:64]!r} is no request", "give `next` as it was"
-        )
-    if state == "open":
-        found = _open(services.book.register.unfinished(), wanted, last)
-    else:
-        found = await services.book.many(await services.reader.list_requests(wanted))
-        found = [one for one in found if state in ("all", one.state.value)]
+    stored: list[Record] = []
+    if state != "open":  # those are all in memory
+        stored = await services.book.many(await services.reader.list_requests(wanted))
+    found = _merged(services.book.register.all(), stored, wanted)
     page = found[:limit]
     return RequestPage(
         requests=[services.shower.show(one, caller, with_card=False) for one in page],
@@ -78,7 +77,7 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
     token = request.headers.get("authorization", "").partition(" ")[2]
 
     async def still_valid() -> bool:
-        return await asyncio.to_thread(check_token, services.identities, token) is not None
+        return await services.tokens.check(token) is not None
 
     return EventStream(
         services.book,
@@ -157,18 +156,24 @@ def _check_room(services: Services, token: str) -> None:
         raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
 
 
-def _open(records: tuple[Record, ...], wanted: RequestFilter, last: Record | None) -> list[Record]:
-    """Filter what is in memory, which holds every open request, like the trail would."""
-    return [
-        record
-        for record in records
-        if record.state is RequestState.OPEN
-        and wanted.host in (None, record.opened.host)
+def _merged(
+    memory: Sequence[Record], stored: Sequence[Record], wanted: RequestFilter
+) -> list[Record]:
+    """Return what is in memory and wanted, with what the trail found, newest first.
+
+    The trail is a moment behind what the stream of requests has told already.
+    """
+    found = {record.id: record for record in stored} | {
+        record.id: record
+        for record in memory
+        if wanted.host in (None, record.opened.host)
         and wanted.subject in (None, record.opened.act.subject)
         and wanted.rule in (None, record.opened.rule.id)
         and (wanted.since_ns is None or record.opened.opened_ns >= wanted.since_ns)
-        and (last is None or _place(record) < _place(last))
-    ]
+        and (wanted.after is None or _place(record) < wanted.after)
+    }
+    fitting = (one for one in found.values() if wanted.state in (None, one.state.value))
+    return sorted(fitting, key=_place, reverse=True)
 
 
 def _place(record: Record) -> tuple[int, str]:

@@ -1,7 +1,6 @@
 """What the routes work with, and who is calling."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,7 +11,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
-from collector.identity.people import Caller, check_token
+from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
@@ -31,7 +30,7 @@ class Services:
     sql: SqlRunner
     names: HostNames
     shower: Shower
-    identities: Path
+    tokens: Tokens
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
@@ -40,18 +39,21 @@ class Services:
 _bearer = HTTPBearer(auto_error=False, description="made by `holdfast-collector token create`")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return what the application was built with."""
     found: Services = request.app.state.services
     return found
 
 
-def caller(
-    request: Request,
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+async def caller(
+    services: ServicesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """Return who the bearer token proves; raise Refusal 401. Runs in a thread: it reads a file."""
-    known = check_token(services(request).identities, given.credentials) if given else None
+    """Return who the bearer token proves; raise Refusal 401."""
+    known = await services.tokens.check(given.credentials) if given else None
     if known is None:
         raise Refusal(
             401,
@@ -64,5 +66,4 @@ def caller(
     return known
 
 
-ServicesDep = Annotated[Services, Depends(services)]
 CallerDep = Annotated[Caller, Depends(caller)]

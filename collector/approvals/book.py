@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from collector.approvals.known import Known
 from collector.approvals.record import Record
-from collector.approvals.register import Register
+from collector.approvals.register import Changed, Outcome, Register
 from collector.errors import Refusal
 from collector.trail.reader import Reader
 from wire.ids import RequestId
+from wire.messages import HoldOpened
 
 SHORTEST_PREFIX = 6
 _FULL = 32
@@ -49,18 +51,37 @@ class Book:
     def __init__(self, register: Register, reader: Reader) -> None:
         self.register = register
         self._reader = reader
+        self._known = Known()
         self._listeners: set[Listener] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._closed = False
 
     async def load(self) -> tuple[Record, ...]:
-        """Take up every unfinished request from the trail; return them."""
+        """Take up every unfinished request from the trail; return them.
+
+        A collector that was killed may have left answers in the trail whose hold is not there yet:
+        it comes again from the stream, and must find them.
+        """
+        await self._reader.visit_holds(self._known.add)
+        for message in await self._reader.early():
+            self.register.said(message)
         self.register.restore(await self._reader.unfinished())
         return self.register.unfinished()
 
+    def opened(self, message: HoldOpened) -> Outcome:
+        """Take in a hold, after `need`."""
+        outcome = self.register.opened(message)
+        if isinstance(outcome, Changed):
+            self._known.add(outcome.record.id)
+        return outcome
+
     async def need(self, requests: Iterable[RequestId]) -> None:
         """Bring those requests into memory that the trail has and memory has not."""
-        missing = [one for one in dict.fromkeys(requests) if self.register.get(one) is None]
+        missing = [
+            one
+            for one in dict.fromkeys(requests)
+            if self.register.get(one) is None and self._known.maybe(one)
+        ]
         self.register.restore(await self._reader.records(missing))
 
     async def get(self, request: RequestId) -> Record | None:
@@ -80,6 +101,8 @@ class Book:
     async def resolve(self, text: str) -> Record:
         """Return the one request that an id or a unique prefix names; raise Refusal otherwise."""
         prefix = text.strip().lower()
+        if (known := self.register.get(RequestId(prefix))) is not None:
+            return known
         if len(prefix) < SHORTEST_PREFIX or any(c not in "0123456789abcdef" for c in prefix):
             raise _unknown(text, f"a request id has {_FULL} hexadecimal digits; give 6 or more")
         found = set(self.register.find(prefix)) | set(await self._reader.find(prefix))

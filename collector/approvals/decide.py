@@ -85,8 +85,12 @@ class Decider:
         )
         with self._book.awaiting(record.id) as seen:
             await self._append(vote)
-            decided = await self._decide(record, decision)
-            await self._try_to_deliver(decided)
+            decided, news = await self._decide(record, decision)
+            try:
+                await self._try_to_deliver(decided)
+            finally:
+                if news:  # only now: the process waits, and who follows requests can too
+                    self._book.announce(decided)
             await asyncio.wait({seen}, timeout=_SEEN_S)
         return self._book.register.get(record.id) or decided
 
@@ -157,7 +161,8 @@ class Decider:
                 subjects.VOTES, subjects.vote(message.request), data, self._signer.headers(data)
             )
 
-    async def _decide(self, record: Record, decision: Decision) -> Record:
+    async def _decide(self, record: Record, decision: Decision) -> tuple[Record, bool]:
+        """Return the request as decided by this decision, and whether that is news."""
         data = encode(decision)
         with _refusals():
             stored = await self._publisher.first(
@@ -169,17 +174,19 @@ class Decider:
         if stored is None:
             return self._apply(record, decision)
         earlier = self._read_decision(record, stored)
-        policy.check_open(self._apply(record, earlier))
+        known, news = self._apply(record, earlier)
+        if news:
+            self._book.announce(known)
+        policy.check_open(known)
         raise AssertionError("a decided request is never open")
 
-    def _apply(self, record: Record, decision: Decision) -> Record:
+    def _apply(self, record: Record, decision: Decision) -> tuple[Record, bool]:
         """Take in a decision at once; the ingest brings it again and finds it known."""
         outcome = self._book.register.said(decision)
         if isinstance(outcome, Changed):
-            self._book.announce(outcome.record)
-            return outcome.record
+            return outcome.record, True
         known = self._book.register.get(record.id) or record
-        return known if known.decision else replace(known, decision=decision)
+        return known if known.decision else replace(known, decision=decision), False
 
     def _read_decision(self, record: Record, stored: Stored) -> Decision:
         try:

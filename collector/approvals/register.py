@@ -67,6 +67,10 @@ class Register:
         """Return the requests in memory whose id starts with `prefix`."""
         return tuple(request for request in self._records if request.startswith(prefix))
 
+    def all(self) -> tuple[Record, ...]:
+        """Return everything in memory, in no order."""
+        return tuple(self._records.values())
+
     def unfinished(self) -> tuple[Record, ...]:
         """Return what the host has not closed, newest first."""
         waiting = (record for record in self._records.values() if not record.finished)

@@ -1,10 +1,13 @@
 """People: a name, a role, the login users that are theirs, and bearer tokens that prove them."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,15 +95,57 @@ def create_token(
 
 def check_token(database: Path, token: str) -> Caller | None:
     """Return who a token proves, or None for any token that is wrong, expired or revoked."""
+    with connect(database) as connection:
+        return _proved(connection, token)
+
+
+class Tokens:
+    """Tells who tokens prove, from one open connection: quick enough for the event loop.
+
+    The file is asked each time, so a token that was revoked is refused at once.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    async def check(self, token: str) -> Caller | None:
+        """Return who a token proves, or None; raise StateError if the file cannot be used."""
+        try:
+            return _proved(self._open(), token)
+        except (sqlite3.Error, OSError):
+            # Whatever needs waiting or mending is done in a thread, from a new connection.
+            self.close()
+            return await asyncio.to_thread(check_token, self._database, token)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        """Return a connection to the file that has this name now; another may be put there."""
+        found = os.stat(self._database)
+        if self._connection is None or self._file != (found.st_dev, found.st_ino):
+            self.close()
+            self._connection = sqlite3.connect(self._database, timeout=0, isolation_level=None)
+            self._file = (found.st_dev, found.st_ino)
+            # Makes SQLite's own files, for which a disk that fills up later has no room.
+            self._connection.execute("SELECT count(*) FROM token").fetchone()
+        return self._connection
+
+
+def _proved(connection: sqlite3.Connection, token: str) -> Caller | None:
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
     token_id, secret = match.groups()
-    with connect(database) as connection:
-        row = connection.execute(
-            "SELECT digest, name, role, logins, expires_ns, revoked_ns FROM token WHERE id = ?",
-            (token_id,),
-        ).fetchone()
+    row = connection.execute(
+        "SELECT digest, name, role, logins, expires_ns, revoked_ns FROM token WHERE id = ?",
+        (token_id,),
+    ).fetchone()
     same = hmac.compare_digest(row[0] if row else _NOBODY, _digest(secret))
     if row is None or not same:
         return None

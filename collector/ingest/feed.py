@@ -1,7 +1,13 @@
-"""The loop from one stream into the trail: take, commit, act, acknowledge, in this order."""
+"""From one stream into the trail: each message is taken, committed, acted on and acknowledged.
+
+Taking goes ahead of the commit, so that a hold is shown while the trail is still busy with, or
+cannot take, what came before it. The rest is done in the order of the stream.
+"""
 
 import asyncio
 import logging
+from collections import deque
+from dataclasses import dataclass
 
 import nats.errors
 import nats.js.errors
@@ -21,16 +27,35 @@ _BATCH = 256
 _MAX_BYTES = 8 << 20
 _ACK_WAIT_S = 15
 _LONGEST_PAUSE_S = 10.0
+# How far taking goes ahead; what is not acknowledged comes again, so this bounds memory only.
+_AHEAD_BYTES = 2 * _MAX_BYTES
+_AHEAD_RUNS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Messages that were taken together, by their sequence in the stream, and what came of them."""
+
+    messages: dict[int, Msg]
+    work: Work
+    refused: frozenset[int]
+    size: int  # bytes
 
 
 class Feed:
     """Reads one stream through a durable consumer that belongs to the trail file."""
 
-    def __init__(self, client: Client, intake: Intake, writer: Writer, *, trail: str) -> None:
-        """`trail` is the id of the file, so a new file reads the stream from its beginning."""
+    def __init__(
+        self, client: Client, intake: Intake, writer: Writer, *, trail: str, gather_s: float = 0.0
+    ) -> None:
+        """`trail` is the id of the file, so a new file reads the stream from its beginning.
+
+        `gather_s`: how long to wait for further messages once there is one.
+        """
         self._client = client
         self._intake = intake
         self._writer = writer
+        self._gather_s = gather_s
         self._consumer = f"trail-{trail}-{intake.stream}"
         self._pull = Pull(
             client,
@@ -39,6 +64,8 @@ class Feed:
             batch=_BATCH,
             max_bytes=_MAX_BYTES,
         )
+        self._taken: deque[_Run] = deque()
+        self._changed = asyncio.Condition()
 
     @property
     def name(self) -> str:
@@ -82,12 +109,70 @@ class Feed:
     async def run(self) -> None:
         """Read for ever. What cannot be written is tried again, and stays unacknowledged."""
         async with self._pull:
-            while True:
-                messages = await self._pull.next()
-                work = await self._take([Delivery.of(message) for message in messages])
-                await self._write(work)
-                await self._done(work)
-                await self._acknowledge(messages, work)
+            halves = [asyncio.create_task(self._read()), asyncio.create_task(self._keep())]
+            try:
+                done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+                for half in done:
+                    half.result()
+            finally:
+                for half in halves:
+                    half.cancel()
+                await asyncio.gather(*halves, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            messages = self._fresh(await self._pull.next(self._gather_s))
+            if not messages:
+                continue
+            deliveries = [Delivery.of(message) for message in messages]
+            work = await self._take(deliveries)
+            run = _Run(
+                messages={
+                    one.sequence: message for one, message in zip(deliveries, messages, strict=True)
+                },
+                work=work,
+                refused=frozenset(deliveries[position].sequence for position in work.refused),
+                size=sum(len(message.data) for message in messages),
+            )
+            async with self._changed:
+                self._taken.append(run)
+                self._changed.notify_all()
+                await self._changed.wait_for(self._has_room)
+
+    def _fresh(self, messages: list[Msg]) -> list[Msg]:
+        """Return what is not taken already.
+
+        The stream sends a message again that waits for its commit for long; whoever is answered in
+        the end is the newest of them.
+        """
+        fresh = []
+        for message in messages:
+            sequence = message.metadata.sequence.stream
+            run = next((one for one in self._taken if sequence in one.messages), None)
+            if run is None:
+                fresh.append(message)
+            else:
+                run.messages[sequence] = message
+        return fresh
+
+    def _has_room(self) -> bool:
+        return (
+            len(self._taken) < _AHEAD_RUNS and sum(run.size for run in self._taken) < _AHEAD_BYTES
+        )
+
+    async def _keep(self) -> None:
+        """Bring what was taken into the trail, all that waits at once."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._taken)
+            runs = list(self._taken)
+            await self._write([run.work for run in runs])
+            for run in runs:
+                await self._done(run.work)
+                await self._acknowledge(run)
+                async with self._changed:
+                    self._taken.popleft()
+                    self._changed.notify_all()
 
     async def _take(self, deliveries: list[Delivery]) -> Work:
         pause = 0.1
@@ -97,11 +182,13 @@ class Feed:
             except TrailError as error:
                 pause = await self._wait(pause, error)
 
-    async def _write(self, work: Work) -> None:
+    async def _write(self, works: list[Work]) -> None:
+        rows = [row for work in works for row in work.rows]
+        batches = [batch for work in works for batch in work.batches]
         pause = 0.1
-        while work.rows or work.batches:
+        while rows or batches:
             try:
-                return await self._writer.write(work.rows, work.batches)
+                return await self._writer.write(rows, batches)
             except TrailError as error:
                 pause = await self._wait(pause, error)
         return None
@@ -119,10 +206,10 @@ class Feed:
         await asyncio.sleep(pause)
         return min(pause * 2, _LONGEST_PAUSE_S)
 
-    async def _acknowledge(self, messages: list[Msg], work: Work) -> None:
+    async def _acknowledge(self, run: _Run) -> None:
         try:
-            for position, message in enumerate(messages):
-                if position in work.refused:
+            for sequence, message in run.messages.items():
+                if sequence in run.refused:
                     await message.term()
                 else:
                     await message.ack()

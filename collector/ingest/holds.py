@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
+from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
 from collector.ingest.work import Delivery, RefusedError, Work
 from collector.trail.rows import opened_row, state_row
@@ -25,7 +27,11 @@ class HoldIntake:
         self._decider = decider
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
-        """Return rows for what the register accepts."""
+        """Return rows for what the register accepts, and tell listeners of new holds.
+
+        A process waits, and the stream has its hold for good: who can answer need not wait for the
+        trail. What the host did is told when the trail has it.
+        """
         work = Work()
         messages: list[HoldOpened | HoldState | WireError] = [_read(one) for one in deliveries]
         await self._book.need(
@@ -41,10 +47,11 @@ class HoldIntake:
         return work
 
     async def done(self, work: Work) -> None:
-        """Tell listeners, and serve a hold that was decided before it was heard of."""
+        """Tell what hosts did, and serve a hold that was decided before it was heard of."""
         while work.changed:
             record = work.changed.pop(0)
-            self._book.announce(record)
+            if record.states:
+                self._book.announce(self._with_answers(record))
             if record.finished:
                 self._decider.forget(record)
             work.decided.append(record)
@@ -52,12 +59,17 @@ class HoldIntake:
             await self._decider.deliver(work.decided[0])
             work.decided.pop(0)
 
+    def _with_answers(self, record: Record) -> Record:
+        """Return the record with what people have said since, which was told then."""
+        now = self._book.register.get(record.id)
+        return record if now is None else replace(now, states=record.states)
+
     def _accept(self, work: Work, delivery: Delivery, message: HoldOpened | HoldState) -> None:
         now = time.time_ns()
         # The row first: what does not fit into the trail must not be in memory either.
         if isinstance(message, HoldOpened):
             row = opened_row(message, delivery.data, now)
-            outcome = self._book.register.opened(message)
+            outcome = self._book.opened(message)
         else:
             row = state_row(message, now)
             outcome = self._book.register.state(message)
@@ -66,6 +78,8 @@ class HoldIntake:
         work.rows.append(row)
         if isinstance(outcome, Changed):
             work.changed.append(outcome.record)
+            if isinstance(message, HoldOpened):
+                self._book.announce(outcome.record)
 
 
 def _read(delivery: Delivery) -> HoldOpened | HoldState | WireError:

@@ -7,7 +7,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Changed, Rejected
 from collector.ingest.work import Delivery, RefusedError, Work
-from collector.trail.rows import Rows, comment_row, decision_row, vote_row
+from collector.trail.rows import Row, comment_row, decision_row, vote_row
 from wire import subjects
 from wire.codec import decode
 from wire.errors import WireError
@@ -54,7 +54,8 @@ class SaidIntake:
             await self._decider.deliver(work.decided[0])
             work.decided.pop(0)
         while work.changed:
-            self._book.announce(work.changed.pop(0))
+            record = work.changed.pop(0)
+            self._book.announce(self._book.register.get(record.id) or record)
         self._book.stored(work.stored)
 
     def _accept(self, work: Work, message: _Said, key: str) -> None:
@@ -64,7 +65,8 @@ class SaidIntake:
             raise RefusedError(outcome.reason)
         work.rows.append(row)
         work.stored.append(_id(message))
-        if isinstance(outcome, Changed):
+        # A vote shows only in the decision that it leads to.
+        if isinstance(outcome, Changed) and not isinstance(message, Vote):
             work.changed.append(outcome.record)
         record = self._book.register.get(message.request)
         if isinstance(message, Decision) and record is not None:
@@ -83,7 +85,7 @@ class SaidIntake:
         return message, key
 
 
-def _row(message: _Said, key: str) -> Rows:
+def _row(message: _Said, key: str) -> Row:
     now = time.time_ns()
     match message:
         case Vote():

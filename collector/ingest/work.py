@@ -10,7 +10,7 @@ from typing import Protocol
 from nats.aio.msg import Msg
 
 from collector.approvals.record import Record
-from collector.trail.rows import EventRows, Rows, rejected_row
+from collector.trail.rows import EventRows, Row, rejected_row
 from wire.errors import WireError
 from wire.ids import check_id
 
@@ -57,7 +57,7 @@ class Delivery:
 class Work:
     """Grows while messages are taken in. `refused` holds positions in the run."""
 
-    rows: list[Rows] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     batches: list[EventRows] = field(default_factory=list)
     changed: list[Record] = field(default_factory=list)
     decided: list[Record] = field(default_factory=list)

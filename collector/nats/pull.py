@@ -64,16 +64,22 @@ class Pull:
         """Forget the standing request: the server it was made to is gone."""
         self._queue.put_nowait(None)
 
-    async def next(self) -> list[Msg]:
-        """Return the next messages, at least one; wait for as long as it takes."""
+    async def next(self, gather_s: float = 0.0) -> list[Msg]:
+        """Return the next messages, at least one; wait for as long as it takes.
+
+        `gather_s`: how long to wait for more once there is one.
+        """
         while True:
             if self._outstanding <= 0:
                 await self._ask()
             messages: list[Msg] = []
             try:
-                self._sort(await asyncio.wait_for(self._queue.get(), _SILENCE_S), messages)
+                async with asyncio.timeout(_SILENCE_S):
+                    self._sort(await self._queue.get(), messages)
             except TimeoutError:
                 self._outstanding = 0  # not even a heartbeat: the request is lost
+            if messages and gather_s:
+                await asyncio.sleep(gather_s)
             while not self._queue.empty():
                 self._sort(self._queue.get_nowait(), messages)
             if messages:

@@ -55,12 +55,13 @@ def hosts_conf(collector_nkey: str, hosts: Iterable[EnrolledHost]) -> str:
 
 
 def _user(title: str, nkey: str, permissions: Permissions) -> str:
+    deny = f", deny: {_list(permissions.never)}" if permissions.never else ""
     return f"""\
   # {title}
   {{
     nkey: {nkey}
     permissions: {{
-      publish: {{ allow: {_list(permissions.publish)} }}
+      publish: {{ allow: {_list(permissions.publish)}{deny} }}
       subscribe: {{ allow: {_list(permissions.subscribe)} }}
     }}
   }}

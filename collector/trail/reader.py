@@ -14,12 +14,13 @@ import duckdb
 
 from collector.approvals.record import Record
 from collector.errors import TrailError
-from collector.trail.records import Rows, read_records
+from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
 from wire.ids import RequestId
 
 T = TypeVar("T")
 
+_AT_ONCE = 10_000
 _UNFINISHED = """
 SELECT request FROM holds h WHERE NOT EXISTS (
   SELECT 1 FROM hold_states s WHERE s.hold = h.hold
@@ -45,7 +46,7 @@ class RequestFilter:
     subject: str | None = None
     rule: str | None = None
     since_ns: int | None = None
-    after: str | None = None
+    after: tuple[int, str] | None = None  # opened_ns and request
     limit: int = 100
 
 
@@ -94,6 +95,21 @@ class Reader:
 
         return await self._run(read)
 
+    async def early(self) -> tuple[Said, ...]:
+        """Return what people said of holds that the trail does not have."""
+        return await self._run(read_early)
+
+    async def visit_holds(self, visit: Callable[[str], None]) -> None:
+        """Call once for the request of every hold, from a thread."""
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> None:
+            cursor.execute("SELECT request FROM holds")
+            while rows := cursor.fetchmany(_AT_ONCE):
+                for (request,) in rows:
+                    visit(request)
+
+        await self._run(read)
+
     async def find(self, prefix: str) -> tuple[RequestId, ...]:
         """Return up to two requests whose id starts with `prefix`."""
         rows = await self._fetch(
@@ -109,11 +125,10 @@ class Reader:
             ("subject = ?", wanted.subject),
             ("rule = ?", wanted.rule),
             ("opened_ns >= ?", wanted.since_ns),
-            (
-                "(opened_ns, request) < (SELECT (opened_ns, request) FROM holds WHERE request = ?)",
-                wanted.after,
-            ),
         )
+        if wanted.after:
+            where += (" AND" if where else " WHERE") + " (opened_ns, request) < (?, ?)"
+            values += wanted.after
         rows = await self._fetch(
             f"SELECT request FROM requests{where}"  # noqa: S608 - fixed text, values are bound
             " ORDER BY opened_ns DESC, request DESC LIMIT ?",

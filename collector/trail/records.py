@@ -20,6 +20,11 @@ from wire.messages import (
 )
 
 Rows = list[tuple[Any, ...]]
+Said = Vote | Comment | Decision
+
+_VOTE = 'vote, "by", via, answer, reason, digest, time_ns'
+_COMMENT = 'comment, "by", via, text, time_ns'
+_DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns'
 
 
 def read_records(
@@ -43,17 +48,12 @@ def read_records(
     ):
         states.setdefault(row[0], []).append(_state(row))
     votes: dict[str, list[Vote]] = {}
-    for row in rows('vote, "by", via, answer, reason, digest, time_ns', "votes", "request"):
+    for row in rows(_VOTE, "votes", "request"):
         votes.setdefault(row[0], []).append(_vote(row))
     comments: dict[str, list[Comment]] = {}
-    for row in rows('comment, "by", via, text, time_ns', "comments", "request"):
+    for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
-    decisions = {
-        row[0]: _decision(row)
-        for row in rows(
-            'answer, ground, "by", via, reason, digest, votes, time_ns', "decisions", "request"
-        )
-    }
+    decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
     opened = [decode_as(row[1], HoldOpened) for row in rows("message", "holds", "hold")]
     cursor.execute("COMMIT")
     return tuple(
@@ -67,6 +67,21 @@ def read_records(
             decision=decisions.get(hold.hold),
         )
         for hold in opened
+    )
+
+
+def read_early(cursor: duckdb.DuckDBPyConnection) -> tuple[Said, ...]:
+    """Return what people said of holds that are not there."""
+
+    def rows(columns: str, table: str) -> Rows:
+        return cursor.execute(
+            f"SELECT request, {columns} FROM {table} ANTI JOIN holds USING (request)"  # noqa: S608
+        ).fetchall()
+
+    return (
+        *map(_vote, rows(_VOTE, "votes")),
+        *map(_comment, rows(_COMMENT, "comments")),
+        *map(_decision, rows(_DECISION, "decisions")),
     )
 
 

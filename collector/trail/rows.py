@@ -1,7 +1,11 @@
-"""Messages to Arrow rows of the trail. Pure; a value that does not fit is a MessageError."""
+"""Messages to rows of the trail. Pure; a value that does not fit is a MessageError.
+
+Events become Arrow at once, by the batch; other rows are checked, and become Arrow in the writer,
+all of one table together.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -22,11 +26,11 @@ from wire.messages import (
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows for one table."""
+class Row:
+    """A checked row of one table: a value for each column, by name."""
 
     table: schema.Table
-    data: pa.Table
+    values: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class EventRows:
     data: pa.Table
 
 
-def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Rows:
+def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
     """Return the row of a hold."""
     act, rule = message.act, message.rule
     return _one(
@@ -90,32 +94,32 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Rows:
     )
 
 
-def state_row(message: HoldState, now_ns: int) -> Rows:
+def state_row(message: HoldState, now_ns: int) -> Row:
     """Return the row of a later state of a hold."""
     return _one(schema.HOLD_STATES, asdict(message) | {"received_ns": now_ns})
 
 
-def vote_row(message: Vote, signed_by: str, now_ns: int) -> Rows:
+def vote_row(message: Vote, signed_by: str, now_ns: int) -> Row:
     """Return the row of a vote."""
     return _signed(schema.VOTES, message, signed_by, now_ns)
 
 
-def comment_row(message: Comment, signed_by: str, now_ns: int) -> Rows:
+def comment_row(message: Comment, signed_by: str, now_ns: int) -> Row:
     """Return the row of a comment."""
     return _signed(schema.COMMENTS, message, signed_by, now_ns)
 
 
-def decision_row(message: Decision, signed_by: str, now_ns: int) -> Rows:
+def decision_row(message: Decision, signed_by: str, now_ns: int) -> Row:
     """Return the row of a decision."""
     return _signed(schema.DECISIONS, message, signed_by, now_ns)
 
 
-def host_row(message: HostRecord, digest: str, now_ns: int) -> Rows:
+def host_row(message: HostRecord, digest: str, now_ns: int) -> Row:
     """Return the row of what a host said of itself."""
     return _one(schema.HOSTS, asdict(message) | {"record": digest, "received_ns": now_ns})
 
 
-def rejected_row(facts: Mapping[str, object]) -> Rows:
+def rejected_row(facts: Mapping[str, object]) -> Row:
     """Return the row of a message that was not taken."""
     return _one(schema.REJECTED, facts)
 
@@ -165,27 +169,55 @@ def _column(message: EventBatch, field: pa.Field) -> pa.Array:
     return array
 
 
-def table_of(table: schema.Table, rows: list[dict[str, object]]) -> Rows:
-    """Return many rows of one table; raise MessageError if a value does not fit."""
-    try:
-        data = pa.Table.from_pylist(rows, schema=table.schema)
-        data.validate(full=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise MessageError(f"{table.name}: a value does not fit: {error}") from error
-    for column in table.schema:
-        if not column.nullable and data[column.name].null_count:
-            raise MessageError(f"{table.name}: {column.name} is missing")
-    return Rows(table, data)
+def arrow_of(table: schema.Table, rows: Sequence[Row]) -> pa.Table:
+    """Return checked rows of one table as Arrow."""
+    return pa.Table.from_pylist([dict(row.values) for row in rows], schema=table.schema)
 
 
 def _signed(
     table: schema.Table, message: Vote | Comment | Decision, signed_by: str, now_ns: int
-) -> Rows:
+) -> Row:
     return _one(table, asdict(message) | {"signed_by": signed_by, "received_ns": now_ns})
 
 
-def _one(table: schema.Table, row: Mapping[str, object]) -> Rows:
-    return table_of(table, [dict(row)])
+def _one(table: schema.Table, values: Mapping[str, object]) -> Row:
+    for name, nullable, fits in _COLUMNS[table.name]:
+        value = values.get(name)
+        if value is None:
+            if not nullable:
+                raise MessageError(f"{table.name}: {name} is missing")
+        elif not fits(value):
+            raise MessageError(f"{table.name}: a value does not fit: {name}")
+    return Row(table, values)
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+# What Arrow would take for each type, so that the writer meets nothing that it refuses.
+_CHECKS: Mapping[pa.DataType, Callable[[object], bool]] = {
+    pa.int64(): _is_int,
+    pa.string(): _is_text,
+    pa.bool_(): lambda value: isinstance(value, bool),
+    pa.binary(): lambda value: isinstance(value, bytes),
+    pa.list_(pa.string()): _is_texts,
+}
+_COLUMNS = {
+    table.name: tuple((one.name, one.nullable, _CHECKS[one.type]) for one in table.schema)
+    for table in schema.TABLES
+}
 
 
 def _fits(*numbers: int) -> None:

@@ -1,13 +1,14 @@
 """The one thread that writes DuckDB: what is queued goes into one transaction, then is answered.
 
-Duplicates are left out inside that transaction, so a message delivered twice is stored once.
+Duplicates are left out inside that transaction, so a message delivered twice is stored once. Rows
+about requests do not wait behind large batches of events, which have transactions of their own.
 """
 
 import asyncio
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,20 +20,30 @@ from collector.errors import TrailError
 from collector.trail import schema
 from collector.trail.chain import Break
 from collector.trail.heads import Heads
-from collector.trail.rows import EventRows, Rows
+from collector.trail.rows import EventRows, Row, arrow_of
 
 log = logging.getLogger(__name__)
 
 _GROUP = 64
+# A transaction costs milliseconds however little is in it, and what belongs to one act comes within
+# a few: so the writer waits a little for company. Nobody who holds a process waits for it.
+_GATHER_S = 0.02
+# So many events go along with rows; more have a transaction of their own.
+_FEW_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What one caller wants written, all of it or nothing."""
 
-    rows: tuple[Rows, ...]
+    rows: tuple[Row, ...]
     batches: tuple[EventRows, ...]
     done: "Future[None]"
+
+    @property
+    def events(self) -> int:
+        """How many events it has."""
+        return sum(batch.count for batch in self.batches)
 
 
 class Writer:
@@ -44,7 +55,11 @@ class Writer:
         """`on_fatal` is called from the thread when DuckDB itself has given the file up."""
         self._connection = connection.cursor()
         self._on_fatal = on_fatal
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        # What is small, and what is large: taken in turns, so that neither starves.
+        self._queues: tuple[deque[Job], deque[Job]] = (deque(), deque())
+        self._turn = 0
+        self._closing = False
         self._heads = Heads(self._connection)
         self._thread = threading.Thread(target=self._run, name="trail-writer", daemon=True)
         self._failing = False
@@ -55,46 +70,52 @@ class Writer:
         """Whether the thread lives and its last transaction was committed."""
         return self._thread.is_alive() and not self._failing
 
-    async def write(self, rows: Sequence[Rows] = (), batches: Sequence[EventRows] = ()) -> None:
+    async def write(self, rows: Sequence[Row] = (), batches: Sequence[EventRows] = ()) -> None:
         """Return once all of it is committed; raise TrailError if none of it is."""
-        done: Future[None] = Future()
-        self._jobs.put(Job(tuple(rows), tuple(batches), done))
-        await asyncio.wrap_future(done)
+        job = Job(tuple(rows), tuple(batches), Future())
+        with self._changed:
+            self._queues[job.events > _FEW_EVENTS].append(job)
+            self._changed.notify()
+        await asyncio.wrap_future(job.done)
 
     def close(self) -> None:
         """Write what is queued, then end the thread and its cursor."""
-        self._jobs.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
         self._connection.close()
 
     def _run(self) -> None:
-        while True:
-            jobs, last = self._take()
-            if jobs and not self._commit(jobs) and len(jobs) > 1:
+        while jobs := self._take():
+            if not self._commit(jobs) and len(jobs) > 1:
                 # One bad job must not take the others with it.
                 for job in jobs:
                     self._commit([job])
-            if last:
-                return
 
-    def _take(self) -> tuple[list[Job], bool]:
-        """Wait for a job; return it with all that are queued behind it, and whether to end."""
-        job = self._jobs.get()
-        jobs: list[Job] = []
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == _GROUP or self._jobs.empty():
-                return jobs, False
-            job = self._jobs.get()
-        return jobs, True
+    def _take(self) -> list[Job]:
+        """Wait for a job; return it with those of its kind behind it. Nothing: it is the end."""
+        small, large = self._queues
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or any(self._queues))
+            self._changed.wait_for(lambda: self._closing or large, _GATHER_S)
+            waiting = self._queues[self._turn] or self._queues[1 - self._turn]
+            self._turn = 1 if waiting is small else 0
+            jobs = [waiting.popleft()] if waiting else []
+            events = sum(job.events for job in jobs)
+            while waiting and len(jobs) < _GROUP and events + waiting[0].events <= _FEW_EVENTS:
+                jobs.append(waiting.popleft())
+                events += jobs[-1].events
+            return jobs
 
     def _commit(self, jobs: list[Job]) -> bool:
         try:
-            self._connection.execute("BEGIN")
-            for table in schema.TABLES:
-                self._insert(table, [r.data for j in jobs for r in j.rows if r.table is table])
-            self._append_events([batch for job in jobs for batch in job.batches])
-            self._connection.execute("COMMIT")
+            try:
+                self._transaction(jobs, repeated=False)
+            except duckdb.ConstraintException:
+                # Something is there already, which is rare: to look for it costs as much again.
+                self._undo()
+                self._transaction(jobs, repeated=True)
         except Exception as error:  # noqa: BLE001 - the top of the thread; nothing is lost: see below
             self._failed(jobs, error)
             return False
@@ -103,26 +124,41 @@ class Writer:
             job.done.set_result(None)
         return True
 
+    def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
+        """Write the jobs; `repeated`: some of their rows may be there, and are left out."""
+        self._connection.execute("BEGIN")
+        for table in schema.TABLES:
+            rows = [row for job in jobs for row in job.rows if row.table is table]
+            if rows:
+                self._insert(table, [arrow_of(table, rows)], repeated=repeated)
+        self._append_events([batch for job in jobs for batch in job.batches])
+        self._connection.execute("COMMIT")
+
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         """Undo, and tell the callers, who keep their messages unacknowledged and try again."""
         self._failing = True
-        self._heads.forget()
         log.error("trail: %s: %s", type(error).__name__, error)
-        try:
-            self._connection.execute("ROLLBACK")
-        except duckdb.Error as undo:
-            log.debug("trail: rollback: %s", undo)
+        self._undo()
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):
             self._on_fatal(f"{type(error).__name__}: {error}")
         if len(jobs) == 1:
             jobs[0].done.set_exception(TrailError(f"the trail was not written: {error}"))
 
-    def _insert(self, table: schema.Table, parts: Sequence[pa.Table]) -> None:
+    def _undo(self) -> None:
+        self._heads.forget()
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error as undo:
+            log.debug("trail: rollback: %s", undo)
+
+    def _insert(
+        self, table: schema.Table, parts: Sequence[pa.Table], *, repeated: bool = True
+    ) -> None:
         if not parts:
             return
         self._connection.register("incoming", pa.concat_tables(parts))
         try:
-            ignore = " ON CONFLICT DO NOTHING" if table.key else ""
+            ignore = " ON CONFLICT DO NOTHING" if table.key and repeated else ""
             self._connection.execute(
                 f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming{ignore}"  # noqa: S608
             )

@@ -267,12 +267,13 @@ async def test_what_a_host_lies_about_is_kept_apart_and_has_no_effect(people: Pe
             shown = (await client.get(f"/requests/{hold.hold}")).json()
         assert (shown["state"], shown["host"]) == ("open", database.id)
         assert shown["act"]["argv"] == list(hold.act.argv)
+    pattern = f"%{hold.hold}"
+    count = "SELECT count(*) FROM rejected WHERE subject LIKE ?"
+    assert await people.ask_until([[5]], count, pattern) == [[5]]
     rows = await people.ask(
-        "SELECT reason FROM rejected WHERE subject LIKE ? ORDER BY stream_sequence",
-        f"%{hold.hold}",
+        "SELECT reason FROM rejected WHERE subject LIKE ? ORDER BY stream_sequence", pattern
     )
     reasons = [str(row[0]) for row in rows]
-    assert len(reasons) == 5
     for reason, part in zip(
         reasons,
         ["another host", "digest", "but came in as", "another host's hold", "msgpack"],

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -12,13 +13,20 @@ import nats.js.errors
 import pytest
 from nats.aio.client import Client
 
+from agent.holds.model import Step, Voice
+from agent.identity import HostIdentity
+from agent.journal import Journal
+from agent.tasks import end
+from agent.transport.link import Link
+from agent.transport.outbox import Outbox
 from collector.nats.streams import (
     bucket_config,
     differences,
     stream_config,
     verdict_consumer_config,
 )
-from tests.end_to_end.collector.conftest import People
+from tests.end_to_end.collector.conftest import People, follow
+from tests.support.holds import hold_of
 from tests.support.wire_host import connect_as, opened, read_bundle
 from wire import subjects
 from wire.codec import encode
@@ -227,20 +235,105 @@ async def test_without_a_key_there_is_no_access(people: People, options: dict[st
                 await transport.wait_closed()
 
 
-async def test_even_the_collector_cannot_take_back_what_was_stored(people: People) -> None:
-    """Decisions are neither replaced, deleted nor purged by who holds the collector's key."""
+_FINAL: dict[str, tuple[str, dict[str, object] | None]] = {
+    "delete the stream": (f"$JS.API.STREAM.DELETE.{subjects.DECISIONS}", None),
+    "purge it": (f"$JS.API.STREAM.PURGE.{subjects.DECISIONS}", {}),
+    "delete a message": (f"$JS.API.STREAM.MSG.DELETE.{subjects.DECISIONS}", {"seq": 1}),
+    "put an old copy back": (f"$JS.API.STREAM.RESTORE.{subjects.DECISIONS}", {}),
+}
+
+
+@pytest.mark.parametrize("what", _FINAL)
+async def test_nobody_with_the_collectors_key_may_even_ask_to(people: People, what: str) -> None:
+    """A stream that was deleted and made anew would take a second decision: not even asked for."""
+    subject, body = _FINAL[what]
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async def note(error: Exception) -> None:
+        refused.put_nowait(str(error))
+
+    seed = (people.centre.state / "keys" / "collector.nk").read_text(encoding="utf-8").strip()
+    client = await nats.connect(
+        people.centre.nats_url,
+        nkeys_seed_str=seed,
+        inbox_prefix=subjects.inbox("collector").encode(),
+        allow_reconnect=False,
+        error_cb=note,
+    )
+    try:
+        data = b"" if body is None else json.dumps(body).encode()
+        await client.publish(subject, data, reply=client.new_inbox())
+        error = await asyncio.wait_for(refused.get(), 20)
+        assert "permissions violation" in error.lower()
+        # And what guards a decision cannot be loosened by an update either.
+        js = client.jetstream()
+        for name in ("deny_purge", "deny_delete"):
+            config = (await js.stream_info(subjects.DECISIONS)).config
+            setattr(config, name, False)
+            with pytest.raises(nats.js.errors.APIError):
+                await js.update_stream(config)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        {"Nats-Rollup": "sub"},
+        {"Nats-Expected-Last-Subject-Sequence": "0"},
+        {"Nats-Msg-Id": new_id()},
+    ],
+    ids=["no header", "rollup", "as if first", "an id of its own"],
+)
+async def test_no_forged_publish_takes_the_place_of_a_decision(
+    people: People, headers: dict[str, str] | None
+) -> None:
+    """With the collector's stolen key, whatever the headers say or leave out."""
     request = RequestId(new_id())
     async with _as_collector(people) as client:
         js = client.jetstream()
-        first = await js.publish(subjects.decision(request), b"first")
+        await js.publish(subjects.decision(request), b"first")
         with pytest.raises(nats.js.errors.APIError):
-            await js.publish(subjects.decision(request), b"second")
-        with pytest.raises(nats.js.errors.APIError):
-            await js.purge_stream(subjects.DECISIONS)
-        with pytest.raises(nats.js.errors.APIError):
-            await js.delete_msg(subjects.DECISIONS, first.seq)
+            await js.publish(subjects.decision(request), b"second", headers=headers)
         kept = await js.get_last_msg(subjects.DECISIONS, subjects.decision(request))
     assert kept.data == b"first"
+
+
+async def test_an_id_that_another_host_has_used_swallows_no_hold(
+    people: People, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a host's own credentials: the agent's message goes out again under another id."""
+    bundle = read_bundle(people.bundles["web-1"])
+    hold = hold_of(voice=Voice.ASKED)
+    asked = opened(bundle.host, hold=hold.id)
+    link = Link(
+        HostIdentity(
+            host=bundle.host,
+            name=bundle.name,
+            nats_url=bundle.nats_url,
+            nats_seed=bundle.nats_seed,
+            centre_keys=bundle.centre_keys,
+        )
+    )
+    with closing(Journal(tmp_path / "journal.db", bundle.host)) as journal:
+        outbox = Outbox(journal, link)
+        journal.record(Step(holds=(hold,), says=(asked,)), 1)
+        (letter,) = journal.letters(10)
+        async with _as_host(people, "db-1") as (thief, other, _):
+            await thief.jetstream().publish(
+                subjects.hold(other, HoldId(new_id())),
+                b"mine",
+                headers={"Nats-Msg-Id": letter.message_id},
+            )
+        tasks = [asyncio.ensure_future(link.run()), asyncio.ensure_future(outbox.run())]
+        try:
+            async with people.client(people.viewer) as client, follow(client) as stream:
+                await stream.until(hold.id, state="open")
+            await outbox.empty()
+        finally:
+            await end(tasks)
+    assert "under another" in caplog.text
 
 
 def test_every_wanted_setting_is_compared() -> None:

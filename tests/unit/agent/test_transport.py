@@ -149,6 +149,47 @@ async def test_an_id_that_somebody_else_has_used_does_not_swallow_a_message(
     assert "under another" in caplog.text
 
 
+class Reluctant:
+    """A link whose stream does not answer for one hold before it may."""
+
+    def __init__(self, slow: str) -> None:
+        self._slow = slow
+        self.may = asyncio.Event()
+        self.stored: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ready(self) -> None:
+        """Always is."""
+
+    async def publish(self, subject: str, data: bytes, message_id: MessageId | None) -> bool:
+        """Store at once, or when it may."""
+        if self._slow in subject:
+            await self.may.wait()
+        self.stored.put_nowait(subject)
+        return False
+
+
+async def test_a_new_hold_does_not_wait_for_the_messages_of_another(tmp_path: Path) -> None:
+    """One without an answer is in nobody's way, and its own messages stay in order."""
+    host = HostId("a" * 32)
+    with closing(Journal(tmp_path / "journal.db", host)) as journal:
+        slow, quick = hold_of(number=1), hold_of(number=2)
+        link = Reluctant(slow.id)
+        outbox = Outbox(journal, link)
+        journal.record(say(slow, host, 1), 1)
+        journal.record(say(slow, host, 2), 1)
+        async with running(outbox.run):
+            await asyncio.sleep(0)
+            for sequence in (1, 2):
+                journal.record(say(quick, host, sequence), 1)
+                outbox.wake()
+                assert quick.id in await link.stored.get()
+            assert journal.unpublished() >= 2
+            link.may.set()
+            assert [slow.id in await link.stored.get() for _ in range(2)] == [True, True]
+            await outbox.empty()
+        assert journal.unpublished() == 0
+
+
 async def test_events_arrive_as_a_chain_over_a_restart_of_the_server(
     server: Nats, tmp_path: Path
 ) -> None:

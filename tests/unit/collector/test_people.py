@@ -11,6 +11,7 @@ from collector.errors import StateError
 from collector.identity.hosts import HostNames, add_host, list_hosts
 from collector.identity.people import (
     Role,
+    Tokens,
     check_token,
     create_token,
     list_tokens,
@@ -147,3 +148,29 @@ def test_a_file_of_a_newer_collector_is_left_alone(database: Path) -> None:
     connection.close()
     with pytest.raises(StateError, match="newer collector"):
         list_tokens(database)
+
+
+async def test_an_open_file_of_tokens_is_asked_each_time(tmp_path: Path) -> None:
+    """What is revoked, made or put in its place counts at the very next request."""
+    database = tmp_path / "identities.db"
+    token = create_token(database, name="ann", role=Role.REVIEWER)
+    tokens = Tokens(database)
+    try:
+        caller = await tokens.check(token)
+        assert caller is not None
+        later = create_token(database, name="bob", role=Role.VIEWER)
+        assert await tokens.check(later) is not None
+        revoke_token(database, caller.token)
+        assert await tokens.check(token) is None
+        other = tmp_path / "other.db"
+        third = create_token(other, name="cy", role=Role.ADMIN)
+        for suffix in ("-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        other.rename(database)
+        assert await tokens.check(later) is None
+        assert await tokens.check(third) is not None
+        database.write_bytes(b"no database" * 1000)
+        with pytest.raises(StateError):
+            await tokens.check(third)
+    finally:
+        tokens.close()

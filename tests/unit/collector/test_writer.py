@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from collector.trail import schema
 from collector.trail.reader import EventFilter, Reader, RequestFilter
 from collector.trail.rows import (
     EventRows,
-    Rows,
+    Row,
     comment_row,
     decision_row,
     event_rows,
@@ -31,7 +31,7 @@ from collector.trail.rows import (
 )
 from collector.trail.store import open_trail, trail_id
 from collector.trail.views import VIEWS
-from collector.trail.writer import Writer
+from collector.trail.writer import Job, Writer
 from tests.support.wire_host import BOOT, batch, exec_act, full_row, opened, state
 from wire.codec import chain_digest, decode_as, encode
 from wire.errors import MessageError
@@ -106,7 +106,7 @@ def _chain(host: HostId, sizes: list[int]) -> list[EventRows]:
     return result
 
 
-def _opened(hold: HoldOpened) -> Rows:
+def _opened(hold: HoldOpened) -> Row:
     return opened_row(hold, encode(hold), 1)
 
 
@@ -266,7 +266,7 @@ async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
 async def test_a_job_is_written_whole_or_not_at_all_and_alone(trail: Opened) -> None:
     """A job that DuckDB refuses fails itself; those beside it are written."""
     hold, other = opened(HOST), opened(OTHER)
-    bad = Rows(schema.REJECTED, _opened(hold).data)  # columns of another table
+    bad = Row(schema.REJECTED, _opened(hold).values)  # columns of another table
     results = await asyncio.gather(
         trail.writer.write([_opened(hold), bad]),
         trail.writer.write([_opened(other)]),
@@ -306,7 +306,7 @@ async def test_the_views_and_the_state_machine_agree(trail: Opened) -> None:
     rng = random.Random(20260101)
     register = Register()
     names = list(HoldStateName)
-    rows: list[Rows] = []
+    rows: list[Row] = []
     holds = [opened(HOST) for _ in range(150)]
     for hold in holds:
         rows.append(_opened(hold))
@@ -453,3 +453,45 @@ def _rejected() -> dict[str, object]:
         "bytes": 0,
         "received_ns": 1,
     }
+
+
+async def test_rows_do_not_wait_behind_large_batches_of_events(trail: Opened) -> None:
+    """A request's row is committed first or second, however many batches are queued before it."""
+    ends: list[str] = []
+
+    async def write(name: str, *jobs: Row, batches: Sequence[EventRows] = ()) -> None:
+        await trail.writer.write(jobs, batches)
+        ends.append(name)
+
+    large = _chain(HOST, [1500, 1500, 1500])
+    queued = [asyncio.create_task(write("events", batches=[one])) for one in large]
+    hold = opened(HOST)
+    rows = asyncio.create_task(write("row", _opened(hold)))
+    await asyncio.gather(*queued, rows)
+    assert ends.index("row") < 3
+    assert trail.count("events") == 4500
+    assert trail.count("chain_breaks") == 0
+
+
+class Counted(Writer):
+    """A writer that counts its transactions."""
+
+    transactions = 0
+
+    def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
+        self.transactions += 1
+        super()._transaction(jobs, repeated=repeated)
+
+
+async def test_what_comes_within_a_moment_is_one_transaction(trail: Opened) -> None:
+    """Events of an act go along with its hold: each of them would cost as much as all."""
+    writer = Counted(trail.connection, on_fatal=trail.fatal.append)
+    hold = opened(HOST)
+    await asyncio.gather(
+        writer.write([_opened(hold)]),
+        writer.write([state_row(state(hold, 1, S.CANCELLED), 1)]),
+        writer.write(batches=_chain(HOST, [3])),
+    )
+    writer.close()
+    assert (trail.count("holds"), trail.count("hold_states"), trail.count("events")) == (1, 1, 3)
+    assert writer.transactions == 1
