@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import json
 import logging
 import sys
@@ -22,6 +23,10 @@ OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and users need not be text; to name them must not fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
