@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import ConfigError
 from agent.rulings import RuleBook
-from rules import examples, yamltree
+from rules import examples
 from rules.errors import ExampleError, RuleErrors
 from rules.explain import explain
 from rules.load import PACKS, load_texts
@@ -30,11 +30,11 @@ rules:
 """
 # What YAML reads as more than a text, and what a rule's own words may not be.
 TOKENS = [
-    "&a ", "*a", "!!python/object:os.system ", "!x ", "? ", "- ", ": ", "{", "}", "[", "]", "|\n", ">-\n",
-    "'", '"', "#", "%YAML 1.1\n---\n", "---\n", "...\n", "\t", "\r\n", "\r", "\ufeff", "\u2028", "\x85",
-    "~", "null", "on", "1e999", "0x1", "-0", "9" * 5_000, '"\\0"', '"\\ud800"', '"\\U0010ffff"', "<<: ",
-    "not: ", "exec: ", "open: ", "connect: ", "**", "[!", "[z-a]", "..", "/", "@", "10.0.0.0/33", "::/0",
-    "65536", "1-0", "7d", "8d", "x" * 3_000,
+    "&a ", "*a", "!!python/object:os.system ", "!x ", "? ", "- ", ": ", "{", "}", "[", "]",
+    "|\n", ">-\n", "'", '"', "#", "%YAML 1.1\n---\n", "---\n", "...\n", "\t", "\r\n", "\r",
+    "\ufeff", "\u2028", "\x85", "~", "null", "on", "1e999", "0x1", "-0", "9" * 5_000, '"\\0"',
+    '"\\ud800"', '"\\U0010ffff"', "<<: ", "not: ", "exec: ", "open: ", "connect: ", "**", "[!",
+    "[z-a]", "..", "/", "@", "10.0.0.0/33", "::/0", "65536", "1-0", "7d", "8d", "x" * 3_000,
 ]  # fmt: skip
 PLACE = re.compile(r"t\.yaml(:\d+:\d+)?: ")
 
