@@ -29,7 +29,7 @@ def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
         else:
             connection = duckdb.connect(str(path), config=_options(settings))
         _migrate(connection, path)
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         raise TrailError(
             f"{path}: the trail cannot be opened: {error}. Only one process may have it open; "
             "stop the other one, or query through `holdfast trail sql`"
