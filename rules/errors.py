@@ -8,7 +8,6 @@ RulesError
 
 from dataclasses import dataclass
 
-
 _LONGEST = 400
 _MOST_SHOWN = 100
 

@@ -12,10 +12,9 @@ from collector.trail.schema import TABLES, VERSION
 from collector.trail.views import VIEWS
 from wire.ids import new_id
 
-
 _DAMAGED = (
-    "If the file is damaged, move it and its .wal away: a new one is filled from the streams, with all "
-    "holds and decisions, and the events that they still keep"
+    "If the file is damaged, move it and its .wal away: a new one is filled from the streams, with "
+    "all holds and decisions, and the events that they still keep"
 )
 
 

@@ -180,7 +180,7 @@ HOSTILE_HOLDS = [
     ("answered_by", "NULL"), ("id", "CAST(x'ff' AS TEXT)"), ("state", "CAST(x'c328' AS TEXT)"),
 ]  # fmt: skip
 HOSTILE = [
-    *(f"UPDATE holds SET {name} = {value} WHERE fate = 'doom'" for name, value in HOSTILE_HOLDS),
+    *(f"UPDATE holds SET {name} = {value} WHERE fate = 'doom'" for name, value in HOSTILE_HOLDS),  # noqa: S608
     "UPDATE outbox SET subject = 'hf.hold.other.host'",
     "UPDATE outbox SET subject = subject || char(13, 10) || 'PUB x 0'",
     "UPDATE outbox SET message_id = 'x'",

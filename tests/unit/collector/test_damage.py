@@ -71,7 +71,7 @@ def test_a_wrecked_file_of_identities_is_one_error(identities: Path) -> None:
         "UPDATE token SET logins = '{'",
         "UPDATE token SET logins = '{\"a\": 1}'",
         "UPDATE token SET logins = '[7]'",
-        f"UPDATE token SET logins = '{'[' * 100_000}'",
+        "UPDATE token SET logins = replace(hex(zeroblob(50000)), '0', '[')",
         "UPDATE token SET name = CAST(x'ff' AS TEXT)",
         "UPDATE host SET nkey = nkey || '\"'",
         "UPDATE host SET host = name",
@@ -104,7 +104,7 @@ def test_another_thing_in_the_place_of_a_file(tmp_path: Path) -> None:
         list_tokens(tmp_path / "text")
     for size in (0, 9, 12_000):
         (tmp_path / "trail").write_bytes(b"x" * size)
-        with pytest.raises(CollectorError, match="move it and its .wal away"):
+        with pytest.raises(CollectorError, match="move it and its"):
             open_trail(Trail(file=str(tmp_path / "trail")))
         assert (tmp_path / "trail").stat().st_size == size
 
