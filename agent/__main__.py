@@ -5,6 +5,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    config, reason = load(options.config), options.reason.strip()
+    # What is not UTF-8 is kept as escapes: nothing may stand in the way of this exit.
+    reason = os.fsencode(options.reason).decode("utf-8", "backslashreplace").strip()
+    config = load(options.config)
     if not reason:
         raise AgentError("--reason: is empty; say why, it goes into the trail")
     try:
