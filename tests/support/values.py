@@ -72,7 +72,10 @@ def _of(hint: Any) -> st.SearchStrategy[Any]:
 def values_of(kind: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return values of a dataclass of the wire in which every field is any that its type admits."""
     hints = get_type_hints(kind)
-    parts = {field.name: fixed.get(field.name) or _of(hints[field.name]) for field in fields(kind)}
+    parts = {
+        field.name: fixed[field.name] if field.name in fixed else _of(hints[field.name])
+        for field in fields(kind)
+    }
     return st.builds(kind, **parts)
 
 
