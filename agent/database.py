@@ -95,7 +95,8 @@ def _open(
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        # Not quick_check: an index that lost a row would hide a hold, or a verdict that was used.
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
         stored = connection.execute("PRAGMA user_version").fetchone()[0]

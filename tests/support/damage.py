@@ -13,6 +13,13 @@ TOML_VALUES = [
 ]  # fmt: skip
 
 
+class Blob(bytes):
+    """Bytes that a failure shows in short."""
+
+    def __repr__(self) -> str:
+        return f"Blob({bytes(self[:160])!r}, {len(self)} bytes)"
+
+
 @st.composite
 def damaged(draw: st.DrawFn, text: str) -> bytes:
     """Return a text file's bytes cut, overwritten, or with another value for one of its keys."""

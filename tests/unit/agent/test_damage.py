@@ -17,6 +17,7 @@ from agent.journal import Journal
 from agent.rows import notice_row, to_columns
 from agent.transport.spool import Spool
 from tests.support.children import Child, open_act
+from tests.support.damage import Blob
 from tests.support.holds import HOST, hold_of
 from tests.support.keeping import Bench
 from wire import codec
@@ -89,19 +90,19 @@ def wrecked(draw: st.DrawFn, raw: bytes) -> bytes:
     page = draw(st.integers(0, len(raw) // 4096 - 1)) * 4096
     match draw(st.integers(0, 3)):
         case 0:
-            return raw[: draw(st.integers(0, len(raw)))]
+            return Blob(raw[: draw(st.integers(0, len(raw)))])
         case 1:
             filling = draw(st.binary(min_size=1, max_size=64)) * 4096
-            return raw[:page] + filling[:4096] + raw[page + 4096 :]
+            return Blob(raw[:page] + filling[:4096] + raw[page + 4096 :])
         case 2:
             other = draw(st.integers(0, len(raw) // 4096 - 1)) * 4096
-            return raw[:page] + raw[other : other + 4096] + raw[page + 4096 :]
+            return Blob(raw[:page] + raw[other : other + 4096] + raw[page + 4096 :])
         case _:
             changed = bytearray(raw)
             for _ in range(draw(st.integers(1, 12))):
                 at = page + draw(st.integers(0, 4095))
                 changed[at] = draw(st.integers(0, 255))
-            return bytes(changed)
+            return Blob(changed)
 
 
 def test_a_wrecked_file_is_used_put_aside_or_refused(

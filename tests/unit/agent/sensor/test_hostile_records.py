@@ -15,6 +15,7 @@ from agent.sensor import records
 from agent.sensor.records import ACT, FACTS_BYTES, ActFields, act_of_facts, act_of_observed
 from agent.sensor.stop import StopSensor
 from rules.load import PACKS
+from tests.support.damage import Blob
 from tests.support.rings import BUSY, DISCARDED, SIZE, FilledMap, FilledRing
 from wire.acts import act_digest
 from wire.codec import decode, encode
@@ -26,13 +27,6 @@ SUBJECTS = ["", "ai"]
 OFFSET = 1_700_000_000_000_000_000
 FIXED = 2832  # bytes of a record without arguments: what test_layout compares with the compiler's
 OBSERVED = struct.Struct(f"<II{ACT.format[1:]}{records.SHORT_PATH_BYTES}s")
-
-
-class Raw(bytes):
-    """Bytes whose like a failure shows in short: they have ten kilobytes, mostly zeros."""
-
-    def __repr__(self) -> str:
-        return f"Raw({bytes(self[:160])!r}, {len(self)} bytes)"
 
 
 def number(bits: int, *likely: int) -> st.SearchStrategy[int]:
@@ -67,7 +61,7 @@ def facts(draw: st.DrawFn) -> bytes:
     struct.pack_into("<4I", raw, records._LENGTHS_AT, *lengths)
     argv = draw(BLOCKS)[: records.ARGV_BYTES]
     raw[FIXED + records.ENVIRONMENT_BYTES :] = argv
-    return Raw(raw.ljust(FACTS_BYTES, b"\0"))
+    return Blob(raw.ljust(FACTS_BYTES, b"\0"))
 
 
 def good(**fields: int | bytes) -> ActFields:
@@ -80,7 +74,7 @@ def good(**fields: int | bytes) -> ActFields:
 
 def whole(**fields: int | bytes) -> bytes:
     """Return a struct facts that any version can read."""
-    return Raw(ACT.pack(*good(**fields)).ljust(FACTS_BYTES, b"\0"))
+    return Blob(ACT.pack(*good(**fields)).ljust(FACTS_BYTES, b"\0"))
 
 
 @pytest.fixture(scope="module")
