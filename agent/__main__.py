@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,10 @@ OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Errors are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files and users need not be text; to name them must not fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
@@ -85,7 +91,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    config, reason = load(options.config), options.reason.strip()
+    # What is not UTF-8 is kept as escapes: nothing may stand in the way of this exit.
+    reason = os.fsencode(options.reason).decode("utf-8", "backslashreplace").strip()
+    config = load(options.config)
     if not reason:
         raise AgentError("--reason: is empty; say why, it goes into the trail")
     try:

@@ -1,5 +1,6 @@
 """Commands that look and change nothing: check, status in words, and those about rule files."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -53,6 +54,10 @@ def rules_check(files: Sequence[Path], out: TextIO) -> int:
 
 def rules_explain(file: Path, act: str, subject: str, out: TextIO) -> int:
     """Print what the rules of a file say to an act written in one line, and why."""
+    # What is not UTF-8 appears as the kernel's records show it.
+    act, subject = (
+        os.fsencode(text).decode("utf-8", "backslashreplace") for text in (act, subject)
+    )
     print(explain(load([file]), parse(act, subject=subject)), file=out)
     return 0
 

@@ -3,6 +3,8 @@
 Knows the keys and their defaults; hides TOML. Every error names the file, the key and the remedy.
 """
 
+import os
+import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
+_LARGEST = 1 << 20
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -88,13 +91,20 @@ S = TypeVar("S", bound=msgspec.Struct)
 def read_toml(path: Path, shape: type[S]) -> S:
     """Return the file at `path` as `shape`; raise ConfigError naming file, key and remedy."""
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = tomllib.loads(_read(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file; see docs/agent.md for one") from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror or error}; give a file that this user may "
+            "read"
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not TOML: nested too deep; mend it") from error
+    except ValueError as error:  # also of numbers with thousands of digits, and of other encodings
+        raise ConfigError(
+            f"{path}: not TOML: {_why(error)}; mend it, or save it as UTF-8"
+        ) from error
     try:
         return msgspec.convert(raw, shape)
     except msgspec.ValidationError as error:
@@ -102,9 +112,26 @@ def read_toml(path: Path, shape: type[S]) -> S:
         raise ConfigError(f"{path}: {error}; the keys are {keys} (docs/agent.md)") from error
 
 
+def _why(error: ValueError) -> str:
+    return str(error).partition(";")[0]  # behind it Python tells how to lift its own limit
+
+
+def _read(path: Path) -> bytes:
+    # Without O_NONBLOCK a FIFO would hold up the start for good.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a regular file")
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(f"it is larger than {_LARGEST >> 20} MiB")
+    return data
+
+
 def load(path: Path) -> AgentConfig:
     """Return the configuration in `path`; relative paths in it are relative to its directory."""
     file = read_toml(path, _File)
+    _check_paths(path, file)
     here = path.absolute().parent
     if not file.rules:
         raise ConfigError(f"{path}: rules: names no file; name a rule file or a directory of them")
@@ -141,6 +168,21 @@ def load(path: Path) -> AgentConfig:
     )
 
 
+def _check_paths(path: Path, file: _File) -> None:
+    named = [(name, getattr(file, name)) for name in ("identity", "state", "run", "bpffs", "cache")]
+    for name, text in (*named, *(("rules", rule) for rule in file.rules)):
+        if not _is_path(text):
+            raise ConfigError(
+                f"{path}: {name}: {text[:80]!r} is not a path; write one or remove the key"
+            )
+
+
+def _is_path(text: str) -> bool:
+    # What the kernel takes at most; a longer one would fail in each place that uses it.
+    longest = max((len(part.encode()) for part in text.split("/")), default=0)
+    return bool(text) and "\0" not in text and longest <= 255 and len(text.encode()) < 4000
+
+
 def _check_subjects(path: Path, subjects: tuple[_Subject, ...]) -> None:
     seen: set[str] = set()
     for number, subject in enumerate(subjects, start=1):
@@ -159,6 +201,12 @@ def _check_subjects(path: Path, subjects: tuple[_Subject, ...]) -> None:
         if subject.name in seen:
             raise ConfigError(f"{place}: name: {subject.name!r} is used twice; names are unique")
         seen.add(subject.name)
+        for text in (*subject.users, *subject.groups, *subject.cgroups):
+            if isinstance(text, str) and not (text and text.isprintable()):
+                raise ConfigError(
+                    f"{place}: {subject.name!r} matches by {text!r}, which is empty or has control "
+                    "characters; write the name of a user, group or cgroup"
+                )
         if not (subject.users or subject.groups or subject.cgroups):
             raise ConfigError(
                 f"{place}: {subject.name!r} matches nobody; give users, groups or cgroups"

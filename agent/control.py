@@ -59,7 +59,10 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await asyncio.wait_for(reader.readline(), _ANSWER_S)
+            try:
+                line = await asyncio.wait_for(reader.readline(), _ANSWER_S)
+            except ValueError:  # of a line that does not end
+                line = b""
             answer = self._answer(line, writer.get_extra_info("socket"))
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
@@ -82,8 +85,13 @@ class ControlServer:
         try:
             request = json.loads(line)
             handler = self._handlers[request["do"]]
-        except (ValueError, KeyError, TypeError):
-            return _no(f"not a request; known are {', '.join(self._handlers)}")
+            # Half a surrogate pair is no text: neither the journal nor a message could hold it.
+            json.dumps(request, ensure_ascii=False).encode()
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return _no(
+                f"not a request; one is a line of at most {_LONGEST} bytes of JSON, and known are "
+                f"{', '.join(self._handlers)}"
+            )
         try:
             return {"ok": True, **handler(request, _name(pid, uid))}
         except AgentError as error:
@@ -101,13 +109,15 @@ def ask(path: Path, request: Mapping[str, Any]) -> Mapping[str, Any]:
             peer.connect(str(path))
             peer.sendall(json.dumps(request).encode() + b"\n")
             with peer.makefile("rb") as answers:
-                answer: dict[str, Any] = json.loads(answers.readline())
+                answer = json.loads(answers.readline())
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NotRunningError(f"{path}: no agent runs here") from error
     except PermissionError as error:
         raise AgentError(f"{path}: only root may ask the agent; use sudo") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AgentError(f"{path}: the agent does not answer: {error}; see its log") from error
+    if not isinstance(answer, dict):
+        raise AgentError(f"{path}: what answers is no agent; see which process has the socket")
     if not answer.get("ok"):
         raise AgentError(str(answer.get("error", "the agent refused")))
     return answer

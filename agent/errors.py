@@ -3,6 +3,7 @@
 AgentError
 ├── ConfigError      a configuration file says something that cannot be meant
 ├── SensorError      the kernel side cannot be loaded, reached or trusted
+│   └── RecordError  one record of the kernel is not an act that this version knows
 ├── JournalError     the record of holds on disk cannot be read or written
 ├── ControlError     a process could not be stopped, released or killed
 ├── NotRunningError  no agent runs that could be asked
@@ -20,6 +21,10 @@ class ConfigError(AgentError):
 
 class SensorError(AgentError):
     """The kernel side cannot be loaded, reached or trusted."""
+
+
+class RecordError(SensorError):
+    """One record of the kernel is not an act that this version knows."""
 
 
 class JournalError(AgentError):

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from agent.errors import RecordError
 from agent.rows import Columns, act_row, gap_row, joined, to_columns
 from agent.rulings import Ruled
 from agent.sensor.interface import ObservedRow, Sensor
-from agent.sensor.records import NO_LOGIN, NOT_OVER, ActFields, text
+from agent.sensor.records import LATEST_NS, NO_LOGIN, NOT_OVER, ActFields, text
 from rules.model import Action
 from wire.acts import Act
 
@@ -22,6 +23,7 @@ log = logging.getLogger("holdfast.agent.events")
 GATHER_S = 0.02
 _AT_ONCE = 8192
 _KNOWN_SORTS = 50_000
+_UNREAD = "the kernel's records could not be read; run holdfast-agent unload, then start it again"
 
 # Where the fields of struct act stand in a row, behind the head of the ring's record.
 _AT = {name: 2 + position for position, name in enumerate(ActFields._fields)}
@@ -56,6 +58,7 @@ class EventPipeline:
         self._sorts: dict[tuple[object, ...], tuple[object, ...] | None] = {}
         self._digest = rules.digest
         self._lost = sensor.losses()
+        self._unread = 0  # rows that are no act
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -123,6 +126,7 @@ class EventPipeline:
         return ruled.action.value if ruled.action else None, rule, ""
 
     def _acts(self, rows: list[ObservedRow]) -> Columns:
+        rows = self._dated(rows)
         if not rows:
             return to_columns([])
         sort_at = [_AT[name] for name in _SORT_FIELDS]
@@ -141,8 +145,21 @@ class EventPipeline:
                 templates.append(template)
         return self._columns(kept, templates)
 
+    def _dated(self, rows: list[ObservedRow]) -> list[ObservedRow]:
+        """Leave out rows whose time no clock shows: one of them would spoil its whole batch."""
+        at = _AT["boot_ns"]
+        if max((row[at] for row in rows), default=0) < LATEST_NS:
+            return rows
+        kept = [row for row in rows if row[at] < LATEST_NS]
+        self._unread += len(rows) - len(kept)
+        return kept
+
     def _learn(self, sort: tuple[object, ...], row: ObservedRow) -> tuple[object, ...] | None:
-        act = self._sensor.act_of_row(row)
+        try:
+            act = self._sensor.act_of_row(row)
+        except RecordError:
+            self._unread += 1  # not learned, so that each such row is counted
+            return None
         action, rule, detail = self._ruling(act)
         made = act_row(act, action=action, rule=rule, detail=detail)
         template = None if action is None else tuple(made[name] for name in _TEMPLATE)
@@ -185,6 +202,7 @@ class EventPipeline:
     def _gaps(self) -> Columns:
         now = self._sensor.losses()
         before, self._lost = self._lost, now
+        unread, self._unread = self._unread, 0
         return to_columns(
             [
                 gap_row(time.time_ns(), lost, words)
@@ -192,6 +210,7 @@ class EventPipeline:
                     (now.events - before.events, "the kernel's ring was full"),
                     (now.holds - before.holds, "could not be held and were killed"),
                     (now.labels - before.labels, "could not be labelled: killed, or not watched"),
+                    (now.unread - before.unread + unread, _UNREAD),
                 )
                 if lost
             ]

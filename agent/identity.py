@@ -6,6 +6,7 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -49,23 +50,29 @@ def join(bundle: Path, identity: Path, *, replace: bool = False) -> HostIdentity
     Raises ConfigError when the bundle is not one, or another identity is in place already.
     """
     joined = _parse(bundle)
-    if identity.exists() and not replace and load(identity) != joined:
+    if os.path.exists(identity) and not replace and load(identity) != joined:
         raise ConfigError(
             f"{identity}: this host has another identity already; its open holds would be lost to "
             "the centre. Join with --replace if that is meant"
         )
-    identity.parent.mkdir(parents=True, exist_ok=True)
     temporary = identity.with_name(f".{identity.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(bundle.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, identity)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        identity.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(bundle.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, identity)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"{identity}: cannot be written: {error.strerror}; nothing was changed. Run it as "
+            "root, or give another --identity"
+        ) from error
     return joined
 
 
@@ -89,6 +96,15 @@ def _check_private(path: Path) -> None:
         )
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return bool(named) and parts.scheme in ("nats", "tls") and url.isprintable() and " " not in url
+
+
 def _parse(path: Path) -> HostIdentity:
     file = read_toml(path, _File)
     try:
@@ -97,10 +113,13 @@ def _parse(path: Path) -> HostIdentity:
         raise ConfigError(f"{error}; take the file as `holdfast-collector enroll` wrote it") from (
             error
         )
-    if not file.name:
-        raise ConfigError(f"{path}: name: is empty; give the host's name")
-    if not file.nats_url.startswith(("nats://", "tls://")):
-        raise ConfigError(f"{path}: nats_url: must begin with nats:// or tls://")
+    if not file.name or not file.name.isprintable():
+        raise ConfigError(f"{path}: name: is empty or has control characters; give the host's name")
+    if not _is_address(file.nats_url):
+        raise ConfigError(
+            f"{path}: nats_url: {file.nats_url[:80]!r} must begin with nats:// or tls:// and name "
+            "a host, as in nats://192.0.2.1:4222"
+        )
     if not _SEED.fullmatch(file.nats_seed):
         raise ConfigError(f"{path}: nats_seed: is not an NKEY seed of a user (SU...)")
     wrong = [key for key in file.centre_keys if not _KEY.fullmatch(key)]

@@ -14,7 +14,8 @@ from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
 from agent.release import ProcessId
 from agent.sensor.interface import HeldKey
 from wire import codec, subjects
-from wire.ids import HoldId, HostId, MessageId, VerdictId, new_id
+from wire.errors import IdError
+from wire.ids import HoldId, HostId, MessageId, VerdictId, check_id, new_id
 from wire.messages import Ground, HoldOpened, HoldStateName, KillScope, OnTimeout
 
 _VERSION = 1
@@ -69,7 +70,7 @@ class Journal:
     def __init__(self, path: Path, host: HostId) -> None:
         self._path = path
         self._host = host
-        opened = open_database(path, _SCHEMA, version=_VERSION)
+        opened = open_database(path, _SCHEMA, version=_VERSION, check=self._check)
         self._db = opened.connection
         self.moved = opened.moved
 
@@ -107,12 +108,12 @@ class Journal:
     def unfinished(self) -> list[Hold]:
         """Return every hold that is not over, oldest first, of whatever boot."""
         rows = self._all(f"SELECT {_COLUMNS} FROM holds WHERE finished = 0 ORDER BY rowid")  # noqa: S608
-        return [_hold(row) for row in rows]
+        return [self._read(row) for row in rows]
 
     def get(self, hold: HoldId) -> Hold | None:
         """Return a hold, over or not; None if it was never here or is long over."""
         rows = self._all(f"SELECT {_COLUMNS} FROM holds WHERE id = ?", hold)  # noqa: S608
-        return _hold(rows[0]) if rows else None
+        return self._read(rows[0]) if rows else None
 
     def is_over(self, hold: Hold) -> bool:
         """Return whether the act of this hold is one that is over here under another id."""
@@ -181,6 +182,34 @@ class Journal:
                 (before,),
             )
 
+    def _check(self, database: sqlite3.Connection) -> None:
+        """Raise ValueError unless every row can be read, and every letter goes where it may."""
+        try:
+            self._check_rows(database)
+        except IdError as error:
+            raise ValueError(str(error)) from error
+
+    def _check_rows(self, database: sqlite3.Connection) -> None:
+        for row in database.execute(f"SELECT {_COLUMNS} FROM holds"):  # noqa: S608
+            _hold(row)
+        database.execute("SELECT opened, changed_ns FROM holds LIMIT 1").fetchall()
+        for row in database.execute("SELECT id, hold, used_ns FROM verdicts"):
+            check_id(row[1], place="verdicts")
+        for row in database.execute("SELECT number, hold, subject, message_id, data FROM outbox"):
+            check_id(row[3], place="outbox")
+            hold = HoldId(check_id(row[1], place="outbox"))
+            if row[2] != subjects.hold(self._host, hold):
+                raise ValueError(f"outbox: {row[2]!r} is not a subject of hold {row[1]}")
+
+    def _read(self, row: tuple[Any, ...]) -> Hold:
+        try:
+            return _hold(row)
+        except (ValueError, TypeError) as error:
+            raise JournalError(
+                f"{self._path}: a hold cannot be read: {error}; restart the agent, which puts a "
+                "damaged file aside"
+            ) from error
+
     def _put(self, hold: Hold, opened: bytes | None, now_ns: int) -> None:
         if hold.finished and hold.voice is Voice.QUIET:
             self._db.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
@@ -235,6 +264,9 @@ def _values(hold: Hold) -> tuple[object, ...]:
 
 
 def _hold(row: tuple[Any, ...]) -> Hold:
+    """Return a hold; raise ValueError or TypeError for a row that no hold has made."""
+    if row[2] < 1 or min(row[3], row[5], row[10], row[14]) < 0 or row[15] not in (0, 1):
+        raise ValueError(f"hold {row[0]!r} has a number that none has")
     return Hold(
         id=HoldId(row[0]),
         key=HeldKey(int(row[1])),
@@ -258,5 +290,7 @@ def _hold(row: tuple[Any, ...]) -> Hold:
 def _fate(row: tuple[Any, ...]) -> Fate:
     if row[16] is None:
         return None
+    if row[16] not in ("pass", "doom") or row[20] is None or row[21] is None:
+        raise ValueError(f"hold {row[0]!r} has a fate that none has")
     why = Why(ground=Ground(row[18]), verdict=row[19], by=row[20], reason=row[21])
     return Pass(why) if row[16] == "pass" else Doom(why, KillScope(row[17]))

@@ -40,7 +40,7 @@ def act_row(
         "argv": list(act.argv) if is_exec else None,
         "path": (act.filename if is_exec else act.path) or None,
         "device": act.device or None,
-        "inode": act.inode or None,
+        "inode": _signed(act.inode) or None,
         "flags": ",".join(marks) or None,
         "transport": act.transport.value if act.transport else None,
         "address": act.address or None,
@@ -53,6 +53,11 @@ def act_row(
         "count": 1,
         "detail": detail or None,
     }
+
+
+def _signed(number: int) -> int:
+    """Return 64 bits as the trail's columns hold them: any file system may use all of them."""
+    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def notice_row(time_ns: int, name: str, words: str) -> Row:

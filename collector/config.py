@@ -4,10 +4,14 @@ Paths may be relative to the file; unknown keys are errors, so a misspelt one is
 """
 
 import ipaddress
+import os
+import re
+import stat
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -100,20 +104,40 @@ _PATHS = {
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"([1-9][0-9]{0,5})\s*(KB|MB|GB|TB)", re.ASCII)
+_LISTEN = re.compile(
+    r"(\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[\w.-]+)):(?P<port>[0-9]{1,5})", re.ASCII
+)
+_LARGEST = 1 << 20
+_NEEDED = ("nats.seed_file", "signing.key_file", "trail.file", "identities.file")
+# What cannot be meant, and would only be noticed when the collector works.
+_MOST: dict[str, int] = {
+    "nats.publish_timeout_s": 3600,
+    "trail.threads": 1024,
+    "trail.query_seconds": 86_400,
+    "trail.query_workers": 256,
+    "api.stream_queue": 1 << 20,
+    "api.stream_clients": 1 << 20,
+    "api.stream_clients_per_token": 1 << 20,
+}
 
 
 def load(path: Path) -> Config:
     """Return the checked configuration; raise ConfigError naming the file, key and remedy."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_regular(path, largest=_LARGEST)
+    except OSError as error:
+        why = error.strerror or error
         raise ConfigError(
-            f"{path}: cannot be read ({error}); make one with `holdfast-collector init`"
+            f"{path}: cannot be read ({why}); make one with `holdfast-collector init`"
         ) from error
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raw = tomllib.loads(data.decode("utf-8"))
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not TOML: nested too deep; mend it") from error
+    except ValueError as error:  # also of numbers with thousands of digits, and of other encodings
+        why = str(error).partition(";")[0]  # behind it Python tells how to lift its own limit
+        raise ConfigError(f"{path}: not TOML: {why}; mend it, or save it as UTF-8") from error
     _forbid_unknown(path, raw, Config, "")
     try:
         config = msgspec.convert(_absolute(raw, path.resolve().parent), Config)
@@ -123,12 +147,27 @@ def load(path: Path) -> Config:
     return config
 
 
+def read_regular(path: Path, *, largest: int) -> bytes:
+    """Return a file's bytes; raise OSError if it is not a regular file or has more bytes."""
+    # Without O_NONBLOCK a FIFO would hold up the start for good.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a regular file")
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(f"it has more than {largest} bytes")
+    return data
+
+
 def listen_address(listen: str, *, place: str) -> tuple[str, int]:
     """Split "host:port" or "[v6]:port"; raise ConfigError naming `place`."""
-    host, separator, port = listen.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f'{place}: {listen!r} is not "host:port", for example "127.0.0.1:8420"')
-    return host.strip("[]"), int(port)
+    found = _LISTEN.fullmatch(listen)
+    if found is None or int(found["port"]) > 65535:
+        raise ConfigError(
+            f'{place}: {listen[:80]!r} is not "host:port", for example "127.0.0.1:8420"'
+        )
+    return found["v6"] or found["host"], int(found["port"])
 
 
 def is_loopback(host: str) -> bool:
@@ -141,10 +180,10 @@ def is_loopback(host: str) -> bool:
 
 def size(text: str, *, place: str) -> int:
     """Return bytes for "512MB"; raise ConfigError naming `place`."""
-    number, unit = text[:-2].strip(), text[-2:].upper()
-    if unit not in _UNITS or not number.isdigit() or int(number) == 0:
-        raise ConfigError(f'{place}: {text!r} is not a size, for example "512MB"')
-    return int(number) * _UNITS[unit]
+    found = _SIZE.fullmatch(text.upper())
+    if found is None:
+        raise ConfigError(f'{place}: {text[:80]!r} is not a size, for example "512MB"')
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def keys() -> tuple[str, ...]:
@@ -199,18 +238,46 @@ def _check(path: Path, config: Config) -> None:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):
         size(getattr(config.trail, key), place=f"{path}: trail.{key}")
-    positive = {
-        "nats.publish_timeout_s": config.nats.publish_timeout_s,
-        "trail.threads": config.trail.threads,
-        "trail.query_seconds": config.trail.query_seconds,
-        "trail.query_workers": config.trail.query_workers,
-        "api.stream_queue": config.api.stream_queue,
-        "api.stream_clients": config.api.stream_clients,
-        "api.stream_clients_per_token": config.api.stream_clients_per_token,
-    }
-    for name, value in positive.items():
-        if not value > 0:
-            raise ConfigError(f"{path}: {name} must be more than 0, not {value}")
+    process, database = (
+        size(getattr(config.trail, key), place=f"{path}: trail.{key}")
+        for key in ("process_memory", "memory_limit")
+    )
+    if process <= database:
+        raise ConfigError(
+            f"{path}: trail.process_memory is {config.trail.process_memory}, which leaves nothing "
+            f"beside trail.memory_limit of {config.trail.memory_limit}; give it more"
+        )
+    for name, most in _MOST.items():
+        value = _value(config, name)
+        if not 0 < value <= most:
+            raise ConfigError(f"{path}: {name} must be more than 0 and at most {most}, not {value}")
+    _check_places(path, config)
     for key in config.signing.trusted:
         if len(key) != 64 or any(digit not in "0123456789abcdef" for digit in key):
             raise ConfigError(f"{path}: signing.trusted: {key[:70]!r} is not 64 hexadecimal digits")
+
+
+def _check_places(path: Path, config: Config) -> None:
+    for name in (".".join(pair) for pair in sorted(_PATHS)):
+        text = _value(config, name)
+        longest = max(len(part.encode()) for part in text.split("/"))
+        if "\0" in text or longest > 255 or len(text.encode()) > 4000:
+            raise ConfigError(f"{path}: {name}: {text[:80]!r} is not a path; write one")
+        # DuckDB and SQLite take no name for a database that is gone at the end.
+        if not text and name in _NEEDED:
+            raise ConfigError(f"{path}: {name} is empty; name a file")
+    try:
+        parts = urlsplit(config.nats.url)
+        named = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        named = False
+    url = config.nats.url
+    if not named or parts.scheme not in ("nats", "tls") or not url.isprintable() or " " in url:
+        raise ConfigError(
+            f"{path}: nats.url: {url[:80]!r} is not an address, for example nats://127.0.0.1:4222"
+        )
+
+
+def _value(config: Config, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(getattr(config, section), key)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import nkeys
 from collector.errors import StateError
 from wire.errors import SignatureError
 from wire.signing import Signer
+
+_LARGEST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,17 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 def _read_secret(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
-            mode = os.fstat(file.fileno()).st_mode
+        # Without O_NONBLOCK a FIFO would hold up the start for good.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise OSError("it is not a regular file")
             if mode & 0o077:
                 raise StateError(f"{path}: others may read this secret; run chmod 600 {path}")
-            return file.read()
+            return file.read(_LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StateError(
-            f"{path}: cannot be read ({error}); make it with holdfast-collector init"
+            f"{path}: cannot be read ({why}); make it with holdfast-collector init"
         ) from error

@@ -4,6 +4,7 @@ Hides that an IPv4 address may come mapped into IPv6: it is read as the IPv4 add
 """
 
 import ipaddress
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,24 +37,36 @@ class Networks:
     """Address prefixes, any of which may hold an address."""
 
     networks: tuple[Network, ...]
-    _ranges: tuple[tuple[int, int, int], ...] = field(init=False, compare=False, repr=False)
+    # By IP version the first and the last address of each prefix that lies in no other, in order.
+    # Prefixes are nested or apart, so one look-up serves lists of many thousands.
+    _ranges: dict[int, tuple[list[int], list[int]]] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        ranges = tuple(
-            (n.version, int(n.network_address), int(n.broadcast_address)) for n in self.networks
-        )
+        ranges: dict[int, tuple[list[int], list[int]]] = {}
+        for network in sorted(
+            self.networks, key=lambda n: (n.version, n.network_address, n.prefixlen)
+        ):
+            lows, highs = ranges.setdefault(network.version, ([], []))
+            low, high = int(network.network_address), int(network.broadcast_address)
+            if not highs or low > highs[-1]:
+                lows.append(low)
+                highs.append(high)
         object.__setattr__(self, "_ranges", ranges)
 
     def hold(self, address: tuple[int, int]) -> bool:
         """Return whether any prefix holds an address as parse_address gives it."""
         version, number = address
-        return any(v == version and low <= number <= high for v, low, high in self._ranges)
+        return self._holds(version, number, number)
 
     def cover(self, network: Network) -> bool:
         """Return whether one prefix holds the whole of `network`."""
-        version, low = network.version, int(network.network_address)
-        high = int(network.broadcast_address)
-        return any(v == version and a <= low and high <= b for v, a, b in self._ranges)
+        low, high = int(network.network_address), int(network.broadcast_address)
+        return self._holds(network.version, low, high)
+
+    def _holds(self, version: int, low: int, high: int) -> bool:
+        lows, highs = self._ranges.get(version, ((), ()))
+        at = bisect_right(lows, low) - 1
+        return at >= 0 and high <= highs[at]
 
 
 @dataclass(frozen=True, slots=True)

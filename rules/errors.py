@@ -8,6 +8,9 @@ RulesError
 
 from dataclasses import dataclass
 
+_LONGEST = 400
+_MOST_SHOWN = 100
+
 
 class RulesError(Exception):
     """Base of everything that this package raises."""
@@ -17,7 +20,7 @@ class _AuthorError(RulesError):
     """Something its author wrote; `problem` and `remedy` are words, the place is the caller's."""
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}; {remedy}")
+        super().__init__(f"{_cut(problem)}; {_cut(remedy)}")
         self.problem = problem
         self.remedy = remedy
 
@@ -51,7 +54,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.problem}; {self.remedy}"
+        return f"{self.place}: {_cut(self.problem)}; {_cut(self.remedy)}"
 
 
 class RuleErrors(RulesError):  # noqa: N818 - it is many errors
@@ -59,4 +62,15 @@ class RuleErrors(RulesError):  # noqa: N818 - it is many errors
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_MOST_SHOWN]]
+        if more := len(self.problems) - len(lines):
+            lines.append(f"{self.problems[-1].place.file}: and {more} more; mend these first")
+        super().__init__("\n".join(lines))
+
+
+def _cut(words: str) -> str:
+    """Return words that quote a file, which may have a megabyte in one of its lines, in short."""
+    if len(words) <= _LONGEST:
+        return words
+    # Its beginning says which text it is, its end what is wrong with it.
+    return f"{words[: _LONGEST - 100]}… ({len(words) - _LONGEST} more characters) …{words[-100:]}"

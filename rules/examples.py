@@ -102,7 +102,7 @@ def _connect(words: Sequence[str], default: Transport) -> dict[str, Any]:
         names = ", ".join(sorted(_TRANSPORTS))
         raise ExampleError(f"{rest[-1]!r} is not a transport", f"use one of {names}")
     address, colon, port = target.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65_535:
+    if not colon or not port.isdecimal() or len(port) > 5 or int(port) > 65_535:
         raise ExampleError(f"{target!r} has no port", "write 192.0.2.1:443 or [2001:db8::1]:443")
     return {
         "transport": Transport(rest[0]) if rest else default,

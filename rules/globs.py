@@ -67,6 +67,8 @@ def parse_path(pattern: str) -> tuple[Component, ...]:
 def _refuse_odd_path(pattern: str) -> None:
     if not pattern:
         raise GlobError("the pattern is empty", "write a path such as /etc/shadow or **/.env")
+    if "\0" in pattern:
+        raise GlobError(f"{pattern!r} has a zero byte, and no path does", "write it without")
     if pattern.startswith("~") or "$" in pattern.split("/", 1)[0]:
         raise GlobError(
             f"{pattern!r} needs a home or a variable, which the kernel does not know",

@@ -1,6 +1,6 @@
 """What a careful author would want to know of rules that load: findings, never errors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rules.globs import PathGlobs
 from rules.index import Table, Way, index_of
@@ -9,6 +9,7 @@ from rules.model import (
     Action,
     ExecMatch,
     Finding,
+    Match,
     OpenMatch,
     Rule,
     RuleSet,
@@ -38,6 +39,9 @@ _LINKED = {
 def lint(rules: RuleSet) -> tuple[Finding, ...]:
     """Return the findings for a rule set, in order of place."""
     found: list[Finding] = []
+    alike: dict[Match, list[Rule]] = {}
+    for rule in rules.rules:
+        alike.setdefault(rule.match, []).append(rule)
     for rule in rules.rules:
         for message in (
             *_release(rule),
@@ -45,7 +49,7 @@ def lint(rules: RuleSet) -> tuple[Finding, ...]:
             *_unindexed(rule),
             *_broad_allow(rule),
             *_linked(rule),
-            *_shadowed(rule, rules),
+            *_shadowed(rule, alike[rule.match]),
         ):
             found.append(Finding(rule.origin, rule.id, message))
     return tuple(sorted(found))
@@ -116,12 +120,13 @@ def _linked(rule: Rule) -> Iterator[str]:
                 yield f"{pattern!r} goes through a link on most systems; write {real!r} as well"
 
 
-def _shadowed(rule: Rule, rules: RuleSet) -> Iterator[str]:
-    for other in rules.rules:
+def _shadowed(rule: Rule, alike: Sequence[Rule]) -> Iterator[str]:
+    """`alike` are the rules with the same conditions, in the order in which they decide."""
+    for other in alike:
         if other is rule or not _decides_before(other, rule):
             continue
         wider = not other.subjects or (rule.subjects and rule.subjects <= other.subjects)
-        if wider and _same(other, rule):
+        if wider:
             yield f"{other.id} ({other.place}) matches the same and decides; remove one of them"
             return
 
@@ -130,7 +135,3 @@ def _decides_before(other: Rule, rule: Rule) -> bool:
     if PRECEDENCE.index(other.action) != PRECEDENCE.index(rule.action):
         return PRECEDENCE.index(other.action) < PRECEDENCE.index(rule.action)
     return precedence(other) < precedence(rule)
-
-
-def _same(one: Rule, two: Rule) -> bool:
-    return type(one.match) is type(two.match) and one.match == two.match

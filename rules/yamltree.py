@@ -90,9 +90,7 @@ class _Tree:
         if isinstance(event, ScalarEvent):
             return Scalar(place, str(event.value))
         if depth > DEEPEST:
-            raise RuleErrors(
-                (Problem(place, f"lists nest deeper than {DEEPEST}", "a rule needs five levels"),)
-            )
+            raise RuleErrors((_too_deep(place),))
         if isinstance(event, SequenceStartEvent):
             return Sequence(place, tuple(self._items(depth)))
         return self._mapping(place, depth)
@@ -193,10 +191,16 @@ def _events(text: str) -> Iterator[Event]:
     return events
 
 
+def _too_deep(place: Place) -> Problem:
+    return Problem(place, f"lists nest deeper than {DEEPEST}", "a rule needs five levels")
+
+
 def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
     what = " ".join(filter(None, (error.context, error.problem)))
+    if "nesting depth" in what:  # libyaml's own limit, which a look ahead may meet first
+        return _too_deep(place)
     if "alias" in what or "anchor" in what:
         return Problem(place, "a value begins with * or & and is not quoted", 'write "**/.env"')
     line = text.split("\n")[place.line - 1 : place.line]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.bootstrap.bpffs import MOUNT_POINT
 from tests.support import leftovers
@@ -14,6 +15,18 @@ _NEED_ROOT = ("kernel", "end_to_end")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
 _KERNEL = pytest.StashKey[int]()
+
+# Set by `tests/run --full`: how many times as many examples each property is tried with.
+_TIMES = int(os.environ.get("HOLDFAST_TEST_EXAMPLES", "1"))
+# No deadline: a busy machine is no failure. A failure prints what replays it.
+settings.register_profile(
+    "holdfast",
+    deadline=None,
+    print_blob=True,
+    max_examples=80 * _TIMES,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("holdfast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

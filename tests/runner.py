@@ -47,6 +47,8 @@ def main() -> int:
     options = _options()
     progress = Progress()
     interruptible()
+    if options.full:
+        os.environ.setdefault("HOLDFAST_TEST_EXAMPLES", "20")
     try:
         chosen = _chosen(options.only, options.full)
         _set_up(chosen, progress, full=options.full)

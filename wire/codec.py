@@ -1,11 +1,17 @@
-"""Messages to bytes and back: a msgpack map of version, type and body, checked field by field."""
+"""Messages to bytes and back: a msgpack map of version, type and body, checked field by field.
+
+Strict both ways: a key that this side does not know may change what a message means, so it is
+refused, as is one that stands twice. Columns of events alone may be more than are known.
+"""
 
 import hashlib
+import reprlib
 from typing import Any, TypeVar
 
 import msgpack
 import msgspec
 
+from wire.acts import Act, Process
 from wire.errors import MessageError
 from wire.messages import (
     Comment,
@@ -15,6 +21,7 @@ from wire.messages import (
     HoldState,
     HostRecord,
     Message,
+    RuleFacts,
     Verdict,
     Vote,
 )
@@ -37,25 +44,44 @@ _TYPES: dict[str, type[Any]] = {
     )
 }
 
+# The fields that are values of several keys themselves, or lists of them.
+_PARTS: dict[type[Any], dict[str, type[Any]]] = {
+    HoldOpened: {"rule": RuleFacts, "act": Act},
+    Act: {"process": Process, "ancestors": Process},
+}
+_LONGEST_WORDS = 300
+
 M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of a message; raise MessageError if they would not fit in one."""
-    # A batch's columns are plain already, and long: they are not copied.
-    body = (
-        {name: getattr(message, name) for name in message.__dataclass_fields__}
-        if isinstance(message, EventBatch)
-        else msgspec.to_builtins(message)
-    )
-    body.pop("type", None)
-    packed: bytes = msgpack.packb({"v": VERSION, "t": message.type, "b": body}, use_bin_type=True)
+    """Return the bytes of a message; raise MessageError if it has a value that cannot be sent.
+
+    Such are numbers of more than 64 bits, text that is not Unicode, and more than fits in one.
+    """
+    try:
+        packed: bytes = msgpack.packb(
+            {"v": VERSION, "t": message.type, "b": _body(message)}, use_bin_type=True
+        )
+    except (ValueError, OverflowError, TypeError) as error:
+        raise MessageError(f"{message.type}: a value cannot be sent: {error}; mend it") from error
     if len(packed) > LARGEST:
         raise MessageError(
             f"{message.type}: {len(packed)} bytes are more than a message may have ({LARGEST}); "
             "send it in parts"
         )
     return packed
+
+
+def _body(message: Message) -> dict[str, Any]:
+    # A batch's columns are plain already, and long: they are not copied.
+    body: dict[str, Any] = (
+        {name: getattr(message, name) for name in message.__dataclass_fields__}
+        if isinstance(message, EventBatch)
+        else msgspec.to_builtins(message)
+    )
+    body.pop("type", None)
+    return body
 
 
 def decode(data: bytes) -> Message:
@@ -66,26 +92,51 @@ def decode(data: bytes) -> Message:
             "Holdfast's"
         )
     try:
-        outer = msgpack.unpackb(data, raw=False)
+        outer = msgpack.unpackb(data, raw=False, object_pairs_hook=_map)
     except (ValueError, msgpack.exceptions.UnpackException) as error:
+        why = str(error)[:_LONGEST_WORDS] or "cut short, or nested too deep"
         raise MessageError(
-            f"message of {len(data)} bytes is not msgpack ({error or 'cut short'}); "
-            "it was cut or is not Holdfast's"
+            f"message of {len(data)} bytes is not msgpack ({why}); it was cut or is not Holdfast's"
         ) from error
-    if not isinstance(outer, dict) or not {"v", "t", "b"} <= outer.keys():
-        raise MessageError("message has no version, type and body; it is not Holdfast's")
-    if outer["v"] != VERSION:
+    if not isinstance(outer, dict) or outer.keys() != {"v", "t", "b"}:
+        raise MessageError("message is not a version, a type and a body; it is not Holdfast's")
+    version, name, body = outer["v"], outer["t"], outer["b"]
+    if type(version) is not int or version != VERSION:
         raise MessageError(
-            f"message has version {outer['v']!r}, not {VERSION}; upgrade the older side"
+            f"message has version {reprlib.repr(version)}, not {VERSION}; upgrade the older side"
         )
-    kind = _TYPES.get(outer["t"]) if isinstance(outer["t"], str) else None
+    kind = _TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise MessageError(f"message type {outer['t']!r} is unknown; upgrade the older side")
+        raise MessageError(f"message type {reprlib.repr(name)} is unknown; upgrade the older side")
+    _only_known_keys(body, kind, kind.type)
     try:
-        message: Message = msgspec.convert(outer["b"], kind)
+        message: Message = msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
-        raise MessageError(f"{kind.type}: {error}; the sender is broken or forged") from error
+        why = str(error)[:_LONGEST_WORDS]
+        raise MessageError(f"{kind.type}: {why}; the sender is broken or forged") from error
     return message
+
+
+def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise MessageError("message has a key twice; the sender is broken or forged")
+    return made
+
+
+def _only_known_keys(value: object, kind: type[Any], place: str) -> None:
+    """Raise MessageError for a key that `kind` has no field for; what else is wrong is not seen."""
+    if not isinstance(value, dict):
+        return
+    for name in value:
+        if name not in kind.__dataclass_fields__:
+            raise MessageError(
+                f"{place}: the key {reprlib.repr(name)} is unknown; upgrade the older side"
+            )
+    for name, part in _PARTS.get(kind, {}).items():
+        inner = value.get(name)
+        for one in inner if isinstance(inner, list) else (inner,):
+            _only_known_keys(one, part, f"{place}.{name}")
 
 
 def decode_as(data: bytes, kind: type[M]) -> M:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.clock import Alarm
-from agent.errors import AgentError
+from agent.errors import AgentError, SensorError
 from agent.holds.cap import SessionCap
 from agent.holds.intake import attempt_words, over_cap, take
 from agent.holds.machine import Machine
@@ -199,6 +199,9 @@ class Keeper:
                 )
 
     def _open(self, held: HeldAct) -> None:
+        if held.unread:
+            # Whose it is may be what cannot be read, so it stays even if that process is gone.
+            raise SensorError(held.unread)
         ruled = self._p.judge(held.act)
         now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
         hold, opened = take(held, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)

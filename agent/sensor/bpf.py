@@ -166,10 +166,22 @@ class Ring:
 
     def __init__(self, path: Path) -> None:
         """Open and map the ring at `path`."""
-        self.fd = open_pinned(path)
+        descriptor = open_pinned(path)
         info = ctypes.create_string_buffer(88)
-        _bpf(_INFO, struct.pack("<IIQ", self.fd, 88, ctypes.addressof(info)))
-        self._size: int = struct.unpack_from("<IIIII", info.raw)[4]
+        _bpf(_INFO, struct.pack("<IIQ", descriptor, 88, ctypes.addressof(info)))
+        self._map(descriptor, struct.unpack_from("<IIIII", info.raw)[4])
+
+    @classmethod
+    def over(cls, descriptor: int, size: int) -> "Ring":
+        """Return a ring over any descriptor whose pages are laid out like the kernel's."""
+        ring = cls.__new__(cls)
+        ring._map(descriptor, size)
+        return ring
+
+    def _map(self, descriptor: int, size: int) -> None:
+        self.fd = descriptor
+        self.unread = 0  # records that `unpack` could not read, and passed over
+        self._size = size
         self._consumer = mmap.mmap(
             self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
         )
@@ -196,24 +208,35 @@ class Ring:
             length = head & _LENGTH
             if not head & _DISCARDED:
                 yield self._data[at + 8 : at + 8 + length]
-            position += (length + 15) & ~7
+            # Never past what was written, whatever a damaged head says: the kernel counts on it.
+            position = min(position + ((length + 15) & ~7), end)
             self._read_at[0] = position
 
     def unpack(self, record: struct.Struct, limit: int) -> list[tuple[Any, ...]]:
         """Return up to `limit` records of one size, unpacked; far cheaper than one at a time.
 
         `record` begins with the ring's own head, "<II", which comes first in each tuple. The ring
-        must hold nothing else: neither other sizes nor discarded records.
+        should hold nothing else; what has another size is passed over and counted in `unread`.
         """
-        position, mask = self._read_at[0], self._size - 1
-        count = min((self._written_to[0] - position) // record.size, limit)
-        at = position & mask
-        found = []
-        for row in record.iter_unpack(self._data[at : at + count * record.size]):
-            if row[0] != record.size - 8:
-                break  # still being written
-            found.append(row)
-        self._read_at[0] = position + len(found) * record.size
+        position, end, mask = self._read_at[0], self._written_to[0], self._size - 1
+        found: list[tuple[Any, ...]] = []
+        while position < end and len(found) < limit:
+            at = position & mask
+            count = min((end - position) // record.size, limit - len(found))
+            before = len(found)
+            for row in record.iter_unpack(self._data[at : at + count * record.size]):
+                if row[0] != record.size - 8:
+                    break
+                found.append(row)
+            position += (len(found) - before) * record.size
+            if len(found) - before < count or not count:
+                head = self._words[(position & mask) >> 2]
+                if head & _BUSY:
+                    break  # still being written
+                if head != record.size - 8:
+                    self.unread += not head & _DISCARDED
+                    position = min(position + (((head & _LENGTH) + 15) & ~7), end)
+        self._read_at[0] = position
         return found
 
     def close(self) -> None:

@@ -19,11 +19,13 @@ ObservedRow = tuple[Any, ...]
 class HeldAct:
     """One entry of the held map: the kernel has sent SIGSTOP to this process for this act.
 
-    `key` is unique for the life of the map, which outlives the agent.
+    `key` is unique for the life of the map, which outlives the agent. `unread` says why the entry
+    cannot be read; then `act` has only whose it is, and it may not be judged.
     """
 
     key: HeldKey
     act: Act
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class Losses:
     events: int  # acts that a rule wanted observed and the ring had no room for
     holds: int  # acts that could not be held and were killed instead
     labels: int  # processes that matched and could not be labelled
+    unread: int = 0  # observed acts that this version cannot read; since the agent started
 
 
 class Sensor(Protocol):

@@ -5,9 +5,11 @@ import os
 import pwd
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from agent.errors import RecordError
 from agent.sensor.interface import Resume
 from wire.acts import Act, Guarantee, Kind, Process, Transport
 
@@ -40,6 +42,10 @@ TRANSPORTS = {
 MARK_PATH_CUT, MARK_UNRESOLVED, MARK_ARGV_CUT, MARK_ENVIRONMENT_CUT = 1, 2, 4, 8
 MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED, MARK_SHARED = 16, 32, 64, 128
 NO_LOGIN = 0xFFFFFFFF
+# Later than any clock: a record that says so was not written by our programs.
+LATEST_NS = 1 << 62
+NO_PROCESS = 1 << 22  # the kernel gives no pid as large as this
+_REMEDY = "another version is loaded, or the kernel's memory is damaged: run holdfast-agent unload"
 NOT_OVER = -0x7FFFFFFF
 
 # Variables that change what a program does or say on whose behalf it runs. No other leaves the
@@ -157,7 +163,31 @@ def environment_facts(raw: bytes, *, total: int) -> dict[str, str]:
     return facts
 
 
+def _check(fields: ActFields) -> None:
+    """Raise RecordError unless what sort of act it is, is one that the programs write."""
+    wrong = [
+        f"{name} {value}"
+        for name, value, known in (
+            ("kind", fields.kind, KINDS),
+            ("guarantee", fields.guarantee, GUARANTEES),
+            ("transport", fields.transport, (0, *TRANSPORTS)),
+            ("address family", fields.address_family, (0, 4, 6)),
+        )
+        if value not in known
+    ]
+    if wrong:
+        raise RecordError(f"a record has {', '.join(wrong)}; {_REMEDY}")
+
+
+def _check_whose(fields: ActFields) -> None:
+    """Raise RecordError unless the record names a process and a time that there can be."""
+    latest = max(fields.boot_ns, fields.start_ns)
+    if not 0 < fields.tgid < NO_PROCESS or latest >= LATEST_NS:
+        raise RecordError(f"a record has process {fields.tgid} at {latest} ns; {_REMEDY}")
+
+
 def _common(fields: ActFields, subjects: Sequence[str], wall_offset_ns: int) -> dict[str, object]:
+    _check(fields)
     login = None if fields.login_uid == NO_LOGIN else fields.login_uid
     kind = KINDS[fields.kind]
     return {
@@ -215,10 +245,19 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
     """Return the act of a struct facts, whose argv may end the record early.
 
     `subjects` are names by index; `wall_offset_ns` is what makes boot time time since the epoch.
+    Raises RecordError for what is no such record, or one that was cut.
     """
+    if len(raw) < _ARGV_AT:
+        raise RecordError(f"a record of {len(raw)} bytes is too short for an act; {_REMEDY}")
     fields = ActFields._make(ACT.unpack_from(raw))
+    _check(fields)
+    _check_whose(fields)
     lengths = struct.unpack_from("<4I", raw, _LENGTHS_AT)
     argv_total, argv_bytes, environment_total, environment_bytes = lengths
+    if argv_bytes > len(raw) - _ARGV_AT or environment_bytes > min(
+        environment_total, ENVIRONMENT_BYTES
+    ):
+        raise RecordError(f"a record says that it is longer than its {len(raw)} bytes; {_REMEDY}")
     cut = bool(fields.marks & MARK_ARGV_CUT)
     argv = arguments(raw[_ARGV_AT : _ARGV_AT + argv_bytes], cut=cut)
     path = text(raw[ACT.size : _PROGRAM_AT])
@@ -246,10 +285,28 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
     )
 
 
+def act_unread(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Act:
+    """Return what is certain of a held act that act_of_facts refuses: whose it is.
+
+    All else is said to be cut, unresolved and late, so that no rule can let it pass.
+    """
+    fields = ActFields._make(ACT.unpack_from(raw))
+    known = fields._replace(
+        kind=1, guarantee=3, transport=0, address_family=0, boot_ns=fields.boot_ns % LATEST_NS,
+        start_ns=fields.start_ns % LATEST_NS, marks=MARK_PATH_CUT | MARK_UNRESOLVED,
+        tgid=fields.tgid if 0 < fields.tgid < NO_PROCESS else NO_PROCESS,
+    )  # fmt: skip
+    act = act_of_observed(known, b"", subjects, wall_offset_ns)
+    return replace(act, argv_cut=True)
+
+
 def act_of_observed(
     fields: ActFields, path: bytes, subjects: Sequence[str], wall_offset_ns: int
 ) -> Act:
-    """Return the act of a struct observed; what only a hold records is empty."""
+    """Return the act of a struct observed; what only a hold records is empty.
+
+    Raises RecordError for what is no such record.
+    """
     common = _common(fields, subjects, wall_offset_ns)
     comm = text(fields.comm)
     return Act(

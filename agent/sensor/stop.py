@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from agent.errors import SensorError
+from agent.errors import RecordError, SensorError
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
 from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Resume, Subject
@@ -21,6 +21,7 @@ from agent.sensor.records import (
     ActFields,
     act_of_facts,
     act_of_observed,
+    act_unread,
     arguments,
     resume_of,
 )
@@ -49,6 +50,8 @@ class StopSensor:
         self._subjects: list[str] = []
         self._cgroups = False
         self._returned: set[int] = set()
+        self._fresh: list[HeldAct] = []  # read, and not yet given out
+        self._unread = 0
         self._started = False
 
     def start(
@@ -116,15 +119,17 @@ class StopSensor:
     def new_holds(self) -> list[HeldAct]:
         """Return what is held and was not returned before by this object."""
         offset = _wall_offset_ns()
-        found = []
         for record in self._wake.records():
-            (number,) = struct.unpack("<Q", record[:8])
-            if number in self._returned:
-                continue
-            raw = self._holds.get(struct.pack("<Q", number))
-            if raw is not None:
-                self._returned.add(number)
-                found.append(self._held(number, raw, offset))
+            # A hint that names no entry: then all of them are looked at.
+            keys = [bytes(record)] if len(record) == 8 else self._holds.all_keys()
+            for number in (int.from_bytes(key, "little") for key in keys):
+                if number in self._returned:
+                    continue
+                raw = self._holds.get(struct.pack("<Q", number))
+                if raw is not None:
+                    self._fresh.append(self._held(number, raw, offset))
+                    self._returned.add(number)
+        found, self._fresh = self._fresh, []
         return found
 
     def all_holds(self) -> list[HeldAct]:
@@ -146,7 +151,12 @@ class StopSensor:
         return sorted(found, key=lambda one: one.key)
 
     def _held(self, number: int, raw: bytes, offset: int) -> HeldAct:
-        act = act_of_facts(raw, self._subjects, offset)
+        try:
+            act = act_of_facts(raw, self._subjects, offset)
+        except RecordError as error:
+            # One entry that cannot be read must neither hide the others nor be forgotten.
+            whose = act_unread(raw, self._subjects, offset)
+            return HeldAct(key=HeldKey(number), act=whose, unread=str(error))
         return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
 
     def forget(self, key: HeldKey) -> None:
@@ -171,7 +181,10 @@ class StopSensor:
         for record in self._execs.records():
             if len(found) >= limit:
                 break  # this one has not been counted as read, and comes again
-            found.append(act_of_facts(bytes(record), self._subjects, offset))
+            try:
+                found.append(act_of_facts(bytes(record), self._subjects, offset))
+            except RecordError:
+                self._unread += 1
         return found
 
     def drain_acts(self, limit: int) -> list[ObservedRow]:
@@ -189,7 +202,8 @@ class StopSensor:
         for index in range(3):
             raw = self._counters.get(struct.pack("<I", index)) or b""
             counts.append(sum(struct.unpack(f"<{len(raw) // 8}Q", raw)))
-        return Losses(events=counts[0], holds=counts[1], labels=counts[2])
+        unread = self._unread + self._acts.unread
+        return Losses(events=counts[0], holds=counts[1], labels=counts[2], unread=unread)
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""

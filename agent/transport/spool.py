@@ -5,6 +5,10 @@ chain, and is never dropped or changed after that. Only loose batches are droppe
 is full, and a gap with the exact count takes their place.
 """
 
+import logging
+import re
+import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +17,14 @@ import msgpack
 from agent.database import open_database, transaction
 from agent.rows import Columns, events_in, gap_row, joined, part, to_columns
 from wire import codec
+from wire.events import NAMES
 from wire.ids import HostId, MessageId, new_id
 from wire.messages import EventBatch
 
+log = logging.getLogger("holdfast.agent.spool")
+
 _VERSION = 1
+_LINK = re.compile(r"[0-9a-f]{64}")
 _FIRST_LINK = "0" * 64
 # Half of what a message may have, so that joining small batches never makes one too large.
 _FILL = codec.LARGEST // 2
@@ -51,7 +59,7 @@ class Spool:
         self._path = path
         self._host = host
         self._limit = limit_bytes
-        opened = open_database(path, _SCHEMA, version=_VERSION)
+        opened = open_database(path, _SCHEMA, version=_VERSION, check=_check)
         self._db = opened.connection
         self.moved = opened.moved
         if self._db.execute("SELECT count(*) FROM chain").fetchone()[0] == 0:
@@ -123,14 +131,14 @@ class Spool:
         numbers: list[int] = []
         tables: list[Columns] = []
         size = 0
-        for number, length, packed in self._db.execute(
-            "SELECT number, length(columns), columns FROM loose ORDER BY number LIMIT ?",
+        for number, events, length, packed in self._db.execute(
+            "SELECT number, events, length(columns), columns FROM loose ORDER BY number LIMIT ?",
             (_MOST_JOINED,),
         ):
             if tables and size + length > _FILL:
                 break
             numbers.append(number)
-            tables.append(msgpack.unpackb(packed, raw=False))
+            tables.append(_unpacked(packed, events))
             size += length
         if not tables:
             return None
@@ -196,3 +204,31 @@ class Spool:
         self._db.execute("DELETE FROM loose WHERE number <= ?", (victims[-1],))
         self._db.execute("INSERT INTO loose VALUES (?, 1, ?, 1, ?)", (victims[-1], lost, packed))
         self._bytes += len(packed)
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """Raise ValueError unless the chain can go on from what is here."""
+    chain = database.execute("SELECT sequence, events, previous FROM chain").fetchall()
+    sealed = [
+        sequence for sequence, _ in database.execute("SELECT sequence, message_id FROM sealed")
+    ]
+    loose = "SELECT coalesce(min(min(rows, events, gap, length(columns))), 0) FROM loose"
+    last = chain[0][0] if chain else 0
+    if (
+        len(chain) > 1
+        or any(min(row[:2]) < 0 or not _LINK.fullmatch(row[2]) for row in chain)
+        or any(not 1 <= sequence <= last for sequence in sealed)
+        or database.execute(loose).fetchone()[0] < 0
+    ):
+        raise ValueError("its numbers are not those of one chain")
+
+
+def _unpacked(packed: bytes, events: int) -> Columns:
+    """Return the columns of a loose batch; a gap in their place if they cannot be read."""
+    try:
+        columns = msgpack.unpackb(packed, raw=False)
+        if len({len(columns[name]) for name in NAMES}) == 1:
+            return {name: list(columns[name]) for name in NAMES}
+    except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException):
+        log.exception("a batch of %d events on disk cannot be read", events)
+    return to_columns([gap_row(time.time_ns(), events, "what the spool had could not be read")])

@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
     """Uvicorn on a socket of ours, without signal handlers; `listening` is set once it serves."""
 
     def __init__(self, app: FastAPI, settings: Api) -> None:
-        """Take the address at once; raise ConfigError if it cannot be had."""
+        """Take the address at once; raise ConfigError if it, or the certificate, cannot be had."""
         host, port = listen_address(settings.listen, place="api.listen")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -80,6 +80,15 @@ class Server(uvicorn.Server):
                 h11_max_incomplete_event_size=32 << 10,
             )
         )
+        try:
+            self.config.load()  # reads the certificate
+        except (OSError, ValueError) as error:
+            self._socket.close()
+            raise ConfigError(
+                f"api.tls_certificate, api.tls_key: {settings.tls_certificate} and "
+                f"{settings.tls_key} cannot be used ({error}); give a certificate chain and its "
+                "private key, both PEM"
+            ) from error
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Every failure as the one error envelope, and the limit on request bodies."""
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,7 @@ from collector.errors import CollectorError, Refusal, SqlError, StateError, Trai
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 << 10
+_MOST_FIELDS = 50
 _TOO_LARGE = Refusal(413, "too_large", f"the body has more than {LARGEST_BODY} bytes", "send less")
 _HTTP = {
     404: ("not_found", "there is no such route", "see /api/v1/openapi.json for those there are"),
@@ -77,22 +79,37 @@ async def _collector_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    places = [
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-    ]
+    found = [(_place(one["loc"]), one["msg"]) for one in error.errors()]
+    places = [f"{place}: {words}" for place, words in found]
     return envelope(
         Refusal(
             422,
             "validation",
             "; ".join(places)[:2000],
             "see /api/v1/openapi.json for what is taken",
-            {"fields": [".".join(str(part) for part in one["loc"]) for one in error.errors()]},
+            {"fields": [place for place, _ in found][:_MOST_FIELDS]},
         )
     )
 
 
+def _place(location: Sequence[object]) -> str:
+    """Return a place by name; the name may be any key that a caller has written."""
+    name = ".".join(str(part) for part in location)[:200]
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 async def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # of a body that is not JSON at all, or is nested too deep
+        return envelope(
+            Refusal(
+                422,
+                "validation",
+                "body: it cannot be read as JSON",
+                "see /api/v1/openapi.json for what is taken",
+                {"fields": ["body"]},
+            )
+        )
     code, message, remedy = _HTTP.get(
         error.status_code, ("http_error", str(error.detail), "see /api/v1/openapi.json")
     )

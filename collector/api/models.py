@@ -1,13 +1,35 @@
 """What the API takes and gives, as OpenAPI describes it. *_ns: nanoseconds since 1970 (UTC)."""
 
-from typing import Any, Literal
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from collector.approvals.record import Outcome, RequestState
 from collector.identity.people import Role
 from wire.acts import Act
 from wire.messages import Answer, Ground, HoldState, RuleFacts
+
+
+def _is_text(text: str) -> str:
+    # JSON can write half a surrogate pair, which no UTF-8, and so no message, can hold.
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("it has a surrogate, which is no character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+
+
+def _iso(given: object) -> object:
+    # A bare number would be taken for seconds or milliseconds, by its size; ours are nanoseconds.
+    if isinstance(given, str) and not re.match(r"\d{4}-\d\d-\d\d[T ]", given):
+        raise ValueError("it is not a time in ISO 8601, for example 2026-01-31T12:00:00Z")
+    return given
+
+
+Time = Annotated[dt.datetime, BeforeValidator(_iso)]
 
 
 class ErrorBody(BaseModel):
@@ -105,8 +127,8 @@ class DecisionIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     answer: Answer
-    reason: str = ""
-    digest: str | None = Field(
+    reason: Text = ""
+    digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
     )
     via: Literal["cli", "api"] = "api"
@@ -117,7 +139,7 @@ class CommentIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str
+    text: Text
     via: Literal["cli", "api"] = "api"
 
 
@@ -155,7 +177,7 @@ class QueryIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sql: str
+    sql: Text
     limit: int = Field(default=1000, ge=1, le=10_000)
 
 

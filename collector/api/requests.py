@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
-from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage
+from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage, Time
 from collector.api.services import CallerDep, Services, ServicesDep
 from collector.approvals.record import Record
 from collector.errors import Refusal
@@ -31,7 +31,7 @@ async def list_requests(
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
     subject: str | None = None,
     rule: str | None = None,
-    since: dt.datetime | None = None,
+    since: Time | None = None,
     limit: Limit = 100,
     after: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RequestPage:

@@ -1,7 +1,7 @@
 """Routes for the record: hosts, events, questions in SQL; and who is asking."""
 
 import asyncio
-import datetime as dt
+import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -14,6 +14,7 @@ from collector.api.models import (
     QueryColumn,
     QueryIn,
     QueryOut,
+    Time,
     WhoAmI,
 )
 from collector.api.requests import Limit, to_ns
@@ -62,8 +63,8 @@ async def events(
     address: str | None = None,
     rule: str | None = None,
     hold: str | None = None,
-    since: dt.datetime | None = None,
-    until: dt.datetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     limit: Limit = 100,
     after: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> EventPage:
@@ -112,7 +113,7 @@ async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> Query
 def _cursor(text: str) -> tuple[int, str, int]:
     time_ns, _, rest = text.partition("-")
     host, _, number = rest.rpartition("-")
-    if not (time_ns.isdigit() and number.isdigit()) or len(time_ns) > 19 or len(number) > 19:
+    if not all(re.fullmatch("[0-9]{1,19}", one) for one in (time_ns, number)):
         raise Refusal(
             422,
             "validation",

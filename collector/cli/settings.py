@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from collector.cli.errors import AccessError, UsageError
 
 DEFAULT_URL = "http://127.0.0.1:8420"
+_LONGEST_URL = 2_000
 PLAIN_HTTP = "HOLDFAST_PLAIN_HTTP"
 _SIGN_IN = "sign in with `holdfast login --url URL`, or set HOLDFAST_TOKEN"
 
@@ -97,10 +98,17 @@ def check_url(url: str, environment: Mapping[str, str] = os.environ) -> str:
         _ = parts.port
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query:
+    plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= _LONGEST_URL
+    if (
+        not plain
+        or parts.scheme not in ("http", "https")
+        or not host
+        or parts.username
+        or parts.query
+    ):
         raise UsageError(
             "bad_url",
-            f"{url!r} is not the address of a centre",
+            f"{url[:200]!r} is not the address of a centre",
             "give it as https://host or http://127.0.0.1:8420",
         )
     if parts.scheme == "http" and not is_loopback(host) and environment.get(PLAIN_HTTP) != "1":
@@ -158,7 +166,7 @@ def _stored(environment: Mapping[str, str]) -> dict[str, str]:
             found = tomllib.load(file)
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             "config_file", f"{path} cannot be read: {_why(error)}", "mend or remove it"
         ) from error

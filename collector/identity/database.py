@@ -42,10 +42,26 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
             _migrate(connection)
             with connection:
                 yield connection
+    except sqlite3.DatabaseError as error:
+        if not isinstance(error, sqlite3.OperationalError):
+            raise damaged(path, str(error)) from error
+        raise StateError(
+            f"{path}: cannot be used ({error}); run as the collector's user, with space on the disk"
+        ) from error
+    except UnicodeDecodeError as error:  # in SQLite's own words about a damaged file
+        raise damaged(path, str(error)) from error
     except (sqlite3.Error, OSError) as error:
         raise StateError(
             f"{path}: cannot be used ({error}); run as the collector's user, with space on the disk"
         ) from error
+
+
+def damaged(path: Path, why: str) -> StateError:
+    """Return the error for a file whose contents cannot be meant; nobody is let in by it."""
+    return StateError(
+        f"{path}: damaged ({why[:200]}); put a copy back, or move it away, make tokens anew and "
+        "enrol the hosts anew"
+    )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

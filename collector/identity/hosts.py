@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.errors import StateError
-from collector.identity.database import connect
+from collector.identity.database import connect, damaged
 from wire.ids import HostId
 
+_HOST = re.compile(r"[0-9a-f]{32}")
+_NKEY = re.compile(r"U[A-Z2-7]{55}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -55,6 +57,9 @@ def list_hosts(database: Path) -> tuple[EnrolledHost, ...]:
         rows = connection.execute(
             "SELECT host, name, nkey, enrolled_ns FROM host ORDER BY enrolled_ns, host"
         ).fetchall()
+    for host, name, nkey, _ in rows:
+        if not (_HOST.fullmatch(host) and _NAME.fullmatch(name) and _NKEY.fullmatch(nkey)):
+            raise damaged(database, f"{name[:80]!r} is not an enrolled host")
     return tuple(EnrolledHost(HostId(row[0]), *row[1:]) for row in rows)
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from collector.errors import StateError
-from collector.identity.database import connect
+from collector.identity.database import connect, damaged
 
 _DAY_NS = 86_400 * 10**9
 _TOKEN = re.compile(r"hft_([0-9a-f]{12})_([0-9a-f]{64})")
@@ -96,7 +96,7 @@ def create_token(
 def check_token(database: Path, token: str) -> Caller | None:
     """Return who a token proves, or None for any token that is wrong, expired or revoked."""
     with connect(database) as connection:
-        return _proved(connection, token)
+        return _proved(database, connection, token)
 
 
 class Tokens:
@@ -113,7 +113,7 @@ class Tokens:
     async def check(self, token: str) -> Caller | None:
         """Return who a token proves, or None; raise StateError if the file cannot be used."""
         try:
-            return _proved(self._open(), token)
+            return _proved(self._database, self._open(), token)
         except (sqlite3.Error, OSError):
             # Whatever needs waiting or mending is done in a thread, from a new connection.
             self.close()
@@ -137,7 +137,7 @@ class Tokens:
         return self._connection
 
 
-def _proved(connection: sqlite3.Connection, token: str) -> Caller | None:
+def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Caller | None:
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
@@ -152,7 +152,8 @@ def _proved(connection: sqlite3.Connection, token: str) -> Caller | None:
     _, name, role, logins, expires_ns, revoked_ns = row
     if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
         return None
-    return Caller(name=name, role=Role(role), logins=tuple(json.loads(logins)), token=token_id)
+    known, logins = _role_and_logins(database, role, logins)
+    return Caller(name=name, role=known, logins=logins, token=token_id)
 
 
 def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
@@ -163,7 +164,7 @@ def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
             " FROM token ORDER BY created_ns, id"
         ).fetchall()
     return tuple(
-        TokenFacts(row[0], row[1], Role(row[2]), tuple(json.loads(row[3])), *row[4:])
+        TokenFacts(row[0], row[1], *_role_and_logins(database, row[2], row[3]), *row[4:])
         for row in rows
     )
 
@@ -181,6 +182,16 @@ def revoke_token(database: Path, token_id: str) -> bool:
             (time.time_ns(), token_id),
         )
         return changed.rowcount == 1
+
+
+def _role_and_logins(database: Path, role: str, logins: str) -> tuple[Role, tuple[str, ...]]:
+    try:
+        found = json.loads(logins)
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise ValueError("login users that are no list of names")
+        return Role(role), tuple(found)
+    except (ValueError, RecursionError) as error:
+        raise damaged(database, f"a token has {error}") from error
 
 
 def _digest(secret: str) -> str:

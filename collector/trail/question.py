@@ -45,6 +45,10 @@ _LIKES = frozenset(
     "~~ !~~ ~~* !~~* like_escape not_like_escape ilike_escape not_ilike_escape".split()
 )
 _WILDCARDS = 2
+# Each level of a list in a list costs DuckDB megabytes that its own limit does not count, and one
+# may be made of another by brackets, by the name of a column beside it, or by WITH.
+_MAKERS = frozenset("list_value list_pack array_value struct_pack row map union_value".split())
+_MOST_MADE = 100
 
 _Node = dict[str, Any]
 
@@ -71,6 +75,9 @@ def check(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
             tree.get("error_message", "this form of SELECT cannot be checked; reword it")
         )
     nodes = list(_nodes(tree))
+    made = sum(str(node.get("function_name", "")).lower() in _MAKERS for node in nodes)
+    if made > _MOST_MADE:
+        raise SqlError(f"the query makes {made} lists and structs, more than {_MOST_MADE}")
     local = _local_names(cursor, nodes)
     for node in nodes:
         _check_function(node)

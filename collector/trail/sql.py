@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
 _CHUNK = 256
+_DEEPEST = 100
 _WAITING = 8
 _PATIENCE_S = 5.0
 _STOPPING = "the collector is stopping"
@@ -149,6 +150,8 @@ class SqlRunner:
             raise SqlError("out of memory: the query needs more than it may have") from error
         except _OURS as error:
             raise TrailError(f"the trail cannot be read: {error}") from error
+        except RecursionError as error:
+            raise SqlError("the answer is nested too deeply to be shown") from error
         except (duckdb.Error, ValueError, OverflowError) as error:
             raise SqlError(str(error).partition("\n\nStack Trace")[0]) from error
         finally:
@@ -174,8 +177,13 @@ def _fetch(cursor: duckdb.DuckDBPyConnection, sql: str, limit: int) -> Result:
     return Result(columns, rows, truncated=False)
 
 
-def jsonable(value: object) -> Any:
-    """Return a value of DuckDB as JSON can carry it: times as ISO 8601, bytes as hex."""
+def jsonable(value: object, depth: int = 0) -> Any:
+    """Return a value of DuckDB as JSON can carry it: times as ISO 8601, bytes as hex.
+
+    Raises RecursionError for what is nested deeper than the answer may be.
+    """
+    if depth > _DEEPEST:
+        raise RecursionError
     match value:
         case None | bool() | int() | str():
             return value
@@ -186,7 +194,7 @@ def jsonable(value: object) -> Any:
         case dt.datetime() | dt.date() | dt.time():
             return value.isoformat()
         case list() | tuple():
-            return [jsonable(item) for item in value]
+            return [jsonable(item, depth + 1) for item in value]
         case dict():
-            return {str(key): jsonable(item) for key, item in value.items()}
+            return {str(key): jsonable(item, depth + 1) for key, item in value.items()}
     return str(value)

@@ -12,6 +12,11 @@ from collector.trail.schema import TABLES, VERSION
 from collector.trail.views import VIEWS
 from wire.ids import new_id
 
+_DAMAGED = (
+    "If the file is damaged, move it and its .wal away: a new one is filled from the streams, with "
+    "all holds and decisions, and the events that they still keep"
+)
+
 
 def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
     """Return the one connection to the file, made or brought to this schema; raise TrailError.
@@ -29,17 +34,23 @@ def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
         else:
             connection = duckdb.connect(str(path), config=_options(settings))
         _migrate(connection, path)
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         raise TrailError(
             f"{path}: the trail cannot be opened: {error}. Only one process may have it open; "
-            "stop the other one, or query through `holdfast trail sql`"
+            f"stop the other one, or query through `holdfast trail sql`. {_DAMAGED}"
         ) from error
     return connection
 
 
 def trail_id(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the id of this file: a new file reads every stream from its beginning."""
-    row = connection.execute("SELECT any_value(trail) FROM schema_version").fetchone()
+    """Return the id of this file: a new file reads every stream from its beginning.
+
+    Raises TrailError: this is the first look at its pages.
+    """
+    try:
+        row = connection.execute("SELECT any_value(trail) FROM schema_version").fetchone()
+    except duckdb.Error as error:
+        raise TrailError(f"the trail cannot be read: {error}. {_DAMAGED}") from error
     return str(row[0]) if row else ""
 
 

@@ -1,7 +1,9 @@
 """The control socket answers root, and nobody who is watched."""
 
 import asyncio
+import json
 import os
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -140,3 +142,62 @@ def test_who_comes_from_a_watched_user_is_watched_also_as_root() -> None:
         finally:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             os.close(descriptor)
+
+
+async def send(path: Path, data: bytes) -> dict[str, Any]:
+    """Send bytes and the end of them; return the answer."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(data)
+    writer.write_eof()
+    answer: dict[str, Any] = json.loads(await reader.readline())
+    writer.close()
+    return answer
+
+
+async def test_any_bytes_are_answered_and_obeyed_by_nobody(tmp_path: Path) -> None:
+    """One error that says what a request is; the next one is served as ever."""
+    path = tmp_path / "agent.sock"
+    dice = random.Random(3)
+    hostile = [
+        b"",
+        b"\n",
+        b"null",
+        b"[" * 60_000 + b"\n",
+        b'{"do":' + b"[" * 60_000 + b"\n",
+        b"x" * 200_000 + b"\n",
+        b'{"do": "release_all", "reason": "\\ud800"}\n',
+        b'{"do": ["release_all"]}\n',
+        b'{"do": null}\n',
+        b'{"do": "' + b"9" * 5_000 + b'"}\n',
+        b"9" * 5_000 + b"\n",
+        b'{"do": "release_all"',
+        '{"do": "release_all"}\n'.encode("utf-16"),
+        *(dice.randbytes(dice.randrange(80)) + b"\n" for _ in range(50)),
+    ]
+    async with serving(path, lambda pid: False) as obeyed:
+        for data in hostile:
+            answer = await send(path, data)
+            assert answer["ok"] is False
+            assert "not a request" in answer["error"]
+        assert obeyed == []
+        assert (await send(path, b'{"do": "release_all"}\n'))["ok"] is True
+        assert len(obeyed) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]\n", b"7\n", b"[" * 60_000, b"{", b"\xff\n", b'{"ok": 0}\n']
+)
+async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: bytes) -> None:
+    """Whoever has the socket, the command ends in words."""
+    path = tmp_path / "agent.sock"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, path)
+    with pytest.raises(AgentError):
+        await asyncio.to_thread(control.ask, path, {"do": "status"})
+    server.close()
+    await server.wait_closed()

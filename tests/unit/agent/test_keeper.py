@@ -15,10 +15,11 @@ from agent.processes import Resumed
 from agent.release import ProcessId, Release
 from agent.rulings import Ruled
 from agent.sensor.interface import Resume
+from agent.sensor.records import NO_PROCESS
 from rules.model import Action
 from tests.support.children import Child, child, family, open_act
 from tests.support.keeping import MINUTE_NS, Bench, asking
-from wire.acts import Act
+from wire.acts import Act, Process
 from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 from wire.signing import Signer
 
@@ -98,6 +99,45 @@ async def test_approving_one_of_two_holds_resumes_nothing(bench: Bench, one: Chi
     bench.answer(second, Answer.APPROVE)
     assert one.runs()
     assert bench.states(first) == bench.states(second) == [S.APPROVED, S.RELEASED]
+
+
+async def test_an_act_that_cannot_be_read_stays_held_and_is_noticed(
+    bench: Bench, one: Child, other: Child
+) -> None:
+    """It is never judged, and keeps its process stopped whatever else is approved there."""
+    for process in (one, other):
+        process.stop()
+    unread = replace(bench.held.put(open_act(one)), unread="a record has kind 77")
+    bench.held.entries[unread.key] = unread
+    bench.keeper.on_holds()
+    hold = bench.hold(open_act(one, "/etc/shadow"))
+    for answered in (hold, bench.hold(open_act(other))):
+        bench.answer(answered, Answer.APPROVE)
+    assert other.runs()
+    assert one.stopped()
+    assert bench.states(hold) == [S.APPROVED]
+    assert [(name, "kind 77" in words) for name, words in bench.notes.notices] == [
+        ("hold_not_taken_up", True)
+    ]
+    assert bench.restart() == 1
+    assert one.stopped()
+    assert unread.key in bench.held.entries
+    assert bench.keeper.stuck() == [unread]
+
+
+async def test_root_can_end_what_cannot_be_read(bench: Bench, one: Child) -> None:
+    """Only the emergency exit, which says why and who; also where the process is not known."""
+    one.stop()
+    nobody = replace(open_act(one), process=Process(pid=NO_PROCESS, start_ns=1, comm="", uid=0))
+    for act in (open_act(one), nobody):
+        entry = bench.sensor.hold(act)
+        bench.held.entries[entry.key] = replace(entry, unread="a record has kind 77")
+    bench.keeper.on_holds()
+    assert len(bench.keeper.stuck()) == 2
+    assert bench.keeper.release_all("the kernel side is broken", "root") == 2
+    await bench.settled()
+    assert one.runs()
+    assert not bench.held.entries
 
 
 async def test_denying_one_of_two_holds_kills_and_settles_the_other(

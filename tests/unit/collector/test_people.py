@@ -102,15 +102,15 @@ def test_hosts_have_one_name_each(database: Path) -> None:
     """A name is taken once; a bad one is refused; names follow new enrolments."""
     names = HostNames(database)
     first, second = HostId("1" * 32), HostId("2" * 32)
-    add_host(database, host=first, name="web-1", nkey="U1")
+    add_host(database, host=first, name="web-1", nkey="U" + "A" * 55)
     assert names.name(first, "claimed") == "web-1"
     assert names.name(second, "claimed") == "claimed"
     with pytest.raises(StateError, match="enrolled already"):
-        add_host(database, host=second, name="web-1", nkey="U2")
+        add_host(database, host=second, name="web-1", nkey="U" + "B" * 55)
     for bad in ("", "-x", "a b", "a/b", 'a"b', "x" * 300):
         with pytest.raises(StateError, match="letters, digits"):
-            add_host(database, host=second, name=bad, nkey="U2")
-    add_host(database, host=second, name="db.example", nkey="U2")
+            add_host(database, host=second, name=bad, nkey="U" + "B" * 55)
+    add_host(database, host=second, name="db.example", nkey="U" + "B" * 55)
     assert [host.name for host in list_hosts(database)] == ["web-1", "db.example"]
     assert names.find("db.example") == second
     assert names.find(second) == second

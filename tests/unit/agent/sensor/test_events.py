@@ -277,3 +277,17 @@ async def test_one_bad_record_does_not_end_the_telemetry(
     pipe.close()
     assert sink.all("path") == ["/good"]
     assert "observed acts could not be read" in caplog.text
+
+
+async def test_a_record_that_is_no_act_is_counted_and_takes_no_other_with_it(rings: Rings) -> None:
+    """Nor does one whose time no clock shows, which no batch could carry."""
+    pipe, sink = pipeline(rings)
+    rings.rows = [row(), row(kind=77), row(kind=77), row(boot_ns=2**64 - 1), row(tgid=5)]
+    rings.lost = Losses(events=0, holds=0, labels=0, unread=4)
+    pipe.drain()
+    assert sink.all("pid") == [42, 5, None]
+    assert sink.all("kind")[-1] == "gap"
+    assert sink.all("count") == [1, 1, 3 + 4]
+    assert "could not be read" in str(sink.all("detail")[-1])
+    pipe.drain()
+    assert len(sink.columns) == 1
