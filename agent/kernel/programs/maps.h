@@ -84,6 +84,8 @@ struct cgroup_path {
 // Working space of one program run. What loops carry along lives here and not in registers, so that
 // the verifier sees the same state in every round and prunes instead of following each one.
 struct walk {
+  u64 dentry;
+  u64 mount;
   u32 position;
   u32 want;
   u32 length;
