@@ -10,11 +10,15 @@ from typing import NamedTuple
 
 from wire.acts import Act, Guarantee, Kind, Process, Transport
 
-ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
+ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
 PROCESS = struct.Struct("<QII16s")
 PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
 ARGV_BYTES, ENVIRONMENT_BYTES, ANCESTORS = 4096, 4096, 12
 OBSERVED_BYTES = ACT.size + SHORT_PATH_BYTES
+# Of a struct observed without its boot_ns: who, with the result, comes before what.
+WHO = struct.Struct("<QQq6I16s")
+
+_BEHIND_TIME = struct.Struct(f"<{ACT.format[2:]}")
 
 _PROGRAM_AT = ACT.size + PATH_BYTES
 _FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES
@@ -55,7 +59,6 @@ class ActFields(NamedTuple):
     boot_ns: int
     start_ns: int
     root_start_ns: int
-    inode: int
     result: int
     root_tgid: int
     tgid: int
@@ -63,6 +66,8 @@ class ActFields(NamedTuple):
     uid: int
     gid: int
     login_uid: int
+    comm: bytes
+    inode: int
     device: int
     open_flags: int
     messages: int
@@ -74,7 +79,6 @@ class ActFields(NamedTuple):
     transport: int
     address_family: int
     address: bytes
-    comm: bytes
     path_bytes: int
     reserved: int
 
@@ -230,9 +234,14 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
 
 
 def act_of_observed(
-    fields: ActFields, path: bytes, subjects: Sequence[str], wall_offset_ns: int
+    boot_ns: int, record: bytes, subjects: Sequence[str], wall_offset_ns: int
 ) -> Act:
-    """Return the act of a struct observed; what only a hold records is empty."""
+    """Return the act of a struct observed, of which `record` is what follows boot_ns.
+
+    What only a hold records is empty.
+    """
+    fields = ActFields(boot_ns, *_BEHIND_TIME.unpack_from(record))
+    path = record[_BEHIND_TIME.size :]
     common = _common(fields, subjects, wall_offset_ns)
     comm = text(fields.comm)
     return Act(

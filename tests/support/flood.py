@@ -1,4 +1,4 @@
-"""A flood of opens by a small C program, as fast as this machine makes them, counted to the last."""
+"""A flood of opens by a small C program, as fast as this machine can, counted to the last."""
 
 import subprocess
 from collections.abc import Sequence

@@ -109,6 +109,7 @@ struct about {
 BPF_ARRAY(hf_about, struct about, 1);
 BPF_ARRAY(hf_config, struct config, 1);
 BPF_TABLE("percpu_array", u32, u64, hf_counters, COUNTERS);
+BPF_ARRAY(hf_told, u64, COUNTERS);  // the agent's: how much of each counter is in its record
 BPF_HASH(hf_labels, u32, struct label, MAXIMUM_LABELS);
 BPF_ARRAY(hf_subjects, struct subject, MAXIMUM_SUBJECTS);
 BPF_HASH(hf_users, u32, u32, 256);
@@ -118,7 +119,7 @@ BPF_HASH(hf_cgroup_paths, struct cgroup_path, u32, 64);
 
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
 BPF_RINGBUF_OUTPUT(hf_wake, 16);
-BPF_RINGBUF_OUTPUT(hf_acts, 1024);
+BPF_RINGBUF_OUTPUT(hf_acts, 2048);  // 8 MiB: 35 ms of 600 000 acts a second
 BPF_RINGBUF_OUTPUT(hf_execs, 1024);
 
 BPF_LPM_TRIE(hf_paths, struct path_key, u32, 16384);

@@ -55,9 +55,7 @@ static __always_inline u32 walk_path(struct walk *walk, u64 dentry, u64 vfsmount
     walk->buffer[WALK_BYTES - 1] = '/';
   }
   if (table) {
-    u32 bytes = WALK_BYTES - position;
-    want_prefix(walk, table, &walk->buffer[position & (WALK_BYTES - 1)]);
-    want_tail(walk, table, &walk->buffer[WALK_BYTES], bytes > 31 ? 31 : bytes);
+    want_path(walk, table, position);
     // A path whose head is missing could be anything under any prefix: the agent shall look.
     if (!whole) want_anything(walk, OF_CUT_PATH(table));
   }
