@@ -15,6 +15,7 @@ SIZES = {
     "hf_about": (4, 32),
     "hf_config": (4, tables._CONFIG.size),
     "hf_counters": (4, 8),
+    "hf_told": (4, 8),
     "hf_labels": (4, labels._LABEL.size),
     "hf_subjects": (4, 64),
     "hf_users": (4, 4),

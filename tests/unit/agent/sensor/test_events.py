@@ -30,7 +30,7 @@ def row(path: str = "/srv/key", times: int = 1, **fields: int | bytes) -> Observ
         boot_ns=1_000, root_start_ns=9, root_tgid=40, tgid=42, tid=43, uid=1000, gid=1001,
         login_uid=records.NO_LOGIN, subject=1, kind=2, guarantee=2, result=3,
     )  # fmt: skip
-    full = base._replace(path_bytes=len(path), **fields)
+    full = base._replace(path_bytes=len(path), **fields)  # type: ignore[arg-type]
     raw = records.ACT.pack(*full) + path.encode().ljust(records.SHORT_PATH_BYTES, b"\0")
     return Observed(full.boot_ns, raw[8:], times)
 
