@@ -50,7 +50,13 @@ def encode(message: Message) -> bytes:
         else asdict(message)
     )
     body.pop("type", None)
-    packed: bytes = msgpack.packb({"v": VERSION, "t": message.type, "b": body}, use_bin_type=True)
+    return checked(
+        message, msgpack.packb({"v": VERSION, "t": message.type, "b": body}, use_bin_type=True)
+    )
+
+
+def checked(message: Message, packed: bytes) -> bytes:
+    """Return `packed`, the bytes of the message; raise MessageError if they do not fit in one."""
     if len(packed) > LARGEST:
         raise MessageError(
             f"{message.type}: {len(packed)} bytes are more than a message may have ({LARGEST}); "

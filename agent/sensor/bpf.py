@@ -6,6 +6,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PIN, _GET, _RAW_TRACEPOINT = 1, 2, 3, 4, 
 _INFO, _LINK_BY_ID = 15, 30
 _PAGE = mmap.PAGESIZE
 _BUSY, _DISCARDED, _LENGTH = 0x80000000, 0x40000000, 0x3FFFFFFF
+# Of a ring, in this order: where the reader is, where the kernel is, the data.
+_PRODUCER_AT, _DATA_AT = _PAGE, 2 * _PAGE
+_HEAD = struct.Struct("<I")
+# More than the largest record has.
+_WINDOW_BYTES = 1 << 18
 
 
 def _bpf(command: int, attribute: bytes) -> int:
@@ -158,10 +164,13 @@ class Map:
 
 
 class Ring:
-    """A pinned ring buffer, mapped. The data is mapped twice in a row, so no record is split."""
+    """A pinned ring buffer. Mapped while it is read only, so that its size is not the agent's.
+
+    The kernel has the data twice in a row, so no record is split.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open and map the ring at `path`."""
+        """Open the ring at `path`."""
         self.fd = open_pinned(path)
         info = ctypes.create_string_buffer(88)
         _bpf(_INFO, struct.pack("<IIQ", self.fd, 88, ctypes.addressof(info)))
@@ -170,30 +179,51 @@ class Ring:
             self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
         )
         self._producer = mmap.mmap(
-            self.fd, _PAGE + 2 * self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE
+            self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PRODUCER_AT
         )
         self._read_at = memoryview(self._consumer)[:8].cast("Q")
         self._written_to = memoryview(self._producer)[:8].cast("Q")
-        self._data = memoryview(self._producer)[_PAGE:]
-        self._words = self._data.cast("I")
 
-    def records(self) -> Iterator[memoryview]:
-        """Yield what is there now, oldest first; each view is valid until the next is asked for.
+    @contextmanager
+    def _window(self, position: int, size: int) -> Iterator[memoryview]:
+        """Map `size` bytes of the data; nothing of them may be kept behind the with."""
+        at = position & (self._size - 1)
+        before = at % _PAGE
+        with (
+            mmap.mmap(
+                self.fd,
+                before + size,
+                mmap.MAP_SHARED,
+                mmap.PROT_READ,
+                offset=_DATA_AT + at - before,
+            ) as mapped,
+            memoryview(mapped) as whole,
+            whole[before : before + size] as data,
+        ):
+            yield data
+
+    def records(self) -> Iterator[bytes]:
+        """Yield what is there now, oldest first.
 
         A record counts as read once the next one is asked for, so stopping early loses nothing.
         """
-        position, mask = self._read_at[0], self._size - 1
-        end = self._written_to[0]
+        position, end = self._read_at[0], self._written_to[0]
         while position < end:
-            at = position & mask
-            head = self._words[at >> 2]
-            if head & _BUSY:
-                return
-            length = head & _LENGTH
-            if not head & _DISCARDED:
-                yield self._data[at + 8 : at + 8 + length]
-            position += (length + 15) & ~7
-            self._read_at[0] = position
+            with self._window(position, min(end - position, _WINDOW_BYTES)) as data:
+                at = 0
+                while at < len(data):
+                    (head,) = _HEAD.unpack_from(data, at)
+                    length = head & _LENGTH
+                    following = at + ((length + 15) & ~7)
+                    if head & _BUSY:
+                        return
+                    if following > len(data):
+                        break  # it begins the next window
+                    if not head & _DISCARDED:
+                        yield bytes(data[at + 8 : at + 8 + length])
+                    position += following - at
+                    at = following
+                    self._read_at[0] = position
 
     def unpack(self, record: struct.Struct, limit: int) -> list[tuple[Any, ...]]:
         """Return up to `limit` records of one size, unpacked; far cheaper than one at a time.
@@ -201,14 +231,17 @@ class Ring:
         `record` begins with the ring's own head, "<II", which comes first in each tuple. The ring
         must hold nothing else: neither other sizes nor discarded records.
         """
-        position, mask = self._read_at[0], self._size - 1
+        position = self._read_at[0]
         count = min((self._written_to[0] - position) // record.size, limit)
-        at = position & mask
-        found = []
-        for row in record.iter_unpack(self._data[at : at + count * record.size]):
-            if row[0] != record.size - 8:
-                break  # still being written
-            found.append(row)
+        if not count:
+            return []
+        with self._window(position, count * record.size) as data:
+            found = list(record.iter_unpack(data))
+        # What is still being written is left for the next time, with all behind it.
+        whole = record.size - 8
+        heads = [row[0] for row in found]
+        if heads.count(whole) != count:
+            del found[next(n for n, head in enumerate(heads) if head != whole) :]
         self._read_at[0] = position + len(found) * record.size
         return found
 
@@ -216,8 +249,6 @@ class Ring:
         """Unmap and give the descriptor back; the pinned ring stays."""
         self._read_at.release()
         self._written_to.release()
-        self._words.release()
-        self._data.release()
         self._consumer.close()
         self._producer.close()
         os.close(self.fd)

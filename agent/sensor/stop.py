@@ -148,7 +148,7 @@ class StopSensor:
         for record in self._execs.records():
             if len(found) >= limit:
                 break  # this one has not been counted as read, and comes again
-            found.append(act_of_facts(bytes(record), self._subjects, offset))
+            found.append(act_of_facts(record, self._subjects, offset))
         return found
 
     def drain_acts(self, limit: int) -> list[Observed]:

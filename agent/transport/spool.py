@@ -11,8 +11,9 @@ from pathlib import Path
 import msgpack
 
 from agent.database import open_database, transaction
-from agent.rows import Columns, events_in, gap_row, joined, part, to_columns
+from agent.rows import Columns, events_in, gap_row, part, to_columns
 from wire import codec
+from wire.events import NAMES, encode_packed, pack_values
 from wire.ids import HostId, MessageId, new_id
 from wire.messages import EventBatch
 
@@ -121,31 +122,32 @@ class Spool:
 
     def _seal(self) -> Sealed | None:
         numbers: list[int] = []
-        tables: list[Columns] = []
+        pieces: list[dict[str, bytes]] = []
+        count = 0
         size = 0
-        for number, length, packed in self._db.execute(
-            "SELECT number, length(columns), columns FROM loose ORDER BY number LIMIT ?",
+        for number, rows, length, packed in self._db.execute(
+            "SELECT number, rows, length(columns), columns FROM loose ORDER BY number LIMIT ?",
             (_MOST_JOINED,),
         ):
-            if tables and size + length > _FILL:
+            if pieces and size + length > _FILL:
                 break
             numbers.append(number)
-            tables.append(msgpack.unpackb(packed, raw=False))
+            pieces.append(_unpacked(packed))
+            count += rows
             size += length
-        if not tables:
+        if not pieces:
             return None
-        columns = joined(tables)
         sequence, events, previous = self._db.execute("SELECT * FROM chain").fetchone()
-        count = len(columns["count"])
         batch = EventBatch(
             host=self._host,
             sequence=sequence + 1,
             first=events + 1,
             count=count,
             previous=previous,
-            columns=columns,
+            columns={},
         )
-        sealed = Sealed(batch.sequence, MessageId(new_id()), codec.encode(batch))
+        values = {name: b"".join([piece[name] for piece in pieces]) for name in NAMES}
+        sealed = Sealed(batch.sequence, MessageId(new_id()), encode_packed(batch, values))
         self._db.execute("DELETE FROM loose WHERE number <= ?", (numbers[-1],))
         self._db.execute(
             "INSERT INTO sealed VALUES (?, ?, ?)", (sealed.sequence, sealed.message_id, sealed.data)
@@ -158,13 +160,13 @@ class Spool:
         return sealed
 
     def _pieces(self, columns: Columns, now_ns: int) -> list[tuple[Columns, bytes]]:
-        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        packed = _packed(columns)
         if len(packed) <= _FILL:
             return [(columns, packed)]
         count = len(columns["count"])
         if count == 1:
             lost = to_columns([gap_row(now_ns, events_in(columns), "an event too large to send")])
-            return [(lost, msgpack.packb(lost, use_bin_type=True))]
+            return [(lost, _packed(lost))]
         halves = part(columns, 0, count // 2), part(columns, count // 2, count)
         return [piece for half in halves for piece in self._pieces(half, now_ns)]
 
@@ -192,7 +194,22 @@ class Spool:
             lost += events
             self._bytes -= length
         columns = to_columns([gap_row(now_ns, lost, "the spool was full; the oldest were dropped")])
-        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        packed = _packed(columns)
         self._db.execute("DELETE FROM loose WHERE number <= ?", (victims[-1],))
         self._db.execute("INSERT INTO loose VALUES (?, 1, ?, 1, ?)", (victims[-1], lost, packed))
         self._bytes += len(packed)
+
+
+def _packed(columns: Columns) -> bytes:
+    """Return columns as they are kept: so that pieces are joined without unpacking a value."""
+    packed: bytes = msgpack.packb({name: pack_values(columns[name]) for name in NAMES})
+    return packed
+
+
+def _unpacked(kept: bytes) -> dict[str, bytes]:
+    """Return what `_packed` has made. Earlier versions kept lists, which may still wait."""
+    columns: dict[str, bytes | list[object]] = msgpack.unpackb(kept, raw=False)
+    return {
+        name: values if isinstance(values, bytes) else pack_values(values)
+        for name, values in columns.items()
+    }
