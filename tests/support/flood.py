@@ -21,6 +21,15 @@ class Flooded:
         """Return what the line says."""
         return cls(*map(int, line.split()))
 
+    @classmethod
+    def together(cls, floods: "Sequence[Flooded]") -> "Flooded":
+        """Return what floods that ran at the same time came to."""
+        return cls(
+            sum(one.opens for one in floods),
+            max(one.elapsed_ns for one in floods),
+            sum(one.cpu_ns for one in floods),
+        )
+
     @property
     def a_second(self) -> float:
         """How many opens a second."""

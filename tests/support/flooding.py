@@ -88,29 +88,33 @@ class Flood:
         for file in self._files:
             file.touch()
 
-    def run(self, *, seconds: int, rate: int = 0) -> Outcome:
+    def run(self, *, seconds: int, rate: int = 0, processes: int = 1) -> Outcome:
         """Flood while acts are held; answer some meanwhile, the others afterwards.
+
+        `rate` is of each process; so many do it at once.
 
         Fails if a hold does not wait, or does not end as it was answered.
         """
         home = self._home
         before_ms = [self._answer(*self._hold(), number) for number in range(2)]
         waiting = [self._hold() for _ in range(HOLDS)]
-        flood = home.start(command(self._program, self._files, seconds=seconds, rate=rate))
-        assert flood.stdin is not None
-        assert flood.stdout is not None
+        what = command(self._program, self._files, seconds=seconds, rate=rate)
+        floods = [home.start(what) for _ in range(processes)]
         agent_cpu = _cpu_s(self._agent)
-        flood.stdin.write(b"\n")
-        flood.stdin.flush()
+        for flood in floods:
+            assert flood.stdin is not None
+            flood.stdin.write(b"\n")
+            flood.stdin.flush()
         during_ms = []
         for number in range(_ANSWERED_MEANWHILE):
             # The time between two answers; that the flood goes on is what is waited for.
-            assert not _ended(flood, seconds / (_ANSWERED_MEANWHILE + 2)), "the flood was too short"
+            assert not _ended(floods[0], seconds / (_ANSWERED_MEANWHILE + 2)), (
+                "the flood was too short"
+            )
             _all_held(waiting)
             during_ms.append(self._answer(*waiting.pop(0), number))
-        assert flood.poll() is None, "the flood ended before the last answer did"
-        flooded = Flooded.read(flood.stdout.readline().decode())
-        assert flood.wait() == 0
+        assert floods[0].poll() is None, "the flood ended before the last answer did"
+        flooded = Flooded.together([_said(flood) for flood in floods])
         ended = time.monotonic()
         _all_held(waiting)
         outcome = Outcome(flooded, before_ms=before_ms, during_ms=during_ms)
@@ -166,6 +170,14 @@ class Flood:
             # As in test_main_job: events travel behind, and the trail has no event of its own.
             subprocess.run(["sleep", "0.2"], check=True)
         ((outcome.broken,),) = self._home.sql("SELECT count(*) FROM chain_breaks")
+
+
+def _said(flood: subprocess.Popen[bytes]) -> Flooded:
+    """Wait for the end of a flood; return what it says."""
+    assert flood.stdout is not None
+    said = Flooded.read(flood.stdout.readline().decode())
+    assert flood.wait() == 0
+    return said
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
