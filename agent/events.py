@@ -26,7 +26,7 @@ _GATHER_FLOOD_S = 0.004
 _FLOOD = 1024
 # A slice is as long as can be read in this time, since nothing else runs meanwhile.
 _SLICE_S = 0.004
-_LEAST, _MOST = 256, 8192
+_LEAST, _MOST = 256, 4096
 # An exec takes about as long as this many acts.
 _ACTS_AN_EXEC = 16
 _CLOSING_SLICES = 1024

@@ -77,14 +77,14 @@ def _rounded(values: Sequence[float]) -> str:
 class Flood:
     """Ten holds and the flood. Use `run` once."""
 
-    def __init__(self, home: House, place: Path) -> None:
+    def __init__(self, home: House, place: Path, files: int) -> None:
         self._home = home
         self._program = build(place)
         self._held = place / "held"
         shutil.copy("/bin/true", self._held)
         directory = place / "flood"
         directory.mkdir()
-        self._files = [directory / str(number) for number in range(_FILES)]
+        self._files = [directory / str(number) for number in range(files)]
         for file in self._files:
             file.touch()
 
@@ -207,7 +207,11 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def flooded_house(directory: Path) -> Iterator[Flood]:
-    """Have a whole Holdfast that awaits the flood."""
+def flooded_house(directory: Path, *, files: int = _FILES) -> Iterator[Flood]:
+    """Have a whole Holdfast that awaits the flood of opens of so many files in turn.
+
+    Opens of a few files fold into few rows. Of some thousands hardly any are read together, so
+    each is a row, and what comes after the kernel has as much to do as there are opens.
+    """
     with place_for_all() as place, house(directory, rules(place)) as home:
-        yield Flood(home, place)
+        yield Flood(home, place, files)
