@@ -65,6 +65,11 @@ def encode(message: Message) -> bytes:
         )
     except (ValueError, OverflowError, TypeError) as error:
         raise MessageError(f"{message.type}: a value cannot be sent: {error}; mend it") from error
+    return checked(message, packed)
+
+
+def checked(message: Message, packed: bytes) -> bytes:
+    """Return `packed`, the bytes of the message; raise MessageError if they do not fit in one."""
     if len(packed) > LARGEST:
         raise MessageError(
             f"{message.type}: {len(packed)} bytes are more than a message may have ({LARGEST}); "

@@ -1,8 +1,12 @@
 """The columns of an event batch: one table that host and centre both read."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgpack
+
+from wire import codec
 from wire.errors import MessageError
 from wire.messages import EventBatch
 
@@ -49,9 +53,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("action", ColumnType.TEXT, True, "observe, ask, deny or allow"),
     Column("rule", ColumnType.TEXT, True, "id of the rule that decided the action"),
     Column("hold", ColumnType.TEXT, True, "the hold that this act became"),
-    Column("count", ColumnType.INT, False, "1, or for a gap how many events were lost"),
+    Column(
+        "count",
+        ColumnType.INT,
+        False,
+        "how many acts that are the same, read together; of a gap, how many events were lost",
+    ),
     Column("detail", ColumnType.TEXT, True, "notice: its name and words, 'name: words'"),
 )
+
+_LIST_16 = 0xDC  # what a list of more than 15 values begins with in msgpack; below: the short head
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 
@@ -71,3 +82,41 @@ def check_columns(batch: EventBatch) -> None:
             raise MessageError(
                 f"events: column {column.name} has {len(values)} values, not {batch.count}"
             )
+
+
+def pack_values(values: Sequence[object]) -> bytes:
+    """Return values as a message has them behind the head of their list.
+
+    Those of two lists, one behind the other, are those of the joined list: to join columns needs
+    no unpacking.
+    """
+    packed: bytes = msgpack.packb(values, use_bin_type=True)
+    first = packed[0]
+    return packed[1 if first < _LIST_16 else 3 if first == _LIST_16 else 5 :]
+
+
+def encode_packed(batch: EventBatch, values: Mapping[str, bytes]) -> bytes:
+    """Return the message of `batch` with the columns `values` (see pack_values), not its own.
+
+    The same bytes as `codec.encode` makes of unpacked columns; raise MessageError as that does.
+    """
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False)
+    packer.pack_map_header(3)
+    for name, value in (("v", codec.VERSION), ("t", batch.type)):
+        packer.pack(name)
+        packer.pack(value)
+    packer.pack("b")
+    packer.pack_map_header(len(batch.__dataclass_fields__) - 1)
+    for name in batch.__dataclass_fields__:
+        if name not in ("type", "columns"):
+            packer.pack(name)
+            packer.pack(getattr(batch, name))
+    packer.pack("columns")
+    packer.pack_map_header(len(values))
+    parts: list[bytes] = []
+    for name, packed in values.items():
+        packer.pack(name)
+        packer.pack_array_header(batch.count)
+        parts += [packer.bytes(), packed]
+        packer.reset()
+    return codec.checked(batch, b"".join(parts) or packer.bytes())

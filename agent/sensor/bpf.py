@@ -6,6 +6,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PIN, _GET, _RAW_TRACEPOINT = 1, 2, 3, 4, 
 _INFO, _LINK_BY_ID = 15, 30
 _PAGE = mmap.PAGESIZE
 _BUSY, _DISCARDED, _LENGTH = 0x80000000, 0x40000000, 0x3FFFFFFF
+# Of a ring, in this order: where the reader is, where the kernel is, the data.
+_PRODUCER_AT, _DATA_AT = _PAGE, 2 * _PAGE
+_HEAD = struct.Struct("<I")
+# More than the largest record has.
+_WINDOW_BYTES = 1 << 18
 
 
 def _bpf(command: int, attribute: bytes) -> int:
@@ -162,10 +168,13 @@ class Map:
 
 
 class Ring:
-    """A pinned ring buffer, mapped. The data is mapped twice in a row, so no record is split."""
+    """A pinned ring buffer. Mapped while it is read only, so that its size is not the agent's.
+
+    The kernel has the data twice in a row, so no record is split.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open and map the ring at `path`."""
+        """Open the ring at `path`."""
         descriptor = open_pinned(path)
         info = ctypes.create_string_buffer(88)
         _bpf(_INFO, struct.pack("<IIQ", descriptor, 88, ctypes.addressof(info)))
@@ -186,31 +195,55 @@ class Ring:
             self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
         )
         self._producer = mmap.mmap(
-            self.fd, _PAGE + 2 * self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE
+            self.fd, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PRODUCER_AT
         )
         self._read_at = memoryview(self._consumer)[:8].cast("Q")
         self._written_to = memoryview(self._producer)[:8].cast("Q")
-        self._data = memoryview(self._producer)[_PAGE:]
-        self._words = self._data.cast("I")
 
-    def records(self) -> Iterator[memoryview]:
-        """Yield what is there now, oldest first; each view is valid until the next is asked for.
+    @contextmanager
+    def _window(self, position: int, size: int) -> Iterator[memoryview]:
+        """Map `size` bytes of the data; nothing of them may be kept behind the with."""
+        at = position & (self._size - 1)
+        before = at % _PAGE
+        with (
+            mmap.mmap(
+                self.fd,
+                before + size,
+                mmap.MAP_SHARED,
+                mmap.PROT_READ,
+                offset=_DATA_AT + at - before,
+            ) as mapped,
+            memoryview(mapped) as whole,
+            whole[before : before + size] as data,
+        ):
+            yield data
+
+    def records(self) -> Iterator[bytes]:
+        """Yield what is there now, oldest first.
 
         A record counts as read once the next one is asked for, so stopping early loses nothing.
         """
-        position, mask = self._read_at[0], self._size - 1
-        end = self._written_to[0]
+        position, end = self._read_at[0], self._written_to[0]
         while position < end:
-            at = position & mask
-            head = self._words[at >> 2]
-            if head & _BUSY:
-                return
-            length = head & _LENGTH
-            if not head & _DISCARDED:
-                yield self._data[at + 8 : at + 8 + length]
-            # Never past what was written, whatever a damaged head says: the kernel counts on it.
-            position = min(position + ((length + 15) & ~7), end)
-            self._read_at[0] = position
+            with self._window(position, min(end - position, _WINDOW_BYTES)) as data:
+                at = 0
+                while at < len(data):
+                    (head,) = _HEAD.unpack_from(data, at)
+                    length = head & _LENGTH
+                    following = at + ((length + 15) & ~7)
+                    if head & _BUSY:
+                        return
+                    if following > len(data):
+                        if at:
+                            break  # it begins the next window
+                        # Never past what was written, whatever a damaged head says: the kernel
+                        # counts on it.
+                        following = len(data)
+                    if not head & _DISCARDED:
+                        yield bytes(data[at + 8 : at + 8 + length])
+                    position += following - at
+                    at = following
+                    self._read_at[0] = position
 
     def unpack(self, record: struct.Struct, limit: int) -> list[tuple[Any, ...]]:
         """Return up to `limit` records of one size, unpacked; far cheaper than one at a time.
@@ -218,33 +251,40 @@ class Ring:
         `record` begins with the ring's own head, "<II", which comes first in each tuple. The ring
         should hold nothing else; what has another size is passed over and counted in `unread`.
         """
-        position, end, mask = self._read_at[0], self._written_to[0], self._size - 1
+        position, end, whole = self._read_at[0], self._written_to[0], record.size - 8
         found: list[tuple[Any, ...]] = []
         while position < end and len(found) < limit:
-            at = position & mask
             count = min((end - position) // record.size, limit - len(found))
-            before = len(found)
-            for row in record.iter_unpack(self._data[at : at + count * record.size]):
-                if row[0] != record.size - 8:
-                    break
-                found.append(row)
-            position += (len(found) - before) * record.size
-            if len(found) - before < count or not count:
-                head = self._words[(position & mask) >> 2]
-                if head & _BUSY:
-                    break  # still being written
-                if head != record.size - 8:
-                    self.unread += not head & _DISCARDED
-                    position = min(position + (((head & _LENGTH) + 15) & ~7), end)
+            if count:
+                with self._window(position, count * record.size) as data:
+                    rows = list(record.iter_unpack(data))
+                heads = [row[0] for row in rows]
+                if heads.count(whole) != count:
+                    del rows[next(n for n, head in enumerate(heads) if head != whole) :]
+                found += rows
+                position += len(rows) * record.size
+                if len(rows) == count:
+                    continue
+            following = self._behind_odd(position, end)
+            if following == position:
+                break  # still being written
+            position = following
         self._read_at[0] = position
         return found
+
+    def _behind_odd(self, position: int, end: int) -> int:
+        """Return where the record behind one of another size begins; itself if it is not whole."""
+        with self._window(position, _HEAD.size) as data:
+            head: int = _HEAD.unpack(data)[0]
+        if head & _BUSY:
+            return position
+        self.unread += not head & _DISCARDED
+        return min(position + (((head & _LENGTH) + 15) & ~7), end)
 
     def close(self) -> None:
         """Unmap and give the descriptor back; the pinned ring stays."""
         self._read_at.release()
         self._written_to.release()
-        self._words.release()
-        self._data.release()
         self._consumer.close()
         self._producer.close()
         os.close(self.fd)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from rules.superset import KernelTables
 from wire.acts import Act
@@ -11,8 +11,14 @@ HeldKey = NewType("HeldKey", int)
 # No entry of the held map, whose keys begin anew when it is made anew: the hold is in the journal
 # and not, or no longer, in the kernel.
 NO_KEY = HeldKey(-1)
-# Head of the ring's record, the fields of records.ActFields, and the path.
-ObservedRow = tuple[Any, ...]
+
+
+class Observed(NamedTuple):
+    """Acts that are the same but for their time: process, thread, file, flags, result and all."""
+
+    boot_ns: int  # of the first
+    record: bytes  # a struct observed, as records.h has it, without its boot_ns
+    times: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +120,24 @@ class Sensor(Protocol):
     def drain_execs(self, limit: int) -> list[Act]:
         """Return up to `limit` observed execs, oldest first."""
 
-    def drain_acts(self, limit: int) -> list[ObservedRow]:
-        """Return up to `limit` other observed acts, oldest first, unpacked but not yet values.
+    def drain_acts(self, limit: int) -> list[Observed]:
+        """Read up to `limit` other observed acts; return them with those that are the same as one.
 
-        There may be hundreds of thousands a second, so `act_of_row` is for one of each sort.
+        In the order of the first of each. There may be hundreds of thousands a second, so
+        `act_of` is for one of each sort.
         """
 
-    def act_of_row(self, row: ObservedRow) -> Act:
+    def act_of(self, observed: Observed) -> Act:
         """Return an observed act as a value."""
 
     def losses(self) -> Losses:
         """Return what was lost so far."""
+
+    def told(self) -> Losses:
+        """Return how much of that is in the record already, whichever agent told it."""
+
+    def tell(self, losses: Losses) -> None:
+        """Note what is in the record now; kept where the counts themselves are."""
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""

@@ -13,12 +13,16 @@ from agent.errors import RecordError
 from agent.sensor.interface import Resume
 from wire.acts import Act, Guarantee, Kind, Process, Transport
 
-ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
+ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
 PROCESS = struct.Struct("<QII16s")
 RESUME = struct.Struct("<QQQIIII16s")
 PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
 ARGV_BYTES, ENVIRONMENT_BYTES, ANCESTORS = 4096, 4096, 12
 OBSERVED_BYTES = ACT.size + SHORT_PATH_BYTES
+# Of a struct observed without its boot_ns: who, with the result, comes before what.
+WHO = struct.Struct("<QQq6I16s")
+
+_BEHIND_TIME = struct.Struct(f"<{ACT.format[2:]}")
 
 _PROGRAM_AT = ACT.size + PATH_BYTES
 _FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES
@@ -63,7 +67,6 @@ class ActFields(NamedTuple):
     boot_ns: int
     start_ns: int
     root_start_ns: int
-    inode: int
     result: int
     root_tgid: int
     tgid: int
@@ -71,6 +74,8 @@ class ActFields(NamedTuple):
     uid: int
     gid: int
     login_uid: int
+    comm: bytes
+    inode: int
     device: int
     open_flags: int
     messages: int
@@ -82,7 +87,6 @@ class ActFields(NamedTuple):
     transport: int
     address_family: int
     address: bytes
-    comm: bytes
     path_bytes: int
     reserved: int
 
@@ -296,17 +300,20 @@ def act_unread(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Act:
         start_ns=fields.start_ns % LATEST_NS, marks=MARK_PATH_CUT | MARK_UNRESOLVED,
         tgid=fields.tgid if 0 < fields.tgid < NO_PROCESS else NO_PROCESS,
     )  # fmt: skip
-    act = act_of_observed(known, b"", subjects, wall_offset_ns)
+    record = _BEHIND_TIME.pack(*known[1:])
+    act = act_of_observed(known.boot_ns, record, subjects, wall_offset_ns)
     return replace(act, argv_cut=True)
 
 
 def act_of_observed(
-    fields: ActFields, path: bytes, subjects: Sequence[str], wall_offset_ns: int
+    boot_ns: int, record: bytes, subjects: Sequence[str], wall_offset_ns: int
 ) -> Act:
-    """Return the act of a struct observed; what only a hold records is empty.
+    """Return the act of a struct observed, of which `record` is what follows boot_ns.
 
-    Raises RecordError for what is no such record.
+    What only a hold records is empty. Raises RecordError for what is no such record.
     """
+    fields = ActFields(boot_ns, *_BEHIND_TIME.unpack_from(record))
+    path = record[_BEHIND_TIME.size :]
     common = _common(fields, subjects, wall_offset_ns)
     comm = text(fields.comm)
     return Act(

@@ -5,6 +5,7 @@ import os
 import select
 import struct
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,11 @@ from pathlib import Path
 from agent.errors import RecordError, SensorError
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
-from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Resume, Subject
+from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from agent.sensor.labels import Labels, started_ns
 from agent.sensor.records import (
-    ACT,
     FACTS_BYTES,
-    SHORT_PATH_BYTES,
-    ActFields,
+    OBSERVED_BYTES,
     act_of_facts,
     act_of_observed,
     act_unread,
@@ -29,7 +28,9 @@ from agent.sensor.tables import RuleTables
 from rules.superset import KernelTables
 from wire.acts import Act, Process
 
-_OBSERVED = struct.Struct(f"<II{ACT.format[1:]}{SHORT_PATH_BYTES}s")
+# The ring's own head, boot_ns, and the rest.
+_OBSERVED = struct.Struct(f"<IIQ{OBSERVED_BYTES - 8}s")
+_COUNTERS = 3
 _GUARDED = struct.Struct("<QQQ")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _BPFFS_MAGIC = "bpf"
@@ -65,6 +66,7 @@ class StopSensor:
         programs.ensure_loaded(self._directory, self._cache, journalled)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
+        self._told = Map(maps / "hf_told", 4, 8)
         self._wake, self._resumes, self._acts, self._execs = (
             Ring(maps / name) for name in ("hf_wake", "hf_resumes", "hf_acts", "hf_execs")
         )
@@ -182,25 +184,45 @@ class StopSensor:
             if len(found) >= limit:
                 break  # this one has not been counted as read, and comes again
             try:
-                found.append(act_of_facts(bytes(record), self._subjects, offset))
+                found.append(act_of_facts(record, self._subjects, offset))
             except RecordError:
                 self._unread += 1
         return found
 
-    def drain_acts(self, limit: int) -> list[ObservedRow]:
-        """Return up to `limit` other observed acts, oldest first, unpacked but not yet values."""
-        return self._acts.unpack(_OBSERVED, limit)
+    def drain_acts(self, limit: int) -> list[Observed]:
+        """Read up to `limit` other observed acts; return them with those that are the same as one.
 
-    def act_of_row(self, row: ObservedRow) -> Act:
+        In the order of the first of each.
+        """
+        rows = self._acts.unpack(_OBSERVED, limit)
+        if not rows:
+            return []
+        _, _, times, records = zip(*rows, strict=True)
+        # The last one that is put under a key stays, hence backwards.
+        first = dict(zip(reversed(records), reversed(times), strict=True))
+        return [Observed(first[record], record, n) for record, n in Counter(records).items()]
+
+    def act_of(self, observed: Observed) -> Act:
         """Return an observed act as a value."""
-        fields = ActFields._make(row[2:-1])
-        return act_of_observed(fields, row[-1], self._subjects, _wall_offset_ns())
+        return act_of_observed(observed.boot_ns, observed.record, self._subjects, _wall_offset_ns())
 
     def losses(self) -> Losses:
         """Return what was lost so far."""
+        return self._counts(self._counters)
+
+    def told(self) -> Losses:
+        """Return how much of that is in the record already, whichever agent told it."""
+        return self._counts(self._told)
+
+    def tell(self, losses: Losses) -> None:
+        """Note what is in the record now; kept where the counts themselves are."""
+        for index, count in enumerate((losses.events, losses.holds, losses.labels)):
+            self._told.set(struct.pack("<I", index), struct.pack("<Q", count))
+
+    def _counts(self, counters: Map) -> Losses:
         counts = []
-        for index in range(3):
-            raw = self._counters.get(struct.pack("<I", index)) or b""
+        for index in range(_COUNTERS):
+            raw = counters.get(struct.pack("<I", index)) or b""
             counts.append(sum(struct.unpack(f"<{len(raw) // 8}Q", raw)))
         unread = self._unread + self._acts.unread
         return Losses(events=counts[0], holds=counts[1], labels=counts[2], unread=unread)
@@ -214,7 +236,8 @@ class StopSensor:
             self._started = False
             self._holds_epoll.close()
             self._events_epoll.close()
-            for one in (self._counters, self._wake, self._resumes, self._acts, self._execs):
+            rings = (self._wake, self._resumes, self._acts, self._execs)
+            for one in (self._counters, self._told, *rings):
                 one.close()
             self._tables.close()
             self._labels.close()

@@ -5,7 +5,7 @@ import logging
 
 from agent.clock import Clock
 from agent.errors import AgentError, TransportError
-from agent.rows import Columns, Row, gap_row, to_columns
+from agent.rows import Columns, Row, events_in, gap_row, to_columns
 from agent.transport.outbox import Publisher
 from agent.transport.spool import Sealed, Spool
 from wire import subjects
@@ -46,8 +46,9 @@ class EventSender:
                 self._unkept = 0
             self._spool.add(columns, now_ns)
         except AgentError as error:
-            self._unkept += count
-            log.error("%d events lost: %s", count, error)
+            lost = events_in(columns)
+            self._unkept += lost
+            log.error("%d events lost: %s", lost, error)
         self._wake.set()
 
     def add_row(self, row: Row) -> None:

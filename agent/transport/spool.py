@@ -15,9 +15,9 @@ from pathlib import Path
 import msgpack
 
 from agent.database import open_database, transaction
-from agent.rows import Columns, events_in, gap_row, joined, part, to_columns
+from agent.rows import Columns, events_in, gap_row, part, to_columns
 from wire import codec
-from wire.events import NAMES
+from wire.events import NAMES, encode_packed, pack_values
 from wire.ids import HostId, MessageId, new_id
 from wire.messages import EventBatch
 
@@ -69,6 +69,7 @@ class Spool:
         ).fetchone()
         self._bytes: int = size
         self._last: int = last
+        self._from_before = last  # what an earlier run has left is looked at before it is sent
 
     def close(self) -> None:
         """Close the file."""
@@ -129,31 +130,36 @@ class Spool:
 
     def _seal(self) -> Sealed | None:
         numbers: list[int] = []
-        tables: list[Columns] = []
+        pieces: list[dict[str, bytes]] = []
+        count = 0
         size = 0
-        for number, events, length, packed in self._db.execute(
-            "SELECT number, events, length(columns), columns FROM loose ORDER BY number LIMIT ?",
+        for number, rows, events_lost, length, packed in self._db.execute(
+            "SELECT number, rows, events, length(columns), columns FROM loose "
+            "ORDER BY number LIMIT ?",
             (_MOST_JOINED,),
         ):
-            if tables and size + length > _FILL:
+            if pieces and size + length > _FILL:
                 break
             numbers.append(number)
-            tables.append(_unpacked(packed, events))
+            # What this run has put there is known to be sound.
+            sure = number > self._from_before
+            piece, rows = _unpacked(packed, rows, events_lost, sure=sure)
+            pieces.append(piece)
+            count += rows
             size += length
-        if not tables:
+        if not pieces:
             return None
-        columns = joined(tables)
         sequence, events, previous = self._db.execute("SELECT * FROM chain").fetchone()
-        count = len(columns["count"])
         batch = EventBatch(
             host=self._host,
             sequence=sequence + 1,
             first=events + 1,
             count=count,
             previous=previous,
-            columns=columns,
+            columns={},
         )
-        sealed = Sealed(batch.sequence, MessageId(new_id()), codec.encode(batch))
+        values = {name: b"".join([piece[name] for piece in pieces]) for name in NAMES}
+        sealed = Sealed(batch.sequence, MessageId(new_id()), encode_packed(batch, values))
         self._db.execute("DELETE FROM loose WHERE number <= ?", (numbers[-1],))
         self._db.execute(
             "INSERT INTO sealed VALUES (?, ?, ?)", (sealed.sequence, sealed.message_id, sealed.data)
@@ -166,13 +172,13 @@ class Spool:
         return sealed
 
     def _pieces(self, columns: Columns, now_ns: int) -> list[tuple[Columns, bytes]]:
-        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        packed = _packed(columns)
         if len(packed) <= _FILL:
             return [(columns, packed)]
         count = len(columns["count"])
         if count == 1:
             lost = to_columns([gap_row(now_ns, events_in(columns), "an event too large to send")])
-            return [(lost, msgpack.packb(lost, use_bin_type=True))]
+            return [(lost, _packed(lost))]
         halves = part(columns, 0, count // 2), part(columns, count // 2, count)
         return [piece for half in halves for piece in self._pieces(half, now_ns)]
 
@@ -200,7 +206,7 @@ class Spool:
             lost += events
             self._bytes -= length
         columns = to_columns([gap_row(now_ns, lost, "the spool was full; the oldest were dropped")])
-        packed: bytes = msgpack.packb(columns, use_bin_type=True)
+        packed = _packed(columns)
         self._db.execute("DELETE FROM loose WHERE number <= ?", (victims[-1],))
         self._db.execute("INSERT INTO loose VALUES (?, 1, ?, 1, ?)", (victims[-1], lost, packed))
         self._bytes += len(packed)
@@ -223,12 +229,33 @@ def _check(database: sqlite3.Connection) -> None:
         raise ValueError("its numbers are not those of one chain")
 
 
-def _unpacked(packed: bytes, events: int) -> Columns:
-    """Return the columns of a loose batch; a gap in their place if they cannot be read."""
+def _packed(columns: Columns) -> bytes:
+    """Return columns as they are kept: so that pieces are joined without unpacking a value."""
+    packed: bytes = msgpack.packb({name: pack_values(columns[name]) for name in NAMES})
+    return packed
+
+
+def _unpacked(kept: bytes, rows: int, events: int, *, sure: bool) -> tuple[dict[str, bytes], int]:
+    """Return what `_packed` has made, and of how many rows; a gap if it cannot be read.
+
+    Earlier versions kept lists, which may still wait.
+    """
     try:
-        columns = msgpack.unpackb(packed, raw=False)
-        if len({len(columns[name]) for name in NAMES}) == 1:
-            return {name: list(columns[name]) for name in NAMES}
+        columns: dict[str, bytes | list[object]] = msgpack.unpackb(kept, raw=False)
+        packed = {
+            name: values if isinstance(values, bytes) else pack_values(values)
+            for name, values in ((name, columns[name]) for name in NAMES)
+        }
+        if sure or all(_count(values) == rows for values in packed.values()):
+            return packed, rows
     except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException):
         log.exception("a batch of %d events on disk cannot be read", events)
-    return to_columns([gap_row(time.time_ns(), events, "what the spool had could not be read")])
+    lost = to_columns([gap_row(time.time_ns(), events, "what the spool had could not be read")])
+    return {name: pack_values(values) for name, values in lost.items()}, 1
+
+
+def _count(values: bytes) -> int:
+    """Return how many values are packed there, one behind the other."""
+    unpacker = msgpack.Unpacker(raw=False)
+    unpacker.feed(values)
+    return sum(1 for _ in unpacker)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector.trail import schema
 from wire.errors import MessageError
@@ -130,15 +131,15 @@ def event_rows(message: EventBatch, chain: str) -> EventRows:
     _fits(message.sequence, message.first + message.count)
     columns = {field.name: _column(message, field) for field in schema.EVENT_COLUMNS}
     # From Arrow, not as sent: a 2.0 that passed for a 2 must not come back here.
-    times: list[int] = columns["time_ns"].to_pylist()
-    counts: list[int] = columns["count"].to_pylist()
-    kinds: list[str] = columns["kind"].to_pylist()
-    lost = sum(count for kind, count in zip(kinds, counts, strict=True) if kind == "gap")
+    last: int | None = pc.max(columns["time_ns"]).as_py()
+    gaps: list[int] = columns["count"].filter(pc.equal(columns["kind"], "gap")).to_pylist()
+    lost = sum(gaps)  # in Python, where nothing overflows
     _fits(lost)
+    one_each = pa.repeat(pa.scalar(1, pa.int64()), message.count)
     arrays = [
-        pa.array([message.host] * message.count, pa.string()),
-        pa.array(range(message.first, message.first + message.count), pa.int64()),
-        pa.array([message.sequence] * message.count, pa.int64()),
+        pa.repeat(pa.scalar(message.host, pa.string()), message.count),
+        pc.cumulative_sum(one_each, start=message.first - 1),
+        pa.repeat(pa.scalar(message.sequence, pa.int64()), message.count),
         *columns.values(),
     ]
     return EventRows(
@@ -148,7 +149,7 @@ def event_rows(message: EventBatch, chain: str) -> EventRows:
         count=message.count,
         previous=message.previous,
         chain=chain,
-        last_event_ns=max(times, default=None),
+        last_event_ns=last,
         gap_events=lost,
         data=pa.Table.from_arrays(arrays, schema=schema.EVENTS.schema),
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from agent.errors import SensorError
-from agent.sensor.interface import HeldAct, HeldKey, Losses, ObservedRow, Resume, Subject
+from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from rules.superset import KernelTables
 from wire.acts import Act
 
@@ -43,6 +43,7 @@ class FakeSensor:
         self.refuse_forget = False
         self.forgot = asyncio.Event()
         self.resumes: list[Resume] = []
+        self._told = Losses(events=0, holds=0, labels=0)
         self._returned: set[HeldKey] = set()
         self._holds = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._events = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -111,17 +112,25 @@ class FakeSensor:
         """Return nothing."""
         return []
 
-    def drain_acts(self, limit: int) -> list[ObservedRow]:
+    def drain_acts(self, limit: int) -> list[Observed]:
         """Return nothing."""
         return []
 
-    def act_of_row(self, row: ObservedRow) -> Act:
-        """Refuse: there are no rows."""
-        raise SensorError(f"no row was given out, {row!r} is not one")
+    def act_of(self, observed: Observed) -> Act:
+        """Refuse: there are none."""
+        raise SensorError(f"none was given out, so not {observed!r}")
 
     def losses(self) -> Losses:
         """Return that nothing was lost."""
         return Losses(events=0, holds=0, labels=0)
+
+    def told(self) -> Losses:
+        """Return what was told."""
+        return self._told
+
+    def tell(self, losses: Losses) -> None:
+        """Note it."""
+        self._told = losses
 
     def close(self) -> None:
         """Close the descriptors."""

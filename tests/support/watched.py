@@ -149,7 +149,11 @@ class Watched:
 
     def acts(self) -> list[Act]:
         """Return the other acts that were observed since the last time."""
-        return [self.sensor.act_of_row(row) for row in self.sensor.drain_acts(_ALL)]
+        return [
+            self.sensor.act_of(one)
+            for one in self.sensor.drain_acts(_ALL)
+            for _ in range(one.times)
+        ]
 
     def losses(self) -> Losses:
         """Return what was lost so far."""

@@ -51,10 +51,11 @@ class LoadError(Exception):
     """What prevents the load, and what to do about it."""
 
 
-def _image(arguments):
+def _image(arguments, direct):
     """Return (image, its name, whether it was kept from an earlier start)."""
     try:
-        header = offsets.header(Btf.of_running_kernel(), os.uname().machine, arguments.shift)
+        btf = Btf.of_running_kernel()
+        header = offsets.header(btf, os.uname().machine, arguments.shift, direct)
     except BtfError as error:
         raise LoadError(str(error)) from error
     header += "#define PROGRAMS_ID %dU\n" % programs_id(source_digest(os.path.dirname(HERE)))
@@ -97,16 +98,23 @@ def _living(directory):
     return {name: kernel.open_pinned(os.path.join(maps, name)) for name in names if name in there}
 
 
-def _install(arguments):
-    """Return (maps, programs, kept): descriptors by name; what was kept and fails is made anew."""
-    made, name, kept = _image(arguments)
+def _install(arguments, direct):
+    """Return (maps, programs, kept): descriptors by name; what was kept and fails is made anew.
+
+    Where the kernel does not take programs that read its memory directly, helpers read for them.
+    """
+    made, name, kept = _image(arguments, direct)
     try:
         return (*image.install(made, _living(arguments.upgrade)), kept)
     except (image.ImageError, KeyError, TypeError, ValueError, struct.error) as error:
-        if not kept:
+        if kept:
+            image.forget(arguments.cache, name)
+        elif direct:
+            print("holdfast loader: without direct reads, since: %s" % error, file=sys.stderr)
+            direct = False
+        else:
             raise LoadError("the programs do not load on this kernel: %s" % error) from error
-    image.forget(arguments.cache, name)
-    return _install(arguments)
+    return _install(arguments, direct)
 
 
 def _pin(directory, maps, programs):
@@ -152,7 +160,7 @@ def run(arguments):
         raise LoadError("%s is there already: an agent's programs are loaded" % arguments.pin)
     if arguments.pin and not _is_on_bpffs(os.path.dirname(arguments.pin)):
         raise LoadError("cannot pin under %s: no bpffs is mounted there" % arguments.pin)
-    maps, programs, kept = _install(arguments)
+    maps, programs, kept = _install(arguments, not arguments.helpers)
     loaded = time.monotonic()
     try:
         wrong = selfcheck.differences(programs["check_offsets"], maps["hf_check"])
@@ -187,8 +195,9 @@ def main():
     parser.add_argument(
         "--upgrade", metavar="DIRECTORY", help="go on with the maps of the programs pinned here"
     )
-    # For tests: move one offset, and have room for fewer holds.
+    # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds.
     parser.add_argument("--shift", help=argparse.SUPPRESS)
+    parser.add_argument("--helpers", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--holds", type=int, help=argparse.SUPPRESS)
     try:
         print(json.dumps(run(parser.parse_args())))

@@ -8,7 +8,7 @@ import struct
 
 PATH = "/sys/kernel/btf/vmlinux"
 
-_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
+_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FUNC = 1, 2, 3, 4, 5, 6, 12
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT = 8, 9, 10, 11
 _FUNC_PROTO, _VAR, _DATASEC, _DECL_TAG, _TYPE_TAG, _ENUM64 = 13, 14, 15, 17, 18, 19
 _MODIFIERS = frozenset((_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG))
@@ -38,6 +38,7 @@ class Btf:
         self._text = head + text_at
         self._at = [0]
         self._structs = {}
+        self._functions = {}
         position, end = head + type_at, head + type_at + type_bytes
         head_of = struct.Struct("<III").unpack_from
         while position < end:
@@ -45,6 +46,8 @@ class Btf:
             kind = info >> 24 & 31
             if kind == _STRUCT and name:
                 self._structs.setdefault(name, []).append(len(self._at))
+            elif kind == _FUNC:
+                self._functions[name] = len(self._at)
             self._at.append(position)
             position += 12 + _EACH.get(kind, 0) * (info & 0xFFFF) + _ONCE.get(kind, 0)
         self._by_name = {self._name(name): ids for name, ids in self._structs.items()}
@@ -102,6 +105,15 @@ class Btf:
                     if found:
                         return found
         return None
+
+    def structure(self, name):
+        """Return the number of a structure's type, or None."""
+        return self._by_name.get(name, [None])[0]
+
+    def function(self, name):
+        """Return the number of a function of the kernel, or None."""
+        at = self._data.find(b"\0" + name.encode() + b"\0", self._text)
+        return self._functions.get(at + 1 - self._text) if at >= 0 else None
 
     def field(self, structure, field):
         """Return (offset, size) in bytes of a field, also inside unnamed members, or None."""

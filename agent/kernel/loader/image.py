@@ -14,10 +14,12 @@ import stat
 import struct
 
 import kernel
+import offsets
 
 _LOAD_IMMEDIATE, _MAP_DESCRIPTOR = 0x18, 1
+_CALL, _OF_KERNEL_FUNCTION = 0x85, 2
 _INSTRUCTION = struct.Struct("<BBhi")
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = "programs-"
 
 
@@ -47,7 +49,11 @@ def extract(module, library, programs):
 
 
 def _without_descriptors(raw, name_of):
-    """Return the code with zero for each descriptor, and which map each was, by position."""
+    """Return the code with zero for each descriptor, and which map each was, by position.
+
+    What was compiled as a helper with a number that no helper has becomes a call of that function
+    of the kernel.
+    """
     plain = bytearray(raw)
     used = []
     position = 0
@@ -61,6 +67,10 @@ def _without_descriptors(raw, name_of):
                 struct.pack_into("<i", plain, position + 4, 0)
             position += 2 * _INSTRUCTION.size  # a 64-bit immediate takes two places
         else:
+            if operation == _CALL and not registers and immediate & offsets.KERNEL_FUNCTION:
+                number = immediate & ~offsets.KERNEL_FUNCTION
+                call = (_CALL, _OF_KERNEL_FUNCTION << 4, 0, number)
+                _INSTRUCTION.pack_into(plain, position, *call)
             position += _INSTRUCTION.size
     return {"code": base64.b64encode(bytes(plain)).decode(), "maps": used}
 

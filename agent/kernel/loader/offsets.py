@@ -76,8 +76,15 @@ OLD_SYSTEM_CALLS = {
 }
 
 
-def header(btf, machine, shift=None):
-    """Return definitions OFF_*, SIZE_*, NR_* and OLD_NR_*; raise BtfError naming what is missing.
+# Added to the number of a kernel function where the programs call one, until the image is made.
+KERNEL_FUNCTION = 0x40000000
+_CAST = "bpf_rdonly_cast"
+
+
+def header(btf, machine, shift=None, direct=True):
+    """Return definitions OFF_*, SIZE_*, BTF_*, NR_* and OLD_NR_*; raise BtfError naming what lacks.
+
+    With `direct`, programs read kernel memory without a helper's call where the kernel offers that.
 
     `shift` ("structure.field=bytes") moves one offset: tests use it to prove that a wrong one is
     found before anything is attached.
@@ -90,6 +97,7 @@ def header(btf, machine, shift=None):
     missing = []
     moved, _, by = (shift or "").partition("=")
     for structure, fields in _FIELDS:
+        lines.append("#define BTF_%s %d" % (structure, btf.structure(structure) or 0))
         for field in fields.split():
             found = btf.field(structure, field)
             if found is None:
@@ -97,6 +105,9 @@ def header(btf, machine, shift=None):
             else:
                 extra = int(by) if moved == "%s.%s" % (structure, field) else 0
                 lines += _define(structure, field, (found[0] + extra, found[1]))
+    cast = btf.function(_CAST) if direct else None
+    if cast:
+        lines.append("#define KERNEL_CAST %d" % (KERNEL_FUNCTION | cast))
     if missing:
         raise BtfError("this kernel's BTF has no %s, which is read" % ", ".join(missing))
     for structure, field in _OPTIONAL:

@@ -13,7 +13,7 @@ import tempfile
 import kernel
 
 # The layout of struct act, struct facts and struct check in programs/records.h and selfcheck.h.
-_ACT = struct.Struct("<QQQQq10I2H4B16s16sII")
+_ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
 _PATH, _DIRECTORY, _FILENAME, _ARGV, _ENVIRONMENT, _ANCESTORS, _SHORT = (
     1024,
     512,
@@ -157,7 +157,7 @@ def _sockets(directory):
 
 
 def _address(act):
-    family, raw = act[20], act[21]
+    family, raw = act[21], act[22]
     if family == 4:
         return socket.inet_ntop(socket.AF_INET, raw[:4])
     return socket.inet_ntop(socket.AF_INET6, raw) if family == 6 else ""
@@ -176,12 +176,12 @@ def _compare_socket(seen, address, port, path, inode):
     """Yield (field, through, read, expected) of a connected socket."""
     act = seen["reached"]
     yield "sock_common.skc_daddr, skc_v6_daddr", _SOCKET, _address(act), address
-    yield "sock_common.skc_dport", _SOCKET, act[16], port
+    yield "sock_common.skc_dport", _SOCKET, act[17], port
     yield "sock_common.skc_state", _SOCKET, seen["state"], 1  # connected
-    yield "socket.type", _SOCKET, act[19], 3 if path else 2  # unix, udp
+    yield "socket.type", _SOCKET, act[20], 3 if path else 2  # unix, udp
     through = "%s, unix_sock.addr, unix_address.len, unix_address.name, %s" % (_SOCKET, _WALK)
     yield "unix_sock.peer, path", through, seen["socket_path"] if path else "", path
-    yield "dentry.d_inode", _SOCKET + ", unix_sock.path", act[3], inode
+    yield "dentry.d_inode", _SOCKET + ", unix_sock.path", act[11], inode
 
 
 def _compare_process(seen):
@@ -192,10 +192,10 @@ def _compare_process(seen):
     yield "task_struct.start_boottime", leader, _ticks(act[1]), start
     yield "cred.uid", "task_struct.cred", seen["uid"], os.getuid()
     yield "cred.gid", "task_struct.cred", seen["gid"], os.getgid()
-    yield "cred.euid", "task_struct.cred", act[8], os.geteuid()
-    yield "cred.egid", "task_struct.cred", act[9], os.getegid()
+    yield "cred.euid", "task_struct.cred", act[7], os.geteuid()
+    yield "cred.egid", "task_struct.cred", act[8], os.getegid()
     if os.path.exists("/proc/self/loginuid"):
-        yield "task_struct.loginuid", "", act[10], int(_read("/proc/self/loginuid"))
+        yield "task_struct.loginuid", "", act[9], int(_read("/proc/self/loginuid"))
     yield "fs_struct.pwd", "task_struct.fs, " + _WALK, seen["directory"], os.getcwd()
     program = os.readlink("/proc/self/exe")
     yield "mm_struct.exe_file", "task_struct.mm, file.f_path, " + _WALK, seen["program"], program
@@ -228,9 +228,9 @@ def _compare_file(seen, path):
     """Yield (field, through, read, expected) of the file that was open."""
     act, stat = seen["act"], os.stat(path)
     yield "file.f_path", "%s, %s" % (_DESCRIPTOR, _WALK), seen["opened"], path
-    yield "inode.i_ino", _DESCRIPTOR + ", file.f_inode", act[3], stat.st_ino
+    yield "inode.i_ino", _DESCRIPTOR + ", file.f_inode", act[11], stat.st_ino
     device = (os.major(stat.st_dev), os.minor(stat.st_dev))
-    yield "super_block.s_dev", "inode.i_sb", (act[11] >> 20, act[11] & 0xFFFFF), device
+    yield "super_block.s_dev", "inode.i_sb", (act[12] >> 20, act[12] & 0xFFFFF), device
     yield "file.f_mode", _DESCRIPTOR, seen["mode"] & 3, 1  # opened for reading only
     flags = seen["flags"] & (os.O_ACCMODE | os.O_APPEND)
     yield "file.f_flags", _DESCRIPTOR, flags, os.O_APPEND

@@ -64,6 +64,31 @@ static __always_inline void want_tail(struct walk *walk, u8 table, const char *e
   if (want) walk->want |= *want;
 }
 
+// As the two before, for the path that starts at `position` of the walk's buffer and ends at
+// WALK_BYTES. Every open comes through here, so nothing is copied that is in place already.
+static __always_inline void want_path(struct walk *walk, u8 table, u32 position) {
+  u32 bytes = WALK_BYTES - position, *want;
+  const u32 head = __builtin_offsetof(struct path_key, text);
+  if (position >= head && position < WALK_BYTES) {
+    // A key is made of the path by what is written before it.
+    u32 at = position - head;
+    asm volatile("" : "+r"(at));
+    struct path_key *key = (struct path_key *)&walk->buffer[at & (WALK_BYTES - 1)];
+    key->prefix_bits = 8 * (1 + sizeof(key->text));
+    key->table = table;
+    want = hf_paths.lookup(key);
+    if (want) walk->want |= *want;
+  } else {
+    want_prefix(walk, table, &walk->buffer[position & (WALK_BYTES - 1)]);
+  }
+  walk->tail_key.table = table;
+#pragma unroll
+  for (int i = 0; i < 31; i++) walk->tail_key.reversed[i] = walk->buffer[WALK_BYTES - 1 - i];
+  walk->tail_key.prefix_bits = 8 * (1 + (bytes > 31 ? 31 : bytes));
+  want = hf_tails.lookup(&walk->tail_key);
+  if (want) walk->want |= *want;
+}
+
 // The name as the caller wrote it: each of its components may be what a rule names.
 static __always_inline void want_filename(struct walk *walk, u8 table, struct facts *facts) {
   // First where the components end, then the look-ups: each loop is simple enough for the verifier.

@@ -5,29 +5,33 @@
 // Writes the path so that it ends at walk->buffer[WALK_BYTES]; returns where it starts. With a
 // table, adds to walk->want what the rules want of each component and of the whole.
 static __always_inline u32 walk_path(struct walk *walk, u64 dentry, u64 vfsmount, u8 table, u32 *marks) {
-  u64 mount = vfsmount - OFF_mount__mnt;
   u32 position;
   int whole = 0;
+  // Kept in memory also because what is read from there has no type that the verifier follows.
+  walk->dentry = dentry;
+  walk->mount = vfsmount - OFF_mount__mnt;
   walk->position = WALK_BYTES;
   walk->buffer[WALK_BYTES] = 0;
   for (int i = 0; i < MAXIMUM_COMPONENTS; i++) {
-    u64 parent = 0, root = 0, name = 0;
+    asm volatile("" ::: "memory");
+    u64 parent = 0, root = 0, name = 0, dentry = walk->dentry, mount = walk->mount;
     u32 length = 0;
     READ(parent, dentry, dentry, d_parent);
-    bpf_probe_read_kernel(&root, 8, (void *)(mount + OFF_mount__mnt + OFF_vfsmount__mnt_root));
+    READ_AT(root, mount, mount, OFF_mount__mnt + OFF_vfsmount__mnt_root);
     if (dentry == root) {
-      u64 above = 0;
+      u64 above = 0, at = 0;
       READ(above, mount, mount, mnt_parent);
       if (above == mount || !above) {
         whole = 1;
         break;
       }
-      READ(dentry, mount, mount, mnt_mountpoint);
-      mount = above;
+      READ(at, mount, mount, mnt_mountpoint);
+      walk->dentry = at;
+      walk->mount = above;
       continue;
     }
-    bpf_probe_read_kernel(&length, 4, (void *)(dentry + OFF_dentry__d_name + OFF_qstr__len));
-    bpf_probe_read_kernel(&name, 8, (void *)(dentry + OFF_dentry__d_name + OFF_qstr__name));
+    READ_AT(length, dentry, dentry, OFF_dentry__d_name + OFF_qstr__len);
+    READ_AT(name, dentry, dentry, OFF_dentry__d_name + OFF_qstr__name);
     length &= 255;
     position = walk->position;
     if (position > WALK_BYTES || position < length + 1) break;
@@ -42,7 +46,7 @@ static __always_inline u32 walk_path(struct walk *walk, u64 dentry, u64 vfsmount
       whole = 1;
       break;
     }
-    dentry = parent;
+    walk->dentry = parent;
   }
   if (!whole) *marks |= MARK_PATH_CUT;
   position = walk->position;
@@ -51,9 +55,7 @@ static __always_inline u32 walk_path(struct walk *walk, u64 dentry, u64 vfsmount
     walk->buffer[WALK_BYTES - 1] = '/';
   }
   if (table) {
-    u32 bytes = WALK_BYTES - position;
-    want_prefix(walk, table, &walk->buffer[position & (WALK_BYTES - 1)]);
-    want_tail(walk, table, &walk->buffer[WALK_BYTES], bytes > 31 ? 31 : bytes);
+    want_path(walk, table, position);
     // A path whose head is missing could be anything under any prefix: the agent shall look.
     if (!whole) want_anything(walk, OF_CUT_PATH(table));
   }
@@ -85,8 +87,8 @@ static __always_inline void read_inode(struct act *act, u64 inode) {
 // Path, inode and device of an open file into the act and walk buffer; returns the path's start.
 static __always_inline u32 file_path(struct walk *walk, struct act *act, u64 file, u8 table) {
   u64 dentry = 0, vfsmount = 0, inode = 0;
-  bpf_probe_read_kernel(&dentry, 8, (void *)(file + OFF_file__f_path + OFF_path__dentry));
-  bpf_probe_read_kernel(&vfsmount, 8, (void *)(file + OFF_file__f_path + OFF_path__mnt));
+  READ_AT(dentry, file, file, OFF_file__f_path + OFF_path__dentry);
+  READ_AT(vfsmount, file, file, OFF_file__f_path + OFF_path__mnt);
   READ(inode, file, file, f_inode);
   read_inode(act, inode);
   u32 position = walk_path(walk, dentry, vfsmount, table, &act->marks);
@@ -99,8 +101,8 @@ static __always_inline void read_surroundings(struct facts *facts, struct walk *
   u64 fs = 0, dentry = 0, vfsmount = 0;
   u32 marks = 0, bytes = 0, position;
   READ(fs, task, task_struct, fs);
-  bpf_probe_read_kernel(&dentry, 8, (void *)(fs + OFF_fs_struct__pwd + OFF_path__dentry));
-  bpf_probe_read_kernel(&vfsmount, 8, (void *)(fs + OFF_fs_struct__pwd + OFF_path__mnt));
+  READ_AT(dentry, fs, fs_struct, OFF_fs_struct__pwd + OFF_path__dentry);
+  READ_AT(vfsmount, fs, fs_struct, OFF_fs_struct__pwd + OFF_path__mnt);
   position = walk_path(walk, dentry, vfsmount, 0, &marks);
   COPY_PATH(walk, position, facts->directory, bytes, marks);
   // Part of a directory could pass for another one: better none, which the rules read as unknown.
@@ -112,8 +114,8 @@ static __always_inline void read_surroundings(struct facts *facts, struct walk *
   if (!mm) return;
   READ(file, mm, mm_struct, exe_file);
   if (!file) return;
-  bpf_probe_read_kernel(&dentry, 8, (void *)(file + OFF_file__f_path + OFF_path__dentry));
-  bpf_probe_read_kernel(&vfsmount, 8, (void *)(file + OFF_file__f_path + OFF_path__mnt));
+  READ_AT(dentry, file, file, OFF_file__f_path + OFF_path__dentry);
+  READ_AT(vfsmount, file, file, OFF_file__f_path + OFF_path__mnt);
   position = walk_path(walk, dentry, vfsmount, 0, &marks);
   COPY_PATH(walk, position, facts->program, bytes, marks);
 }

@@ -42,11 +42,11 @@ struct process {
   char comm[16];
 };
 
+// First when and by whom, with what came of it; then, from `inode` on, what was done.
 struct act {
   u64 boot_ns;
   u64 start_ns;
   u64 root_start_ns;
-  u64 inode;
   s64 result;
   u32 root_tgid;
   u32 tgid;
@@ -54,6 +54,8 @@ struct act {
   u32 uid;
   u32 gid;
   u32 login_uid;
+  char comm[16];
+  u64 inode;
   u32 device;  // the kernel's own encoding: major << 20 | minor
   u32 open_flags;
   u32 messages;
@@ -65,12 +67,12 @@ struct act {
   u8 transport;
   u8 address_family;  // 0, 4 or 6
   u8 address[16];     // network order
-  char comm[16];
   u32 path_bytes;     // length without the terminating zero
   u32 reserved;
 };
 
-// One observed open, connect or send: fixed size, so that a batch is read with one stride.
+// One observed open, connect or send: fixed size, so that a batch is read with one stride. Acts are
+// the same if all bytes behind boot_ns are: no byte may be left as it was.
 struct observed {
   struct act act;
   char path[SHORT_PATH_BYTES];

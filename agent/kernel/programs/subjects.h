@@ -5,7 +5,8 @@
 static __always_inline int in_group_list(u64 cred, u32 gid) {
   u64 list = 0;
   u32 total = 0, low = 0, high;
-  READ(list, cred, cred, group_info);
+  // By the helper, since the verifier follows every sum of a pointer that it knows and a number.
+  bpf_probe_read_kernel(&list, 8, (void *)(cred + OFF_cred__group_info));
   if (!list) return 0;
   READ(total, list, group_info, ngroups);
   high = total;

@@ -1,16 +1,19 @@
 """Events on disk: the chain holds, numbers are never given twice, and what is lost is counted."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgpack
 import pytest
 
-from agent.rows import notice_row, to_columns
+from agent.database import open_database
+from agent.rows import gap_row, notice_row, to_columns
 from agent.transport.spool import Sealed, Spool
 from wire import codec
 from wire.codec import chain_digest, decode_as
-from wire.events import check_columns
+from wire.events import NAMES, check_columns, encode_packed, pack_values
 from wire.ids import HostId
 from wire.messages import EventBatch
 
@@ -164,3 +167,43 @@ def test_the_spool_is_private(tmp_path: Path) -> None:
         add(spool, "a")
         for path in tmp_path.iterdir():
             assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+@pytest.mark.parametrize("counts", [(1,), (15,), (16,), (7, 8), (8, 9), (40_000, 30_000)])
+def test_a_batch_of_packed_columns_has_the_bytes_of_an_unpacked_one(
+    counts: tuple[int, ...],
+) -> None:
+    """Whatever the head of its lists, so that every collector reads it as it always did."""
+    tables = [
+        {name: [None if n % 3 else f"{name}-{n}" for n in range(count)] for name in NAMES}
+        if count < 100
+        else {name: [None] * count for name in NAMES[:10]}
+        for count in counts
+    ]
+    whole: dict[str, list[object]] = {
+        name: [value for table in tables for value in table[name]] for name in tables[0]
+    }
+    batch = EventBatch(
+        host=HOST, sequence=3, first=9, count=sum(counts), previous="1" * 64, columns=whole
+    )
+    values = {name: b"".join(pack_values(table[name]) for table in tables) for name in whole}
+    assert encode_packed(batch, values) == codec.encode(batch)
+    assert decode_as(encode_packed(batch, values), EventBatch) == batch
+
+
+def _nothing(database: sqlite3.Connection) -> None:
+    """Look at nothing."""
+
+
+def test_rows_that_an_earlier_version_left_are_sent(tmp_path: Path) -> None:
+    """It kept the columns as lists; they leave together with what came since."""
+    place = tmp_path / "events.db"
+    Spool(place, HOST, limit_bytes=1_000_000).close()
+    left = to_columns([notice_row(1, "test", "before"), gap_row(2, 7, "lost")])
+    with closing(open_database(place, "", version=1, check=_nothing).connection) as earlier:
+        earlier.execute("INSERT INTO loose VALUES (1, 2, 8, 0, ?)", (msgpack.packb(left),))
+    with closing(Spool(place, HOST, limit_bytes=1_000_000)) as spool:
+        add(spool, "after")
+        (batch,) = batches(spool)
+    assert details([batch]) == ["test: before", "gap: lost", "test: after"]
+    assert batch.columns["count"] == [1, 7, 1]

@@ -10,7 +10,7 @@ import pytest
 from agent.events import EventPipeline
 from agent.rulings import Ruled
 from agent.sensor import records
-from agent.sensor.interface import Losses, ObservedRow
+from agent.sensor.interface import Losses, Observed
 from agent.sensor.records import ActFields, act_of_observed
 from rules.model import Action
 from tests.support.fake_sensor import FakeSensor, HeldMap
@@ -24,14 +24,20 @@ Columns = dict[str, list[object]]
 EMPTY = ActFields._make(records.ACT.unpack(bytes(128)))._replace(comm=b"cat".ljust(16, b"\0"))
 
 
-def row(path: str = "/srv/key", **fields: int | bytes) -> ObservedRow:
-    """Return a record of the ring: by default an open for reading by pid 42 that worked."""
+def row(path: str = "/srv/key", times: int = 1, **fields: int | bytes) -> Observed:
+    """Return what the ring had: by default one open for reading by pid 42 that worked."""
     base = EMPTY._replace(
         boot_ns=1_000, root_start_ns=9, root_tgid=40, tgid=42, tid=43, uid=1000, gid=1001,
         login_uid=records.NO_LOGIN, subject=1, kind=2, guarantee=2, result=3,
     )  # fmt: skip
-    raw = path.encode().ljust(256, b"\0")
-    return (records.OBSERVED_BYTES, 0, *base._replace(**fields), raw)  # type: ignore[arg-type]
+    full = base._replace(path_bytes=len(path), **fields)  # type: ignore[arg-type]
+    raw = records.ACT.pack(*full) + path.encode().ljust(records.SHORT_PATH_BYTES, b"\0")
+    return Observed(full.boot_ns, raw[8:], times)
+
+
+def act_of(observed: Observed) -> Act:
+    """Return the act."""
+    return act_of_observed(observed.boot_ns, observed.record, SUBJECTS, 0)
 
 
 class Rings(FakeSensor):
@@ -39,7 +45,7 @@ class Rings(FakeSensor):
 
     def __init__(self) -> None:
         super().__init__(HeldMap())
-        self.rows: list[ObservedRow] = []
+        self.rows: list[Observed] = []
         self.execs: list[Act] = []
         self.lost = Losses(events=0, holds=0, labels=0)
         self.looked_at = 0
@@ -48,7 +54,7 @@ class Rings(FakeSensor):
         """Make the descriptor readable, as the first record after a drain does."""
         os.eventfd_write(self._events, 1)
 
-    def drain_acts(self, limit: int) -> list[ObservedRow]:
+    def drain_acts(self, limit: int) -> list[Observed]:
         """Give out rows."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._events)
@@ -60,10 +66,10 @@ class Rings(FakeSensor):
         given, self.execs = self.execs[:limit], self.execs[limit:]
         return given
 
-    def act_of_row(self, row: ObservedRow) -> Act:
+    def act_of(self, observed: Observed) -> Act:
         """Return the act, and count how often that was asked."""
         self.looked_at += 1
-        return act_of_observed(ActFields._make(row[2:-1]), row[-1], SUBJECTS, 0)
+        return act_of(observed)
 
     def losses(self) -> Losses:
         """Return what the test says."""
@@ -145,7 +151,7 @@ async def test_every_column_of_an_observed_act_is_the_acts_own(rings: Rings) -> 
         row("", kind=3, transport=1, address_family=4, address=bytes([10, 0, 0, 1]) + bytes(12),
             port=443, result=records.NOT_OVER),
     ]  # fmt: skip
-    acts = [act_of_observed(ActFields._make(r[2:-1]), r[-1], SUBJECTS, 0) for r in rings.rows]
+    acts = [act_of(one) for one in rings.rows]
     pipe, sink = pipeline(rings)
     pipe.drain()
     (columns,) = sink.columns
@@ -168,9 +174,32 @@ async def test_acts_of_one_sort_are_decided_once(rings: Rings) -> None:
     """Thousands of equal acts cost one look at the rules; who did them stays apart."""
     rings.rows = [row(tgid=n, boot_ns=n) for n in range(5000)] + [row("/srv/other")]
     pipe, sink = pipeline(rings)
-    pipe.drain()
+    while pipe.drain()[1]:
+        pass
     assert rings.looked_at == 2
     assert sink.all("pid")[:5000] == list(range(5000))
+
+
+async def test_what_was_done_and_whether_it_worked_makes_a_sort(rings: Rings) -> None:
+    """Neither who did it nor the number of the descriptor; but a failed open is another sort."""
+    fields = ({"result": 3}, {"result": 4}, {"tid": 1}, {"comm": b"x"}, {"result": -2})
+    rings.rows = [row(**one) for one in fields]
+    rings.rows += [row("/srv/ke"), row("/srv/keys"), row(open_flags=1), row(inode=7)]
+    pipe, _ = pipeline(rings)
+    pipe.drain()
+    assert rings.looked_at == 6
+
+
+async def test_acts_that_are_the_same_are_one_row_that_says_how_many(rings: Rings) -> None:
+    """The time is that of the first."""
+    rings.rows = [row(times=3, boot_ns=1_000), row(times=1, boot_ns=2_000, result=4)]
+    pipe, sink = pipeline(rings)
+    assert pipe.drain() == (4, False)
+    assert sink.all("count") == [3, 1]
+    first, second = sink.all("time_ns")
+    assert isinstance(first, int)
+    assert isinstance(second, int)
+    assert second - first == 1_000
 
 
 async def test_an_act_that_no_rule_names_leaves_no_row(rings: Rings) -> None:
@@ -181,7 +210,7 @@ async def test_an_act_that_no_rule_names_leaves_no_row(rings: Rings) -> None:
         rings,
         lambda act: Action.OBSERVE if act.path == "/b" or act.process.pid == 2 else None,
     )
-    assert pipe.drain() == 4
+    assert pipe.drain() == (6, False)
     assert sink.all("path") == [None, "/b", "/b"]
     assert sink.all("argv") == [["cat", "x"], None, None]
 
@@ -214,7 +243,8 @@ async def test_what_was_let_pass_is_told_as_observed_with_its_rule(
 
 async def test_what_the_kernel_lost_becomes_a_gap_of_that_size_once(rings: Rings) -> None:
     """A record with a gap says so; nothing lost, nothing said."""
-    rings.lost = Losses(events=100, holds=1, labels=0)  # before this agent
+    rings.lost = Losses(events=100, holds=1, labels=0)
+    rings.tell(rings.lost)  # by the agent before this one
     pipe, sink = pipeline(rings)
     pipe.drain()
     assert sink.columns == []
@@ -224,6 +254,45 @@ async def test_what_the_kernel_lost_becomes_a_gap_of_that_size_once(rings: Rings
     assert sink.all("kind") == ["gap", "gap"]
     assert sink.all("count") == [7, 2]
     assert [str(text).partition(":")[0] for text in sink.all("detail")] == ["gap", "gap"]
+
+
+async def test_what_was_lost_while_no_agent_ran_is_told_by_the_next_one(rings: Rings) -> None:
+    """The counts and what of them was told outlive an agent; each loss is told by one of them."""
+    rings.lost = Losses(events=5, holds=0, labels=0)
+    for agent in range(3):
+        pipe, sink = pipeline(rings)
+        pipe.drain()
+        assert sink.all("count") == ([5] if agent == 0 else [])
+    assert rings.told() == rings.lost
+
+
+async def test_other_work_of_the_loop_is_served_between_two_slices(rings: Rings) -> None:
+    """A flood does not keep a hold waiting: its reader is called before the flood has ended."""
+    pipe, sink = pipeline(rings)
+    reader, writer = os.pipe()
+    left: list[int] = []
+
+    def served() -> None:
+        os.read(reader, 1)
+        left.append(len(rings.rows))
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(reader, served)
+    count = 100_000
+    rings.rows = [row(tgid=n) for n in range(count)]
+    pipe.start()
+    while len(sink.all("pid")) < count:
+        await sink.arrived.wait()
+        sink.arrived.clear()
+        os.write(writer, b"x")
+    loop.remove_reader(reader)
+    pipe.close()
+    os.close(reader)
+    os.close(writer)
+    # At least once for each of the largest slices there may be.
+    assert len(left) >= count // 4096
+    assert left == sorted(left, reverse=True)
+    assert len(set(left)) > 1
 
 
 async def test_it_reads_when_woken_and_more_than_one_batch(rings: Rings) -> None:

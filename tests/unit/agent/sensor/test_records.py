@@ -2,6 +2,7 @@
 
 import os
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -23,7 +24,6 @@ FIELDS = ActFields(
     boot_ns=5_000_000_000,
     start_ns=4_000_000_000,
     root_start_ns=3_000_000_000,
-    inode=77,
     result=0,
     root_tgid=40,
     tgid=42,
@@ -31,6 +31,8 @@ FIELDS = ActFields(
     uid=4_000_000_123,
     gid=1001,
     login_uid=records.NO_LOGIN,
+    comm=b"worker\0xyz".ljust(16, b"\0"),
+    inode=77,
     device=8 << 20 | 17,
     open_flags=os.O_RDWR | os.O_APPEND,
     messages=0,
@@ -42,7 +44,6 @@ FIELDS = ActFields(
     transport=0,
     address_family=0,
     address=bytes(16),
-    comm=b"worker\0xyz".ljust(16, b"\0"),
     path_bytes=4,
     reserved=0,
 )
@@ -230,7 +231,9 @@ def test_a_subject_that_nobody_knows_is_told_without_a_name() -> None:
 def test_an_observed_act_is_the_same_without_what_only_a_hold_records() -> None:
     """Who, what and where; no program, directory or ancestors."""
     fields = FIELDS._replace(kind=2, guarantee=2, result=-2, login_uid=0, marks=2)
-    found = act_of_observed(fields, b"/etc/x\0yyy", SUBJECTS, OFFSET)
+    record = ACT.pack(*fields)[8:] + b"/etc/x\0yyy".ljust(records.SHORT_PATH_BYTES, b"\0")
+    found = act_of_observed(fields.boot_ns, record, SUBJECTS, OFFSET)
+    assert found == replace(found, boot_ns=fields.boot_ns, time_ns=fields.boot_ns + OFFSET)
     assert (found.path, found.path_resolved, found.result) == ("/etc/x", False, -2)
     assert (found.login_uid, found.login_user) == (0, "root")
     assert (found.executable, found.cwd, found.ancestors) == ("", "", ())
