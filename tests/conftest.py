@@ -8,7 +8,7 @@ import pytest
 
 from deploy.bootstrap.bpffs import MOUNT_POINT
 
-_NEED_ROOT = ("kernel", "end_to_end")
+_NEED_ROOT = ("kernel", "end_to_end", "faults")
 _KERNEL = pytest.StashKey[int]()
 
 
