@@ -4,7 +4,6 @@ Each act makes its entry, is stopped, and leaves a line in the actor's own file 
 that line, and not a state in /proc, tells whether anything has run.
 """
 
-import os
 import signal
 import subprocess
 from collections.abc import Sequence

@@ -27,7 +27,8 @@ rules:
   - id: faults.asked
     description: Is asked about until somebody answers.
     severity: high
-    match: {{open: {{path: ["/faults/approve/**", "/faults/deny/**", "/faults/die/**", "/faults/wait/**"]}}}}
+    match:
+      open: {{path: ["/faults/approve/**", "/faults/deny/**", "/faults/die/**", "/faults/wait/**"]}}
     action: ask
   - id: {SHORT}
     description: Is asked about for a moment.
@@ -53,6 +54,7 @@ class Reviewer(Watcher):
         self._kill = kill
         self._open: SimpleQueue[Request | None] = SimpleQueue()
         self._answered: set[str] = set()
+        self._closing = threading.Event()
         self._paused = threading.Event()
         self._paused.set()
         super().__init__(url, token)
@@ -69,6 +71,7 @@ class Reviewer(Watcher):
 
     def close(self) -> None:
         """Stop following and answering."""
+        self._closing.set()
         self._paused.set()
         self._open.put(None)
         self._answering.join()
@@ -96,17 +99,22 @@ class Reviewer(Watcher):
 
     def _answer(self, request: Request, answer: str) -> None:
         """Answer until it is known that the answer counts, or that it is over without one."""
-        while True:
-            response = httpx.post(
-                f"{self._url}/api/v1/requests/{request['request']}/decision",
-                headers=Centre.auth(self._token),
-                json={"answer": answer, "reason": "a test", "digest": request["digest"]},
-                timeout=30,
-            )
-            if response.status_code != 503:
-                return
-            # NATS is away: the only sign that it is back is an answer that is taken.
-            threading.Event().wait(_AGAIN_S)
+        while not self._closing.is_set():
+            try:
+                response = httpx.post(
+                    f"{self._url}/api/v1/requests/{request['request']}/decision",
+                    headers=Centre.auth(self._token),
+                    json={"answer": answer, "reason": "a test", "digest": request["digest"]},
+                    timeout=30,
+                )
+            except httpx.TransportError as error:
+                print(f"reviewer: {error!r}")  # the collector is away
+            else:
+                if response.status_code in (200, 409):
+                    return
+                print(f"reviewer: {response.status_code} {response.text}")
+            # What is away gives no other sign that it is back than an answer that is taken.
+            self._closing.wait(_AGAIN_S)
 
 
 class Site:

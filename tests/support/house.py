@@ -100,7 +100,9 @@ class Watcher:
         with self._changed:
             self._changed.wait_for(lambda: found() is not None, timeout_s)
             request = found()
-            assert request is not None, f"no such request; there are {list(self._latest.values())}"
+            newest = list(self._latest.values())[-20:]
+            there = [(one["request"], one["card"]["title"], one["state"]) for one in newest]
+            assert request is not None, f"no such request; there are, at last: {there}"
             return request
 
     def close(self) -> None:

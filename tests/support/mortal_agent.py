@@ -64,6 +64,8 @@ STEPS = (
     *(f"verdict {what}" for what in ("received", "settled", "acknowledged")),
 )
 
+ANY = "any step"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -181,7 +183,7 @@ class _Fate:
 
     def step(self, name: str) -> None:
         self.seen[name] += 1
-        if name == self._die_at:
+        if self._die_at in (name, ANY):
             self._left -= 1
             if self._left <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -345,7 +347,7 @@ def _hook_signals(step: Callable[[str], None]) -> None:
         step("after forget")
 
     ProcessControl._send = sent  # type: ignore[method-assign]
-    FileSensor.forget = forgotten  # type: ignore[method-assign]
+    FileSensor.forget = forgotten  # type: ignore[method-assign, assignment]
 
 
 def _hook_wire(step: Callable[[str], None]) -> None:
