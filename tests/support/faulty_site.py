@@ -4,6 +4,7 @@ An act's path says what becomes of it: /faults/approve/..., /faults/deny/... and
 """
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import httpx
 
 from agent import identity
 from tests.support.actors import Actor
-from tests.support.centre import Centre, centre
+from tests.support.centre import Centre, Child, centre
 from tests.support.file_sensor import make_held_files
 from tests.support.house import Request, Watcher
 from tests.support.mortal_agent import SHORT, MortalAgent, Setup
@@ -77,10 +78,11 @@ class Reviewer(Watcher):
         self._answering.join()
         super().close()
 
-    def requests_of(self, pid: int) -> list[Request]:
-        """Return the newest state of every request about a process."""
+    def know(self, request: Request) -> None:
+        """Take in a request that is over, unless the stream has told of it."""
         with self._changed:
-            return [r for r in self._latest.values() if r["act"]["process"]["pid"] == pid]
+            self._latest.setdefault(request["request"], request)
+            self._changed.notify_all()
 
     def _take(self, request: Request) -> None:
         super()._take(request)
@@ -123,9 +125,11 @@ class Site:
     def __init__(self, directory: Path, made: Centre, *, spool_limit_mib: int = 256) -> None:
         self.directory = directory
         self.centre = made
+        self._nats_url = made.nats_url
         self.token = made.token("ann@example.com", "reviewer")
         self._actors: list[Actor] = []
         self._agents: list[MortalAgent] = []
+        self._dying: list[Child] = []
         self.held = directory / "held"
         make_held_files(self.held)
         self.state = directory / "state"
@@ -148,6 +152,17 @@ class Site:
     def newest(self) -> MortalAgent:
         """The agent that was started last."""
         return self._agents[-1]
+
+    @property
+    def actors(self) -> list[Actor]:
+        """Every process that has acted."""
+        return list(self._actors)
+
+    def use_nats(self, url: str) -> None:
+        """Have agents reach NATS elsewhere from now on."""
+        text = self.identity.read_text(encoding="utf-8")
+        self.identity.write_text(text.replace(self._nats_url, url), encoding="utf-8")
+        self._nats_url = url
 
     def start(self, *, die_at: str = "", count: int = 0, namespace: str = "") -> MortalAgent:
         """Start an agent; see MortalAgent."""
@@ -203,10 +218,33 @@ class Site:
             threading.Event().wait(0.05)
         assert rows == wanted
 
-    def restart_reviewer(self) -> None:
-        """Follow the requests of a collector that was started again."""
+    def start_dying_collector(self, point: str) -> Child:
+        """Start a collector that kills itself at a point (see mortal_collector), and follow it."""
+        dying = Child(
+            [sys.executable, "-m", "tests.support.mortal_collector", point,
+             str(self.centre.config)],
+            self.directory / "dying.log",
+        )  # fmt: skip
+        self._dying.append(dying)
+        self.centre.api_url = dying.wait_for("ready api=").split()[1].removeprefix("api=")
+        self.follow_again()
+        return dying
+
+    def follow_again(self) -> None:
+        """Follow the requests of a collector that was started anew."""
         self.reviewer.close()
         self.reviewer = Reviewer(self.centre.api_url, self.token, self._kill)
+        # What is over by now, the stream no longer tells.
+        for state in ("approved", "denied", "expired", "cancelled"):
+            response = httpx.get(
+                f"{self.centre.api_url}/api/v1/requests",
+                params={"state": state, "limit": 500},
+                headers=Centre.auth(self.token),
+                timeout=30,
+            )
+            assert response.status_code == 200, response.text
+            for request in response.json()["requests"]:
+                self.reviewer.know(request)
 
     def close(self) -> None:
         """End what was started."""
@@ -214,6 +252,8 @@ class Site:
             agent.stop()
         for actor in self._actors:
             actor.close()
+        for collector in self._dying:
+            collector.stop()
         self.reviewer.close()
 
 
