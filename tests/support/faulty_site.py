@@ -218,6 +218,14 @@ class Site:
             threading.Event().wait(0.05)
         assert rows == wanted
 
+    def log_says(self, text: str) -> None:
+        """Wait until the agents have written this into their log."""
+        for _ in range(20 * WAIT_S):
+            if text in (self.directory / "agent.log").read_text(encoding="utf-8"):
+                return
+            threading.Event().wait(0.05)
+        raise AssertionError(f"the agent never said {text!r}")
+
     def start_dying_collector(self, point: str) -> Child:
         """Start a collector that kills itself at a point (see mortal_collector), and follow it."""
         dying = Child(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-_HERE, _THERE = "192.0.2.1", "192.0.2.2"  # for documentation only, so nobody's network
+_HERE, _THERE = "198.51.100.1", "198.51.100.2"  # for documentation only, so nobody's network
 _DEVICE = "holdfast-test-f"
 _PIECE = 4096
 
