@@ -101,7 +101,9 @@ class Watcher:
             self._changed.wait_for(lambda: found() is not None, timeout_s)
             request = found()
             newest = list(self._latest.values())[-20:]
-            there = [(one["request"], one["act"]["path"], one["state"], one["outcome"]) for one in newest]
+            there = [
+                (one["request"], one["act"]["path"], one["state"], one["outcome"]) for one in newest
+            ]
             assert request is not None, f"no such request; there are, at last: {there}"
             return request
 
