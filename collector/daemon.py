@@ -21,6 +21,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Register
+from collector.approvals.undecided import Undecided
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError
 from collector.identity.hosts import HostNames
@@ -120,11 +121,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     book = Book(Register(), storage.reader)
     decider = Decider(book, publisher, signer, verifier)
+    undecided = Undecided(book, decider)
     waiting = await book.load()
+    undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
         HoldIntake(book, decider),
-        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, verifier),
-        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, verifier),
+        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
+        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
         HostIntake(),
     )
@@ -133,6 +136,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         await _until_it_answers(partial(feed.prepare, client.jetstream()))
     server = Server(build(_services(config, storage, book, decider, publisher)), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
+    tasks.append(_watched(stop, "undecided votes", undecided.run()))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())

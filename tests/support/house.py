@@ -104,7 +104,9 @@ class Watcher:
             there = [
                 (one["request"], one["act"]["path"], one["state"], one["outcome"]) for one in newest
             ]
-            assert request is not None, f"no such request; there are, at last: {there}"
+            assert request is not None, (
+                f"no such request (following: {self._thread.is_alive()}); the last are {there}"
+            )
             return request
 
     def close(self) -> None:
