@@ -3,6 +3,7 @@
 An act's path says what becomes of it: /faults/approve/..., /faults/deny/... and so on.
 """
 
+import asyncio
 import json
 import sys
 import threading
@@ -15,11 +16,14 @@ from typing import Any, cast
 import httpx
 
 from agent import identity
+from collector.config import load
+from collector.nats.connection import connect
 from tests.support.actors import Actor
 from tests.support.centre import Centre, Child, centre
 from tests.support.file_sensor import make_held_files
 from tests.support.house import Request, Watcher
 from tests.support.mortal_agent import SHORT, MortalAgent, Setup
+from wire import subjects
 
 WAIT_S = 60
 _AGAIN_S = 0.2
@@ -239,8 +243,12 @@ class Site:
         return dying
 
     def follow_again(self) -> None:
-        """Follow the requests of a collector that was started anew."""
+        """Follow the requests of a collector that was started anew.
+
+        A person takes longer than the collector needs to read what was said before; so do we.
+        """
         self.reviewer.close()
+        asyncio.run(self._taken_in(subjects.VOTES))
         self.reviewer = Reviewer(self.centre.api_url, self.token, self._kill)
         # What is over by now, the stream no longer tells.
         for state in ("approved", "denied", "expired", "cancelled"):
@@ -253,6 +261,19 @@ class Site:
             assert response.status_code == 200, response.text
             for request in response.json()["requests"]:
                 self.reviewer.know(request)
+
+    async def _taken_in(self, stream: str) -> None:
+        settings = load(self.centre.config)
+        client = await connect(
+            url=settings.nats.url, seed_file=Path(settings.nats.seed_file), once=True
+        )
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                found = await client.jetstream().consumers_info(stream)
+                if not any(one.num_pending or one.num_ack_pending for one in found):
+                    break
+                await asyncio.sleep(0.02)
+        await client.close()
 
     def close(self) -> None:
         """End what was started."""
