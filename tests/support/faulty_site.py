@@ -196,12 +196,19 @@ class Site:
 
     def over(self, actor: Actor, path: str) -> Request:
         """Wait until the host has closed the request for an act, and return it."""
-        return self.reviewer.wait(
-            lambda one: (
-                _is(one, actor, path)
-                and (one["outcome"] is not None or one["state"] == "cancelled")
+        try:
+            return self.reviewer.wait(
+                lambda one: (
+                    _is(one, actor, path)
+                    and (one["outcome"] is not None or one["state"] == "cancelled")
+                )
             )
-        )
+        except AssertionError as error:
+            told = self.sql(
+                "SELECT h.request, s.sequence, s.state, s.received_ns FROM holds h"
+                f" LEFT JOIN hold_states s USING (hold) WHERE h.pid = {actor.pid}"
+            )
+            raise AssertionError(f"{path} of {actor.pid} is not over; the trail: {told}") from error
 
     def sql(self, text: str) -> list[list[Any]]:
         """Ask the trail."""
