@@ -206,7 +206,7 @@ class Site:
         except AssertionError as error:
             told = self.sql(
                 "SELECT h.request, s.sequence, s.state, s.received_ns FROM holds h"
-                f" LEFT JOIN hold_states s USING (hold) WHERE h.pid = {actor.pid}"
+                f" LEFT JOIN hold_states s USING (hold) WHERE h.pid = {actor.pid}"  # noqa: S608
             )
             raise AssertionError(f"{path} of {actor.pid} is not over; the trail: {told}") from error
 
