@@ -22,6 +22,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Register
+from collector.approvals.undecided import Undecided
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError
 from collector.identity.hosts import HostNames
@@ -127,11 +128,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     book = Book(Register(), storage.reader)
     decider = Decider(book, publisher, signer, verifier)
+    undecided = Undecided(book, decider)
     waiting = await book.load()
+    undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
         HoldIntake(book, decider),
-        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, verifier),
-        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, verifier),
+        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
+        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
         HostIntake(),
     )
@@ -146,6 +149,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     services = _services(config, storage, book, decider, publisher, tokens)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
+    tasks.append(_watched(stop, "undecided votes", undecided.run()))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())

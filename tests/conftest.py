@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from deploy.bootstrap.bpffs import MOUNT_POINT
 from tests.support import leftovers
 
-_NEED_ROOT = ("kernel", "end_to_end")
+_NEED_ROOT = ("kernel", "end_to_end", "faults")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
 _KERNEL = pytest.StashKey[int]()

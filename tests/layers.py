@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.bootstrap import packages
 
 # Directories that are a layer of their own; the others are told apart by markers.
-_OWN = ("meta", "tryout", "vm", "soak", "bench")
+_OWN = ("meta", "tryout", "faults", "vm", "soak", "bench")
 _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 
 
@@ -53,6 +53,12 @@ LAYERS: tuple[Layer, ...] = (
         name="end_to_end",
         covers="agent, collector, nats-server and kernel together",
         arguments=("tests", *_ELSEWHERE, "-m", "end_to_end"),
+        root=True,
+    ),
+    Layer(
+        name="faults",
+        covers="kill -9 at every step, NATS away in all ways, full disks",
+        arguments=("tests/faults",),
         root=True,
     ),
     Layer(name="try", covers="deploy/try itself", arguments=("tests/tryout",), root=True),

@@ -23,6 +23,8 @@ from wire.messages import (
     Verdict,
 )
 
+_ENDED = "the process has ended"
+
 
 class Machine:
     """All holds of one host that are not over. Methods named plan_* change nothing."""
@@ -210,10 +212,10 @@ class Machine:
         process: ProcessId,
         now_ns: int,
         *,
-        cause: str = "the process has ended",
+        cause: str = "",
         killed_for: KillOrder | None = None,
     ) -> Step:
-        """The process has exited: by itself (`cause`), or killed with the tree of another."""
+        """The process has exited: by itself, killed with the tree of another, or for `cause`."""
         mine = self.of(process)
         order = self.order(process)
         killer = order if isinstance(order, KillOrder) else killed_for
@@ -243,12 +245,16 @@ class Machine:
         if killer is not None:
             cause = f"the process was killed for hold {killer.hold}"
         if isinstance(hold.fate, Pass):
+            if not cause and hold.key == NO_KEY:
+                # Its entry goes right before SIGCONT, and the run that took it out recorded no end.
+                detail = "the agent ended as it let the process go, and the process has ended since"
+                return self._over(hold, HoldStateName.RELEASED, now_ns, hold.fate.why, detail)
             if killer is not None:
                 why = Why(ground=killer.ground)
                 return self._over(hold, HoldStateName.KILLED, now_ns, why, cause)
-            cause = f"{cause} before it could run on; this host did not kill it"
+            cause = f"{cause or _ENDED} before it could run on; this host did not kill it"
             return self._over(hold, HoldStateName.KILLED, now_ns, None, cause)
-        return self._over(hold, HoldStateName.CANCELLED, now_ns, None, cause)
+        return self._over(hold, HoldStateName.CANCELLED, now_ns, None, cause or _ENDED)
 
     @staticmethod
     def _ended(hold: Hold, state: HoldStateName) -> HoldStateName:

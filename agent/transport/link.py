@@ -15,6 +15,7 @@ from nats.aio.client import Client
 
 from agent.errors import TransportError
 from agent.identity import HostIdentity
+from agent.tasks import end
 from agent.transport.verdicts import Verdicts
 from wire import subjects
 from wire.ids import MessageId
@@ -22,6 +23,8 @@ from wire.ids import MessageId
 log = logging.getLogger("holdfast.agent.link")
 
 _ACK_S = 5.0
+# A large batch over a thin line takes longer, and sending it again meanwhile would never end.
+_SLOWEST_BYTES_PER_S = 16_000
 _AGAIN_S = 2
 _MESSAGE_ID = "Nats-Msg-Id"
 
@@ -79,14 +82,24 @@ class Link:
         if client is None or not client.is_connected:
             raise TransportError("not connected to NATS")
         headers = {_MESSAGE_ID: message_id} if message_id else None
+        timeout_s = _ACK_S + len(data) / _SLOWEST_BYTES_PER_S
+        sent = asyncio.ensure_future(
+            client.jetstream().publish(subject, data, timeout=timeout_s, headers=headers)
+        )
+        renewed = asyncio.ensure_future(self.renewed())
         try:
-            ack = await client.jetstream().publish(subject, data, timeout=_ACK_S, headers=headers)
+            await asyncio.wait({sent, renewed}, return_when=asyncio.FIRST_COMPLETED)
+            if not sent.done():
+                raise TransportError(f"{subject}: not acknowledged before the connection was lost")
+            ack = sent.result()
         except nats.js.errors.NoStreamResponseError as error:
             raise TransportError(
                 f"{subject}: no stream takes it; start the collector, which makes the streams"
             ) from error
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise TransportError(f"{subject}: not acknowledged: {error!r}") from error
+        finally:
+            await end((sent, renewed))
         return bool(ack.duplicate)
 
     @asynccontextmanager

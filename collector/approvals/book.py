@@ -1,6 +1,7 @@
 """The register with the trail behind it: finds any request, and tells who listens of changes."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from wire.messages import HoldOpened
 
 SHORTEST_PREFIX = 6
 _FULL = 32
+_REMEMBERED = 10_000
 
 
 class Listener:
@@ -55,6 +57,8 @@ class Book:
         self._listeners: set[Listener] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._closed = False
+        # How long each record was when it was last told of, newest last.
+        self._told: OrderedDict[RequestId, int] = OrderedDict()
 
     async def load(self) -> tuple[Record, ...]:
         """Take up every unfinished request from the trail; return them.
@@ -141,7 +145,17 @@ class Book:
         return sum(listener.who == who for listener in self._listeners)
 
     def announce(self, record: Record) -> None:
-        """Tell all listeners; drop the one that does not keep up, so that nobody waits for it."""
+        """Tell all listeners; drop the one that does not keep up, so that nobody waits for it.
+
+        Streams are read side by side, so one may come with a record that another has outrun: the
+        last word that a listener hears of a request is the newest.
+        """
+        if record.length <= self._told.get(record.id, -1):
+            return
+        self._told[record.id] = record.length
+        self._told.move_to_end(record.id)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
         for listener in tuple(self._listeners):
             if not listener.offer(record):
                 self._listeners.discard(listener)

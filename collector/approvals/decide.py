@@ -62,6 +62,11 @@ class Decider:
         policy.check_caller(record, caller)
         policy.check_open(record)
         policy.check_answer(record, reason=reason, digest=digest)
+        if (earlier := _said_before(record, caller, answer)) is not None:
+            # Whoever stored it is about to decide, or was killed before it could.
+            decided, news = await self._decide(record, _decision(earlier))
+            await self._go_out(decided, news)
+            policy.check_open(decided)
         vote = Vote(
             vote=VoteId(new_id()),
             request=record.id,
@@ -72,25 +77,10 @@ class Decider:
             digest=record.opened.digest,
             time_ns=time.time_ns(),
         )
-        decision = Decision(
-            request=record.id,
-            answer=answer,
-            ground=Ground.DECISION,
-            by=caller.name,
-            via=via,
-            reason=reason,
-            digest=record.opened.digest,
-            votes=(vote.vote,),
-            time_ns=time.time_ns(),
-        )
         with self._book.awaiting(record.id) as seen:
             await self._append(vote)
-            decided, news = await self._decide(record, decision)
-            try:
-                await self._try_to_deliver(decided)
-            finally:
-                if news:  # only now: the process waits, and who follows requests can too
-                    self._book.announce(decided)
+            decided, news = await self._decide(record, _decision(vote))
+            await self._go_out(decided, news)
             await asyncio.wait({seen}, timeout=_SEEN_S)
         return self._book.register.get(record.id) or decided
 
@@ -111,6 +101,16 @@ class Decider:
             await self._append(comment)
             await asyncio.wait({seen}, timeout=_SEEN_S)
         return await self._book.get(record.id) or record
+
+    async def complete(self, record: Record, vote: Vote) -> None:
+        """Decide upon a vote that is stored; raise CentreError if it is not known to be done.
+
+        The ingest brings the decision, which may be an earlier one, and sees to the verdict.
+        """
+        data = encode(_decision(vote))
+        await self._publisher.first(
+            subjects.DECISIONS, subjects.decision(record.id), data, self._signer.headers(data)
+        )
 
     async def deliver(self, record: Record) -> None:
         """Make sure that the host has a verdict for a decided hold; raise CentreError if it fails.
@@ -164,7 +164,7 @@ class Decider:
     async def _decide(self, record: Record, decision: Decision) -> tuple[Record, bool]:
         """Return the request as decided by this decision, and whether that is news."""
         data = encode(decision)
-        with _refusals():
+        with _refusals(voted=True):
             stored = await self._publisher.first(
                 subjects.DECISIONS,
                 subjects.decision(record.id),
@@ -214,6 +214,14 @@ class Decider:
             return False
         return wanted == replace(found, verdict=wanted.verdict, time_ns=wanted.time_ns)
 
+    async def _go_out(self, decided: Record, news: bool) -> None:
+        """See to the verdict, then tell: the process waits, and who follows requests can too."""
+        try:
+            await self._try_to_deliver(decided)
+        finally:
+            if news:
+                self._book.announce(decided)
+
     async def _try_to_deliver(self, record: Record) -> None:
         try:
             await self.deliver(record)
@@ -222,22 +230,46 @@ class Decider:
             log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)
 
 
+def _said_before(record: Record, caller: Caller, answer: Answer) -> Vote | None:
+    """Return the vote by which this person has said the same already: they count once."""
+    same = (v for v in record.votes if (v.by, v.answer) == (caller.name, answer))
+    return next(same, None)
+
+
+def _decision(vote: Vote) -> Decision:
+    """Return what one vote adds up to: the same, to the byte, whoever decides and when."""
+    return Decision(
+        request=vote.request,
+        answer=vote.answer,
+        ground=Ground.DECISION,
+        by=vote.by,
+        via=vote.via,
+        reason=vote.reason,
+        digest=vote.digest,
+        votes=(vote.vote,),
+        time_ns=vote.time_ns,
+    )
+
+
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn NATS trouble into what the caller is told: nothing was decided, or it is not known."""
+def _refusals(*, voted: bool = False) -> Iterator[None]:
+    """Turn NATS trouble into what the caller is told: nothing was decided, or it is not known.
+
+    A vote that is stored will be decided upon, so with `voted` it is never the former.
+    """
     try:
         yield
-    except UnconfirmedError as error:
+    except CentreError as error:
+        if not voted and not isinstance(error, UnconfirmedError):
+            raise Refusal(
+                503,
+                "nats_unavailable",
+                f"nothing was decided: {error}",
+                "see to the NATS server, then answer again",
+            ) from error
         raise Refusal(
             503,
             "answer_unconfirmed",
             f"it is not known whether your answer was stored: {error}",
             "look at the request again before you answer it again",
-        ) from error
-    except CentreError as error:
-        raise Refusal(
-            503,
-            "nats_unavailable",
-            f"nothing was decided: {error}",
-            "see to the NATS server, then answer again",
         ) from error

@@ -72,6 +72,12 @@ class Record:
         return self.opened.hold
 
     @property
+    def length(self) -> int:
+        """How much was said of it: of two records of one request, the longer is the newer."""
+        said = len(self.states) + len(self.votes) + len(self.comments)
+        return said + (self.decision is not None)
+
+    @property
     def ended_by_host(self) -> RequestState | None:
         """How the wait ended, in the host's own words; None while it has said nothing of it."""
         return next((_ENDS[state.state] for state in self.states if state.state in _ENDS), None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Changed, Rejected
+from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
 from collector.trail.rows import Row, comment_row, decision_row, vote_row
 from wire import subjects
@@ -26,12 +27,14 @@ class SaidIntake:
         kinds: tuple[type[_Said], ...],
         book: Book,
         decider: Decider,
+        undecided: Undecided,
         verifier: Verifier,
     ) -> None:
         self.stream = stream
         self._kinds = kinds
         self._book = book
         self._decider = decider
+        self._undecided = undecided
         self._verifier = verifier
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
@@ -57,6 +60,8 @@ class SaidIntake:
             record = work.changed.pop(0)
             self._book.announce(self._book.register.get(record.id) or record)
         self._book.stored(work.stored)
+        while work.voted:
+            self._undecided.add(work.voted.pop(0))
 
     def _accept(self, work: Work, message: _Said, key: str) -> None:
         row = _row(message, key)
@@ -65,9 +70,11 @@ class SaidIntake:
             raise RefusedError(outcome.reason)
         work.rows.append(row)
         work.stored.append(_id(message))
-        # A vote shows only in the decision that it leads to.
-        if isinstance(outcome, Changed) and not isinstance(message, Vote):
-            work.changed.append(outcome.record)
+        if isinstance(outcome, Changed):
+            if isinstance(message, Vote):
+                work.voted.append(message)  # it shows only in the decision that it leads to
+            else:
+                work.changed.append(outcome.record)
         record = self._book.register.get(message.request)
         if isinstance(message, Decision) and record is not None:
             work.decided.append(record)

@@ -13,6 +13,7 @@ from collector.approvals.record import Record
 from collector.trail.rows import EventRows, Row, rejected_row
 from wire.errors import WireError
 from wire.ids import check_id
+from wire.messages import Vote
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Work:
     changed: list[Record] = field(default_factory=list)
     decided: list[Record] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
+    voted: list[Vote] = field(default_factory=list)
     refused: set[int] = field(default_factory=set)
 
     def refuse(self, position: int, delivery: Delivery, reason: str) -> None:

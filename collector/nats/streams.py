@@ -17,7 +17,9 @@ from collector.errors import CentreError
 from wire.ids import HostId
 from wire.subjects import BUCKETS, STREAMS, VERDICTS, Stream, verdict_consumer
 
-_ACK_WAIT_S = 30
+# An answer that was given to an agent in the moment in which it was killed comes again after this;
+# the agent needs a commit for it, and one that comes twice is known.
+_ACK_WAIT_S = 3
 
 
 def stream_config(stream: Stream) -> StreamConfig:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from contextlib import suppress
 
 from agent.errors import SensorError
@@ -15,7 +15,7 @@ class HeldMap:
     """What outlives an agent: the held map of the kernel."""
 
     def __init__(self) -> None:
-        self.entries: dict[HeldKey, HeldAct] = {}
+        self.entries: MutableMapping[HeldKey, HeldAct] = {}
         self.forgotten: list[HeldKey] = []
         self.unguarded: list[int] = []
         self._last = 0

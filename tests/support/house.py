@@ -101,7 +101,13 @@ class Watcher:
         with self._changed:
             self._changed.wait_for(lambda: found() is not None, timeout_s)
             request = found()
-            assert request is not None, f"no such request; there are {list(self._latest.values())}"
+            newest = list(self._latest.values())[-20:]
+            there = [
+                (one["request"], one["act"]["path"], one["state"], one["outcome"]) for one in newest
+            ]
+            assert request is not None, (
+                f"no such request (following: {self._thread.is_alive()}); the last are {there}"
+            )
             return request
 
     def close(self) -> None:

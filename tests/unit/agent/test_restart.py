@@ -113,6 +113,25 @@ async def test_what_was_resumed_and_not_recorded_is_recorded(bench: Bench, one: 
     assert bench.states(hold) == [S.APPROVED, S.RELEASED]
 
 
+async def test_what_was_resumed_and_has_ended_was_not_killed(bench: Bench, one: Child) -> None:
+    """It ran on, the agent died before it recorded that, and then the process came to its end."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+
+    def resume_and_die(release: Release) -> None:
+        ProcessControl.resume(bench.control, release)
+        raise Crashed
+
+    bench.control.resume = resume_and_die  # type: ignore[method-assign, assignment]
+    with pytest.raises(Crashed):
+        bench.answer(hold, Answer.APPROVE)
+    os.kill(one.pid, signal.SIGTERM)
+    assert one.ended_by() == signal.SIGTERM
+    bench.restart()
+    assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+    assert "as it let the process go" in bench.said(hold)[-1].detail  # type: ignore[union-attr]
+
+
 async def test_what_was_denied_and_not_killed_is_killed(bench: Bench, one: Child) -> None:
     """A crash between the journal and the signal does not save the process."""
     one.stop()

@@ -1,0 +1,59 @@
+"""Votes that are stored and not decided upon, because their collector was killed in between.
+
+Each is given a moment, in which whoever stored it comes to decide; then it is decided upon here.
+The decision is the same message whoever makes it, so it makes no difference if both do.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.approvals.record import Record
+from collector.errors import CentreError
+from wire.messages import Vote
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+_AGAIN_S = 2.0
+
+
+class Undecided:
+    """Sees that no stored vote is left without a decision."""
+
+    def __init__(self, book: Book, decider: Decider) -> None:
+        self._book = book
+        self._decider = decider
+        self._waiting: asyncio.Queue[tuple[float, Vote]] = asyncio.Queue()
+
+    def take_up(self, records: Iterable[Record]) -> None:
+        """Take what an earlier run has left; nobody else is about to decide on that."""
+        for record in records:
+            for vote in record.votes:
+                self._waiting.put_nowait((0.0, vote))
+
+    def add(self, vote: Vote) -> None:
+        """Look in a moment whether a vote was decided upon."""
+        self._waiting.put_nowait((asyncio.get_running_loop().time() + _GRACE_S, vote))
+
+    async def run(self) -> None:
+        """Work for ever; cancel to stop."""
+        while True:
+            due, vote = await self._waiting.get()
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            while True:
+                try:
+                    await self._see_to(vote)
+                    break
+                except CentreError as error:
+                    log.warning("request %s: not decided yet: %s", vote.request, error)
+                    await asyncio.sleep(_AGAIN_S)
+
+    async def _see_to(self, vote: Vote) -> None:
+        record = self._book.register.get(vote.request)
+        if record is None or record.decision is not None or record.ended_by_host is not None:
+            return
+        log.warning("request %s: its vote was not decided upon; done now", record.id)
+        await self._decider.complete(record, vote)

@@ -1,0 +1,103 @@
+"""The real collector, in a process that dies by SIGKILL at a point that a test names.
+
+Run as `python -m tests.support.mortal_collector POINT CONFIG`. It says "ready" as the collector
+does, and "dying" before it dies. The hooks are put in here; the product has none.
+"""
+
+import os
+import re
+import signal
+import sys
+from typing import Any
+
+from collector.__main__ import main
+from collector.approvals.decide import Decider
+from collector.ingest.feed import Feed
+from collector.trail.writer import Writer
+
+_TABLES = ("holds", "hold_states", "votes", "decisions", "events")
+_STREAMS = ("HF_HOLDS", "HF_VOTES", "HF_DECISIONS", "HF_EVENTS")
+# Where an answer is on its way through the one door.
+ANSWERING = ("vote", "decision", "verdict")
+POINTS = (
+    *(f"{side} the commit of {table}" for table in _TABLES for side in ("before", "after")),
+    *(f"before the acknowledgement of {stream}" for stream in _STREAMS),
+    *(f"{side} the {what} is stored" for what in ANSWERING for side in ("before", "after")),
+)
+
+
+class Death:
+    """Ends the process at one point, and only there."""
+
+    def __init__(self, point: str) -> None:
+        assert point in POINTS, point
+        self._point = point
+
+    def at(self, point: str) -> None:
+        """Die if this is the point."""
+        if point == self._point:
+            print("dying", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Connection:
+    """The writer's cursor; knows which tables a transaction has rows for."""
+
+    def __init__(self, real: Any, death: Death) -> None:
+        self._real, self._death = real, death
+        self._tables: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        """Do it, and die on the side of a COMMIT that was asked for."""
+        if sql == "BEGIN":
+            self._tables = []
+        elif found := re.match(r"INSERT INTO (\w+)", sql):
+            self._tables.append(found[1])
+        elif sql == "COMMIT":
+            self._die("before")
+            done = self._real.execute(sql)
+            self._die("after")
+            return done
+        return self._real.execute(sql, *values)
+
+    def _die(self, side: str) -> None:
+        for table in self._tables:
+            self._death.at(f"{side} the commit of {table}")
+
+
+def _hook(death: Death) -> None:
+    init, acknowledge = Writer.__init__, Feed._acknowledge
+
+    def with_deadly_cursor(self: Writer, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        # Before anything is queued, so the thread has not looked at it yet.
+        self._connection = _Connection(self._connection, death)  # type: ignore[assignment]
+
+    async def acknowledged(self: Feed, run: Any) -> None:
+        death.at(f"before the acknowledgement of {self.name.removeprefix('ingest ')}")
+        await acknowledge(self, run)
+
+    Writer.__init__ = with_deadly_cursor  # type: ignore[method-assign]
+    Feed._acknowledge = acknowledged  # type: ignore[method-assign]
+    for method, what in zip(("_append", "_decide", "_try_to_deliver"), ANSWERING, strict=True):
+        setattr(Decider, method, _around(getattr(Decider, method), what, death))
+
+
+def _around(method: Any, what: str, death: Death) -> Any:
+    async def around(self: Decider, *arguments: Any) -> Any:
+        death.at(f"before the {what} is stored")
+        done = await method(self, *arguments)
+        death.at(f"after the {what} is stored")
+        return done
+
+    return around
+
+
+if __name__ == "__main__":
+    _, point, config = sys.argv
+    _hook(Death(point))
+    sys.argv = ["holdfast-collector", "run", "--config", config]
+    main()
