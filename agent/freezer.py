@@ -51,12 +51,16 @@ class Freezer:
         """
         if self._mount is None:
             return False
-        if self._cell(process) is not None:
-            return True
+        known = self._cell(process)
+        if known is not None:
+            with suppress(OSError):  # the cell is gone, with root's doing: another is made
+                _write(known.place / "cgroup.procs", str(process.pid))
+                return True
+            self._cells.pop(process, None)
         origin = procfs.cgroup(process.pid)
         if origin is None:
             return False
-        cell = _Cell(self._parent(origin) / f"{self._prefix}{process}", origin)
+        cell = _Cell(self._parent(origin) / self._name(process), origin)
         try:
             with suppress(FileExistsError):  # of a run that was cut off before it moved anybody
                 cell.place.mkdir(mode=0o755)
@@ -128,7 +132,7 @@ class Freezer:
         if known is not None or self._mount is None:
             return known
         path = procfs.cgroup(process.pid)
-        if path is None or path.rpartition("/")[2] != f"{self._prefix}{process}":
+        if path is None or path.rpartition("/")[2] != self._name(process):
             return None
         place = self._mount / path.lstrip("/")
         try:
@@ -137,6 +141,10 @@ class Freezer:
             origin = path.rpartition("/")[0]
         self._cells[process] = _Cell(place, origin)
         return self._cells[process]
+
+    def _name(self, process: ProcessId) -> str:
+        """Return the name of a process's cell, which anybody can tell who reads /proc."""
+        return f"{self._prefix}{process.pid}-{process.start_ns // procfs.TICK_NS}"
 
     def _parent(self, origin: str) -> Path:
         """Return the directory to make a cell in: the nearest that only root may take out of."""

@@ -49,11 +49,30 @@ MOST_PORTS = 256
 
 
 @dataclass(frozen=True, slots=True)
+class ByTransport:
+    """What is wanted of acts by TCP, by UDP, and by whatever else there is: raw IP and the rest."""
+
+    tcp: Want = NOTHING
+    udp: Want = NOTHING
+    other: Want = NOTHING
+
+    @classmethod
+    def every(cls, want: Want) -> "ByTransport":
+        """Return the same for each."""
+        return cls(want, want, want)
+
+    @property
+    def packed(self) -> int:
+        """As the kernel has it: four bits each."""
+        return self.tcp | self.udp << 4 | self.other << 8
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkWant:
     """What is wanted of one prefix. A port that is listed has only the bits listed for it."""
 
-    any_port: Want
-    ports: dict[int, Want] = field(default_factory=dict)
+    any_port: ByTransport
+    ports: dict[int, ByTransport] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,13 +243,24 @@ def _region(region: Network, about: list[tuple[ConnectMatch, Want]]) -> NetworkW
     named: set[int] = set()
     for match, _ in here:
         named |= _listed(match.port) | _listed(match.negated.port if match.negated else None)
-    any_port = _union(want for match, want in here if _listed_none(match.port))
+    any_port = _by_transport([(m, want) for m, want in here if _listed_none(m.port)])
     ports = {}
     for port in sorted(named):
-        bits = _union(want for match, want in here if _takes(match, port))
-        if bits != any_port:
-            ports[port] = bits
+        wants = _by_transport([(m, want) for m, want in here if _takes(m, port)])
+        if wants != any_port:
+            ports[port] = wants
     return NetworkWant(any_port, ports)
+
+
+def _by_transport(about: list[tuple[ConnectMatch, Want]]) -> ByTransport:
+    def of(*transports: Transport) -> Want:
+        return _union(
+            want
+            for match, want in about
+            if match.transport is None or not match.transport.isdisjoint(transports)
+        )
+
+    return ByTransport(of(Transport.TCP), of(Transport.UDP), of(Transport.RAW, Transport.OTHER))
 
 
 def _concerns(match: ConnectMatch, region: Network) -> bool:
@@ -256,6 +286,7 @@ def _takes(match: ConnectMatch, port: int) -> bool:
 
 __all__ = [
     "MOST_PORTS",
+    "ByTransport",
     "KernelTables",
     "NetworkWant",
     "Table",

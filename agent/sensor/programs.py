@@ -27,13 +27,15 @@ _LOAD_LIMIT_S = 120
 _DIGEST = 32
 _DETACH_LIMIT_S, _DETACH_STEP_S = 10.0, 0.001
 
-# Attached while a rule wants one of these kinds. Any system call tracepoint costs every process of
+# Attached while rules want one of these kinds. Any system call tracepoint costs every process of
 # the host about 90 ns a call, so none stays that is not needed.
 _BY_KIND = {
     "on_open_return": ("sys_exit", {Kind.OPEN}),
     "on_network_return": ("sys_exit", {Kind.CONNECT, Kind.SEND}),
     "on_socket_state": ("inet_sock_set_state", {Kind.CONNECT}),
 }
+# Of programs on one tracepoint each costs every call, so where both are needed one does for both.
+_ONE_FOR_BOTH, _BOTH = {"on_open_return", "on_network_return"}, "on_call_return"
 _FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
 
 
@@ -173,7 +175,7 @@ def attach_for(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> Non
 def detach_others(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
     """Detach what no rule needs any more."""
     needed = _needed(kinds, cgroups=cgroups)
-    for name in {*_BY_KIND, *_FOR_CGROUPS} - needed.keys():
+    for name in {*_BY_KIND, _BOTH, *_FOR_CGROUPS} - needed.keys():
         (directory / "links" / name).unlink(missing_ok=True)
 
 
@@ -184,6 +186,9 @@ def _needed(kinds: frozenset[Kind], *, cgroups: bool) -> dict[str, str]:
         for name, (tracepoint, wanted_by) in _BY_KIND.items()
         if not wanted_by.isdisjoint(kinds)
     }
+    if by_kind.keys() >= _ONE_FOR_BOTH:
+        by_kind = {name: at for name, at in by_kind.items() if name not in _ONE_FOR_BOTH}
+        by_kind[_BOTH] = "sys_exit"
     return by_kind | (_FOR_CGROUPS if cgroups else {})
 
 

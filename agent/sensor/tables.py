@@ -161,9 +161,9 @@ class RuleTables:
     def _put_networks(self, tables: KernelTables, generation: int) -> None:
         for index, (network, want) in enumerate(tables.networks.items()):
             number = generation << 16 | index
-            region = struct.pack("<II", number, want.any_port)
+            region = struct.pack("<II", number, want.any_port.packed)
             for port, port_want in want.ports.items():
-                self._ports.set(struct.pack("<II", number, port), _WANT.pack(port_want))
+                self._ports.set(struct.pack("<II", number, port), _WANT.pack(port_want.packed))
             bits = 8 + network.prefixlen
             raw = network.network_address.packed
             if isinstance(network, IPv4Network):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from collector.approvals.record import Record
 from wire.acts import act_digest
 from wire.ids import HostId, RequestId
-from wire.messages import Comment, Decision, HoldOpened, HoldState, Vote
+from wire.messages import Comment, Decision, Ground, HoldOpened, HoldState, HoldStateName, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,23 @@ class Early:
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """A rule has denied the act and nobody was asked: for the trail, and for nobody to see here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The message contradicts what is known and has no effect; `reason` says how."""
 
     reason: str
 
 
+# What a host says of an act that a rule has denied: no hold was opened for it.
+_WITHOUT_ASKING = {HoldStateName.DENIED, HoldStateName.KILLED}
 # A hold has about four; the rest is a host that is broken or worse.
 _MOST_STATES = 100
 
-Outcome = Changed | Same | Early | Rejected
+Outcome = Changed | Same | Early | Unasked | Rejected
 _Said = Vote | Comment | Decision
 
 
@@ -93,6 +100,8 @@ class Register:
         """Take in what the host says of its hold."""
         known = self._records.get(RequestId(message.hold))
         if known is None:
+            if message.ground is Ground.RULE and message.state in _WITHOUT_ASKING:
+                return Unasked()
             return Rejected("a state of a hold that was never opened")
         if known.opened.host != message.host:
             return Rejected("a state of another host's hold")

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import stat
-from pathlib import Path
 
 from deploy.bootstrap import bpffs
 from deploy.tryout import processes, record, user
@@ -64,18 +63,13 @@ def unpin() -> bool:
 def remove_cells() -> bool:
     """Take away the cgroups that held processes were frozen in, which are empty by now."""
     gone = False
-    for mount in _cgroup_mounts():
+    for mount in processes.cgroup_mounts():
         for directory, names, _ in os.walk(mount, topdown=False):
             for name in names:
                 if name.startswith(f"{PINS.name}-held-"):
                     os.rmdir(os.path.join(directory, name))
                     gone = True
     return gone
-
-
-def _cgroup_mounts() -> list[str]:
-    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    return [line.split()[1] for line in lines if line.split()[2] == "cgroup2"]
 
 
 def _end_processes(left: record.Record) -> list[str]:

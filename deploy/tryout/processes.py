@@ -27,8 +27,8 @@ class Seen:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal has stopped it."""
-        return self.state == "T"
+        """Whether a signal has stopped it, or it was frozen before the signal reached it."""
+        return self.state == "T" or _is_frozen(self.pid)
 
 
 def look(pid: int) -> Seen | None:
@@ -42,6 +42,25 @@ def look(pid: int) -> Seen | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return Seen(pid, int(fields[19]), fields[0], int(fields[1]), uid, int(ran))
+
+
+def _is_frozen(pid: int) -> bool:
+    """Return whether the agent's cgroup for a held process has all of it frozen."""
+    try:
+        lines = (Path("/proc") / str(pid) / "cgroup").read_text(errors="replace").splitlines()
+        cell = next(line[3:] for line in lines if line.startswith("0::"))
+        if "-held-" not in cell:
+            return False
+        events = [Path(f"{mount}{cell}/cgroup.events") for mount in cgroup_mounts()]
+        return any("frozen 1" in path.read_text() for path in events if path.exists())
+    except (OSError, StopIteration):
+        return False
+
+
+def cgroup_mounts() -> list[str]:
+    """Return where cgroup v2 is mounted."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return [line.split()[1] for line in lines if line.split()[2] == "cgroup2"]
 
 
 def _uid(status: str) -> int:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house import OWNER, House, house, place_for_all, state_of, wait_stopped
+from tests.support.house import (
+    OWNER,
+    House,
+    break_guard,
+    house,
+    is_still,
+    place_for_all,
+    wait_still,
+)
 
 pytestmark = pytest.mark.end_to_end
 
@@ -106,8 +114,8 @@ def test_an_approved_command_waits_and_then_runs(home: House) -> None:
     """Nothing of it happens before the answer; afterwards it runs to its end."""
     child = home.start([str(home.directory / "export"), "--table", "customers"])
     request = home.request_of(child)
-    wait_stopped(child)
-    assert state_of(child.pid) == "T"
+    wait_still(child)
+    assert is_still(child.pid)
     assert not (home.directory / "out" / "export.done").exists()
     assert request["act"]["guarantee"] == "held"
     assert request["act"]["argv"][1:] == [
@@ -184,9 +192,9 @@ def test_two_holds_of_one_process_need_two_approvals(home: House) -> None:
     one, two = (home.directory / "secrets" / name for name in ("one", "two"))
     child = home.start(f"open('{one}'); open('{two}'); print('both')")
     first = home.request_of(child)
-    wait_stopped(child)
-    # A stray resume brings it to its second act, which is held beside the first.
-    os.kill(child.pid, signal.SIGCONT)
+    wait_still(child)
+    # Nobody but root could bring it to its second act, which is held beside the first.
+    break_guard(child.pid)
     second = home.watcher.wait(
         lambda r: r["act"]["process"]["pid"] == child.pid and r["request"] != first["request"]
     )
@@ -202,7 +210,7 @@ def test_two_holds_of_one_process_need_two_approvals(home: House) -> None:
             and any(state["state"] == "approved" for state in r["states"])
         )
     )
-    assert state_of(child.pid) == "T"
+    assert is_still(child.pid)
     home.answer(second, "approve", "and the second")
     printed, _ = child.communicate(timeout=30)
     assert printed == b"both\n"
@@ -214,8 +222,8 @@ def test_a_denial_of_one_hold_kills_whatever_else_was_approved(home: House) -> N
     one, two = (home.directory / "secrets" / name for name in ("one", "two"))
     child = home.start(f"open('{one}'); open('{two}'); print('both')")
     first = home.request_of(child)
-    wait_stopped(child)
-    os.kill(child.pid, signal.SIGCONT)
+    wait_still(child)
+    break_guard(child.pid)
     second = home.watcher.wait(
         lambda r: r["act"]["process"]["pid"] == child.pid and r["request"] != first["request"]
     )
@@ -284,6 +292,9 @@ def test_a_denying_rule_kills_without_asking(home: House) -> None:
     home.start(["/bin/true"]).wait(30)
     rows = wait_for_rows(home, "select action, rule from events where rule = 'demo.never'")
     assert rows[0] == ["deny", "demo.never"]
+    killed = "select state from hold_states where ground = 'rule' order by sequence"
+    home.sql_until(killed, lambda rows: rows == [["denied"], ["killed"]])
+    assert home.sql("select reason from rejected") == []
 
 
 def wait_for_rows(home: House, query: str) -> list[list[object]]:
@@ -309,7 +320,7 @@ def test_nobody_decides_their_own(home: House) -> None:
             body={"answer": "approve", "reason": "mine"},
         )
         assert (response.status_code, response.json()["error"]["code"]) == (403, "own_request")
-    assert state_of(child.pid) == "T"
+    assert is_still(child.pid)
 
 
 def test_a_reason_is_required(home: House) -> None:
@@ -322,7 +333,7 @@ def test_a_reason_is_required(home: House) -> None:
         body={"answer": "approve", "reason": "  "},
     )
     assert response.status_code == 422
-    assert state_of(child.pid) == "T"
+    assert is_still(child.pid)
 
 
 def test_the_trail_says_who_when_and_why(home: House) -> None:
@@ -346,7 +357,7 @@ def test_the_agent_restarts_with_a_hold_open(home: House) -> None:
     child = home.start([str(home.directory / "export")])
     request = home.request_of(child)
     assert home.stop_agent() == 0
-    assert state_of(child.pid) == "T"
+    assert is_still(child.pid)
     home.start_agent()
     settled = home.answer(request, "approve", "after the restart")
     assert child.wait(30) == 0
@@ -357,7 +368,7 @@ def test_an_act_while_no_agent_runs_is_held_for_the_next(home: House) -> None:
     """The programs are pinned: the kernel stops, and the new agent asks."""
     assert home.stop_agent() == 0
     child = home.start([str(home.directory / "export")])
-    wait_stopped(child)
+    wait_still(child)
     home.start_agent()
     home.answer(home.request_of(child), "approve", "found by the new agent")
     assert child.wait(30) == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from tests.support.house import PINS, House, house, place_for_all, state_of, wait_stopped
+from tests.support.house import PINS, House, house, is_still, place_for_all, wait_still
 from wire import subjects
 from wire.codec import encode
 from wire.ids import HoldId, HostId, RequestId, VerdictId, new_id
@@ -168,7 +168,7 @@ def test_the_watched_user_finds_no_way_in(home: House) -> None:
     found: dict[str, str] = json.loads(printed)
     assert len(found) > 40
     assert {name: said for name, said in found.items() if said == "reached"} == {}
-    assert state_of(held.pid) == "T"
+    assert is_still(held.pid)
     home.answer(request, "deny", "end of the test")
 
 
@@ -176,7 +176,7 @@ async def test_the_centres_nats_password_alone_releases_nothing(home: House) -> 
     """Verdicts that are unsigned, signed by another, for another act, or expired change nothing."""
     child = home.start([str(home.directory / "export")])
     request = home.request_of(child)
-    wait_stopped(child)
+    wait_still(child)
     trusted = _trusted(home)
     thief = Signer.generate()
     assert thief.key_id not in trusted
@@ -214,7 +214,7 @@ async def test_the_centres_nats_password_alone_releases_nothing(home: House) -> 
     ]
     await _publish(home, host, attempts)
     refusals = await _refusals(home, len(attempts))
-    assert state_of(child.pid) == "T"
+    assert is_still(child.pid)
     assert len(refusals) == len(attempts), refusals
     home.answer(request, "approve", "the real one")
     assert child.wait(30) == 0

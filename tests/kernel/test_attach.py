@@ -55,6 +55,18 @@ def test_only_what_the_rules_need_is_attached(watched: Watched, match: str) -> N
     wait_attached(ALWAYS)
 
 
+def test_rules_about_both_share_one_program_where_calls_end(watched: Watched) -> None:
+    """Each program on a tracepoint costs every call, so that there is never a second one."""
+    second = rule("connect: { port: 25 }").removeprefix("rules:\n").replace("id: one", "id: two")
+    both = rule("open: { path: /none }") + second
+    watched.rules(both)
+    wait_attached(
+        ALWAYS | {("on_call_return", "sys_exit"), ("on_socket_state", "inet_sock_set_state")}
+    )
+    watched.rules(rule("open: { path: /none }"))
+    wait_attached(ALWAYS | OPEN)
+
+
 def test_the_coming_and_going_of_cgroups_is_followed_only_where_one_is_watched(
     watched: Watched,
 ) -> None:

@@ -105,6 +105,17 @@ def test_a_process_killed_at_its_connection_has_sent_nothing(watched: Watched) -
             assert connection.recv(10) == b""
 
 
+@pytest.mark.parametrize(("transport", "held"), [("raw", 0), ("udp", 0), ("tcp", 1)])
+def test_the_kernel_tells_transports_apart(watched: Watched, transport: str, held: int) -> None:
+    """A rule about raw sockets to anywhere makes no TCP connection wait for the agent."""
+    with listener("127.0.0.1") as server:
+        watched.rules(RULES.replace("port: PORT", f"transport: {transport}"))
+        port = server.getsockname()[1]
+        child = watched.run(f"s = socket.socket()\ns.connect(('127.0.0.1', {port}))\ns.close()\n")
+        assert len(watched.passing(child)) == held
+        assert child.end() == 0
+
+
 def test_a_refused_connection_was_held_all_the_same(watched: Watched) -> None:
     """Whether anybody listens is not known before the first packet, which is the act."""
     with listener("127.0.0.1") as server:

@@ -72,6 +72,11 @@ def named(one: Child) -> ProcessId:
     return ProcessId(one.pid, one.start_ns)
 
 
+def cell_of(one: Child) -> str:
+    """Return the name of a child's cgroup while it is frozen."""
+    return f"{NAME}-held-{one.pid}-{one.start_ns // procfs.TICK_NS}"
+
+
 def wait_frozen(freezer: Freezer, process: ProcessId) -> None:
     """Return once it is frozen; the kernel tells who polls cgroup.events."""
     path = procfs.cgroup(process.pid)
@@ -121,7 +126,7 @@ def test_it_is_put_back_where_it_came_from(freezer: Freezer, mount: Path, one: C
         (home / "cgroup.procs").write_text(str(one.pid))
         freezer.freeze(named(one))
         inside = procfs.cgroup(one.pid)
-        assert inside == f"/{home.name}/{NAME}-held-{named(one)}"
+        assert inside == f"/{home.name}/{cell_of(one)}"
         freezer.thaw(named(one))
         assert procfs.cgroup(one.pid) == f"/{home.name}"
         assert not list(home.glob(f"{NAME}-held-*"))
@@ -140,7 +145,7 @@ def test_where_a_user_may_move_processes_it_is_kept_above(
         os.chown(theirs / "cgroup.procs", 65534, 65534)
         (theirs / "cgroup.procs").write_text(str(one.pid))
         freezer.freeze(named(one))
-        assert procfs.cgroup(one.pid) == f"/{NAME}-held-{named(one)}"
+        assert procfs.cgroup(one.pid) == f"/{cell_of(one)}"
         freezer.thaw(named(one))
         assert procfs.cgroup(one.pid) == f"/{theirs.name}"
         (mount / "cgroup.procs").write_text(str(one.pid))

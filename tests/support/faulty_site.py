@@ -145,7 +145,7 @@ class Site:
         self.config.write_text(
             f"identity = {json.dumps(str(self.identity))}\n"
             f"state = {json.dumps(str(self.state))}\n"
-            f'run = "run"\nbpffs = "bpf"\nrules = ["rules.yaml"]\n'
+            f'run = "run"\nbpffs = "holdfast-test-bpf"\nrules = ["rules.yaml"]\n'
             f"spool_limit_mib = {spool_limit_mib}\n"
             '[[subjects]]\nname = "ai-worker"\nusers = [4242]\nowner = "owner@example.com"\n',
             encoding="utf-8",

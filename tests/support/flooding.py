@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.flood import Flooded, build, command
-from tests.support.house import House, Request, house, place_for_all, state_of, wait_stopped
+from tests.support.house import House, Request, house, is_still, place_for_all, wait_still
 
 HOLDS = 10
 _ANSWERED_MEANWHILE = 4
@@ -140,7 +140,7 @@ class Flood:
     def _hold(self) -> tuple[subprocess.Popen[bytes], Request]:
         child = self._home.start([str(self._held)])
         request = self._home.request_of(child)
-        wait_stopped(child)
+        wait_still(child)
         return child, request
 
     def _answer(self, child: subprocess.Popen[bytes], request: Request, number: int) -> float:
@@ -189,7 +189,7 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _all_held(waiting: Sequence[tuple[subprocess.Popen[bytes], Request]]) -> None:
-    assert [state_of(child.pid) for child, _ in waiting] == ["T"] * len(waiting)
+    assert all(is_still(child.pid) for child, _ in waiting)
 
 
 def _memory_kb(pid: int) -> tuple[int, int]:

@@ -12,6 +12,8 @@ test and their descendants are ever signalled.
 import json
 import os
 import pwd
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,9 +26,15 @@ from typing import Any, cast
 
 import httpx
 
+from agent.freezer import Freezer
+from agent.processes import ProcessControl
+from agent.release import ProcessId
+from agent.sensor.bpf import Map
+from agent.sensor.labels import cgroup_mount
 from collector.cli.events import read_events
 from deploy.bootstrap import bpffs
 from tests.support.centre import Centre, Child, centre
+from tests.support.children import start_ns
 
 USER = "holdfast-test-house"
 PINS = Path("/sys/fs/bpf/holdfast-test-house")
@@ -241,14 +249,29 @@ class House:
         )
 
 
-def state_of(pid: int) -> str:
-    """Return the state letter of a process, from /proc/PID/stat; T is stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+def is_still(pid: int) -> bool:
+    """Return whether no thread of a process can run: it is stopped or frozen, or both."""
+    control = ProcessControl(None, Freezer(cgroup_mount(), PINS.name))
+    try:
+        return control.is_still(ProcessId(pid, start_ns(pid)))
+    finally:
+        control.close()
 
 
-def wait_stopped(child: subprocess.Popen[bytes]) -> None:
-    """Wait until a child of ours is stopped."""
-    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+def wait_still(child: subprocess.Popen[bytes]) -> None:
+    """Wait until no thread of a child of ours can run; a frozen one tells nobody."""
+    while not is_still(child.pid):
+        assert child.poll() is None, f"it has ended with {child.returncode}"
+        time.sleep(0.005)
+
+
+def break_guard(pid: int) -> None:
+    """Let a held process run on as only root can: without its guard, thawed and continued."""
+    guarded = Map(PINS / "maps" / "hf_guarded", 4, None)
+    guarded.delete(struct.pack("<I", pid))
+    guarded.close()
+    Freezer(cgroup_mount(), PINS.name).thaw(ProcessId(pid, start_ns(pid)))
+    os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ import agent.journal
 import agent.transport.spool
 from agent import config
 from agent.daemon import Daemon
+from agent.freezer import Freezer
 from agent.holds.model import Step, Voice
 from agent.journal import Journal
 from agent.processes import ProcessControl
@@ -59,7 +60,7 @@ _SPOOLED = ("add", "seal", "sent")
 STEPS = (
     *(f"journal {side}: {what}" for what in _JOURNALLED for side in ("written", "committed")),
     *(f"spool {side}: {what}" for what in _SPOOLED for side in ("written", "committed")),
-    *(f"{side} {name}" for name in ("SIGSTOP", "SIGCONT", "SIGKILL") for side in _SIDES),
+    *(f"{side} {name}" for name in ("freeze", "SIGCONT", "thaw", "SIGKILL") for side in _SIDES),
     *(f"{side} forget" for side in _SIDES),
     *(f"{side} publish: {what}" for what in (*_TOLD, "events") for side in _SIDES),
     *(f"verdict {what}" for what in ("received", "settled", "acknowledged")),
@@ -341,6 +342,22 @@ def _hook_signals(step: Callable[[str], None]) -> None:
         done = send(self, process, number)
         step(f"after {number.name}")
         return done
+
+    freeze, thaw = Freezer.freeze, Freezer.thaw
+
+    def frozen(self: Freezer, process: ProcessId) -> bool:
+        step("before freeze")
+        done = freeze(self, process)
+        step("after freeze")
+        return done
+
+    def thawed(self: Freezer, process: ProcessId) -> None:
+        step("before thaw")
+        thaw(self, process)
+        step("after thaw")
+
+    Freezer.freeze = frozen  # type: ignore[method-assign]
+    Freezer.thaw = thawed  # type: ignore[method-assign]
 
     def forgotten(self: FileSensor, key: HeldKey) -> None:
         step("before forget")

@@ -36,6 +36,7 @@ TRACEPOINTS = (
     ("on_socket_state", "inet_sock_set_state", False),
     ("on_open_return", "sys_exit", False),
     ("on_network_return", "sys_exit", False),
+    ("on_call_return", "sys_exit", False),
 )
 _PROGRAMS = ("check_offsets", *[row[0] for row in TRACEPOINTS])
 _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")

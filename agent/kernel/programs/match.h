@@ -124,16 +124,21 @@ static __always_inline u32 want_region(struct region *region, u16 port) {
   return want ? *want : region->any_port;
 }
 
+// The tables have what is wanted of TCP, of UDP and of all else in four bits each.
+static __always_inline u32 want_of_transport(u32 wants, u8 transport) {
+  return wants >> (transport == TRANSPORT_TCP ? 0 : transport == TRANSPORT_UDP ? 4 : 8) & 15;
+}
+
 static __always_inline u32 want_address(struct config *config, struct act *act) {
   if (act->address_family == 4) {
     struct net4_key key = {.prefix_bits = 40, .generation = config->generation & 1};
     __builtin_memcpy(key.address, act->address, 4);
-    return want_region(hf_net4.lookup(&key), act->port);
+    return want_of_transport(want_region(hf_net4.lookup(&key), act->port), act->transport);
   }
   if (act->address_family == 6) {
     struct net6_key key = {.prefix_bits = 136, .generation = config->generation & 1};
     __builtin_memcpy(key.address, act->address, 16);
-    return want_region(hf_net6.lookup(&key), act->port);
+    return want_of_transport(want_region(hf_net6.lookup(&key), act->port), act->transport);
   }
   return 0;
 }

@@ -350,12 +350,8 @@ static __always_inline u32 network_call(u64 nr, u32 old, u64 first) {
   return 0;
 }
 
-// raw tracepoint sys_exit(regs, result), attached while a rule cares about connect
-int on_network_return(struct bpf_raw_tracepoint_args *ctx) {
-  u64 regs = ctx->args[0], nr = 0, first, second, third, fifth, sixth;
-  long result = ctx->args[1];
-  if (killed_for_running()) return 0;
-  READ(nr, regs, pt_regs, orig_ax);
+static __always_inline int network_returned(u64 regs, u64 nr, long result) {
+  u64 first, second, third, fifth, sixth;
   if (nr != NR_connect && nr != NR_sendto && nr != NR_sendmsg && nr != NR_sendmmsg && nr != OLD_NR_socketcall &&
       nr != OLD_NR_connect && nr != OLD_NR_sendto && nr != OLD_NR_sendmsg && nr != OLD_NR_sendmmsg)
     return 0;

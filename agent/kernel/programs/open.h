@@ -134,12 +134,8 @@ static __always_inline void judge_open(struct config *config, struct label *labe
   ((nr) == of##open || (nr) == of##creat || (nr) == of##openat || (nr) == of##openat2 ||      \
    (nr) == of##open_by_handle_at || (nr) == of##io_uring_setup)
 
-// raw tracepoint sys_exit(regs, result), attached while a rule cares about open
-int on_open_return(struct bpf_raw_tracepoint_args *ctx) {
-  u64 regs = ctx->args[0], nr = 0, first, second, third;
-  long result = ctx->args[1];
-  if (killed_for_running()) return 0;
-  READ(nr, regs, pt_regs, orig_ax);
+static __always_inline int open_returned(u64 regs, u64 nr, long result) {
+  u64 first, second, third;
   if (!IS_OPEN(nr, NR_) && !IS_OPEN(nr, OLD_NR_)) return 0;
   u64 task = bpf_get_current_task();
   u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task);

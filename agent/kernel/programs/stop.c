@@ -12,4 +12,5 @@
 #include "exec.h"
 #include "open.h"
 #include "network.h"
+#include "calls.h"
 #include "selfcheck.h"

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.approvals.record import Outcome, Record, RequestState
-from collector.approvals.register import Changed, Early, Register, Rejected, Same, hosts_of
+from collector.approvals.register import (
+    Changed,
+    Early,
+    Register,
+    Rejected,
+    Same,
+    Unasked,
+    hosts_of,
+)
 from tests.support.wire_host import exec_act, opened, state
 from wire.acts import act_digest
 from wire.ids import HostId, RequestId, VoteId
@@ -147,6 +155,16 @@ def test_a_decision_wants_a_verdict_until_the_host_has_ended_the_wait() -> None:
     assert _record(register).wants_verdict
     register.state(state(HOLD, 1, S.EXPIRED))
     assert not _record(register).wants_verdict
+
+
+@pytest.mark.parametrize("name", [S.DENIED, S.KILLED])
+def test_what_a_rule_denied_without_asking_is_for_the_trail_alone(name: S) -> None:
+    """No hold was opened for it, so that nobody is shown it; by a person it cannot be so."""
+    register = Register()
+    word = replace(state(opened(HOST), 1, name), ground=Ground.RULE)
+    assert register.state(word) == Unasked()
+    assert register.get(RequestId(word.hold)) is None
+    assert isinstance(register.state(replace(word, ground=Ground.DECISION)), Rejected)
 
 
 @pytest.mark.parametrize(

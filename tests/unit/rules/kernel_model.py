@@ -30,7 +30,9 @@ def want(tables: KernelTables, act: Act) -> Want:
         if act.addresses_cut or (not act.path_resolved and _unclean(act.path)):
             return tables.widest(Table.UNIX)
         return _path(tables, Table.UNIX, act)
-    return tables.uninspected if act.addresses_cut else network(tables, act.address, act.port)
+    if act.addresses_cut:
+        return tables.uninspected
+    return network(tables, act.address, act.port, act.transport)
 
 
 def _unclean(name: str) -> bool:
@@ -62,8 +64,10 @@ def _longest(keys: dict[bytes, Want], text: bytes) -> Want:
     return keys[max(hits, key=len)] if hits else Want(0)
 
 
-def network(tables: KernelTables, address: str, port: int) -> Want:
-    """Return the bits of the longest prefix that holds the address, for the port."""
+def network(
+    tables: KernelTables, address: str, port: int, transport: Transport | None = Transport.TCP
+) -> Want:
+    """Return the bits of the longest prefix that holds the address, for port and transport."""
     if not tables.networks:
         return Want(0)
     where = ipaddress.ip_address(address)
@@ -71,4 +75,7 @@ def network(tables: KernelTables, address: str, port: int) -> Want:
         where = where.ipv4_mapped
     hits: list[Network] = [net for net in tables.networks if where in net]
     entry = tables.networks[max(hits, key=lambda net: net.prefixlen)]
-    return entry.ports.get(port, entry.any_port)
+    wants = entry.ports.get(port, entry.any_port)
+    if transport is Transport.TCP:
+        return wants.tcp
+    return wants.udp if transport is Transport.UDP else wants.other

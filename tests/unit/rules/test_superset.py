@@ -11,7 +11,7 @@ from rules.examples import parse
 from rules.load import PACKS, load, load_texts
 from rules.match import decide
 from rules.model import Action, Rule, RuleSet
-from rules.superset import KernelTables, NetworkWant, Table, Want, compile_tables
+from rules.superset import ByTransport, KernelTables, NetworkWant, Table, Want, compile_tables
 from tests.unit.rules import kernel_model, strategies
 from wire.acts import Act, Kind, Transport
 
@@ -146,11 +146,11 @@ def test_a_port_entry_replaces_and_an_exception_cuts_a_hole() -> None:
         not: {address: [10.0.0.0/8], port: 53}
     """
     )
-    everywhere = NetworkWant(Want.STOP_READ, {53: Want(0)})
+    everywhere = NetworkWant(ByTransport.every(Want.STOP_READ), {53: ByTransport()})
     v4, v6 = ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")
     assert tables.networks[v4] == everywhere
-    assert tables.networks[ipaddress.ip_network("10.0.0.0/8")] == NetworkWant(Want(0))
-    assert tables.networks[v6] == NetworkWant(Want(0))
+    assert tables.networks[ipaddress.ip_network("10.0.0.0/8")] == NetworkWant(ByTransport())
+    assert tables.networks[v6] == NetworkWant(ByTransport())
 
 
 def test_an_allow_puts_nothing_into_the_tables() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.sensor.tables import RuleTables
-from rules.superset import KernelTables, NetworkWant, Table, Want
+from rules.superset import ByTransport, KernelTables, NetworkWant, Table, Want
 
 W = Want.STOP_READ
 
@@ -153,15 +153,17 @@ def test_slots_say_what_is_wanted_of_what_was_not_seen_whole(maps: Maps) -> None
 def test_networks_get_a_number_under_which_their_ports_are_found(maps: Maps) -> None:
     """The region of a prefix is named by the half that it belongs to."""
     networks = {
-        ipaddress.ip_network("10.0.0.0/8"): NetworkWant(W, {22: Want(0), 443: Want.OBSERVE_READ}),
-        ipaddress.ip_network("fd00::/8"): NetworkWant(Want.OBSERVE_READ),
+        ipaddress.ip_network("10.0.0.0/8"): NetworkWant(
+            ByTransport.every(W), {22: ByTransport(), 443: ByTransport(tcp=Want.OBSERVE_READ)}
+        ),
+        ipaddress.ip_network("fd00::/8"): NetworkWant(ByTransport(udp=Want.OBSERVE_READ)),
     }
     maps.tables.put(tables(networks=networks))
     assert maps.by_name["hf_net4"].entries == {
-        struct.pack("<IB4s3x", 16, 1, bytes([10, 0, 0, 0])): struct.pack("<II", 1 << 16, W)
+        struct.pack("<IB4s3x", 16, 1, bytes([10, 0, 0, 0])): struct.pack("<II", 1 << 16, W * 0x111)
     }
     assert maps.by_name["hf_net6"].entries == {
-        struct.pack("<IB16s3x", 16, 1, b"\xfd" + bytes(15)): struct.pack("<II", 1 << 16 | 1, 1)
+        struct.pack("<IB16s3x", 16, 1, b"\xfd" + bytes(15)): struct.pack("<II", 1 << 16 | 1, 0x10)
     }
     assert maps.of("hf_ports") == {
         struct.pack("<II", 1 << 16, 22): 0,
@@ -214,7 +216,7 @@ def test_rules_that_do_not_fit_change_nothing(maps: Maps, full: str) -> None:
     maps.by_name[full].room = len(maps.by_name[full].entries) + 1
     names = [f"n{n}" for n in range(3)]
     networks = {
-        network: NetworkWant(W, {n: Want(0) for n in range(3)})
+        network: NetworkWant(ByTransport.every(W), {n: ByTransport() for n in range(3)})
         for text in ("10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/10", "fd00::/8", "fd00::/9", "fd00::/10")
         for network in [ipaddress.ip_network(text)]
     }
