@@ -169,7 +169,7 @@ def _load(directory: Path, cache: Path | None, *options: str) -> None:
 def attach_for(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
     """Attach the programs that rules about these kinds need; raise SensorError."""
     for name, tracepoint in _needed(kinds, cgroups=cgroups).items():
-        _attach(directory, name, tracepoint)
+        attach_one(directory, name, tracepoint)
 
 
 def detach_others(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
@@ -192,7 +192,8 @@ def _needed(kinds: frozenset[Kind], *, cgroups: bool) -> dict[str, str]:
     return by_kind | (_FOR_CGROUPS if cgroups else {})
 
 
-def _attach(directory: Path, name: str, tracepoint: str) -> None:
+def attach_one(directory: Path, name: str, tracepoint: str) -> None:
+    """Attach a pinned program unless it is attached; raise SensorError."""
     link = directory / "links" / name
     if link.exists():
         return

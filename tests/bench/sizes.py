@@ -30,6 +30,9 @@ class Sizes:
     flood_rates: tuple[int, ...]
     flood_ms: int
     idle_s: float
+    guard_rounds: int  # of each attack against each set of layers
+    capacity_rounds: int
+    capacity_s: int  # of a flood of rows
     page: bool  # whether the page is written
 
 
@@ -47,6 +50,9 @@ FULL = Sizes(
     flood_rates=(10_000, 50_000, 100_000, 200_000, 0),
     flood_ms=4_000,
     idle_s=30.0,
+    guard_rounds=10,
+    capacity_rounds=7,
+    capacity_s=12,
     page=True,
 )
 
@@ -64,6 +70,9 @@ SMALL = Sizes(
     flood_rates=(2_000, 0),
     flood_ms=500,
     idle_s=1.0,
+    guard_rounds=1,
+    capacity_rounds=1,
+    capacity_s=5,
     page=False,
 )
 

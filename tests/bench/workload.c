@@ -9,7 +9,6 @@
  *       print: operations nanoseconds
  *   flood PATH RATE MS   open and close, RATE a second (0: as fast as it goes), for MS milliseconds
  *       prints: opens nanoseconds
- *   held PATH N          open and close where each open is held
  *       prints, for each: the time before the call and the time after it
  *   nothing              ends at once
  */
@@ -129,19 +128,6 @@ static void flood(const char *path, long rate, long milliseconds)
     printf("%ld %llu\n", done, (unsigned long long)(now() - began));
 }
 
-static void held(const char *path, long count)
-{
-    for (long n = 0; n < count; n++) {
-        uint64_t before = now();
-        int fd = open(path, O_RDONLY);
-        uint64_t after = now();
-        if (fd < 0)
-            fail(path);
-        close(fd);
-        printf("%llu %llu\n", (unsigned long long)before, (unsigned long long)after);
-    }
-}
-
 static void measure(int argc, char **argv)
 {
     const char *what = argv[1];
@@ -177,10 +163,6 @@ int main(int argc, char **argv)
         return 0;
     if (argc == 5 && !strcmp(argv[1], "flood")) {
         flood(argv[2], atol(argv[3]), atol(argv[4]));
-        return 0;
-    }
-    if (argc == 4 && !strcmp(argv[1], "held")) {
-        held(argv[2], atol(argv[3]));
         return 0;
     }
     if (argc < 3)

@@ -213,6 +213,20 @@ class Watched:
 
     def clean(self) -> None:
         """End what the test started, wherever it went, and let the kernel forget it."""
+        self.end_started()
+        self.may_lose = False
+        if not self.is_open:
+            self.start()
+        self.rules(NO_RULES)
+        for held in self.holds():
+            self.sensor.forget(held.key)
+        self.sensor.new_holds()
+        self.acts()
+        self.execs()
+        self._waiting.clear()
+
+    def end_started(self) -> None:
+        """End what was started since `begin`, and forget what the kernel held of it."""
         # New ones may be forked until the last is gone.
         while new := [one for one in _descendants() if one.pid not in self._before]:
             for process in new:
@@ -225,15 +239,11 @@ class Watched:
         for started in self._started:
             started.close()
         self._started.clear()
-        self.may_lose = False
-        if not self.is_open:
-            self.start()
-        self.rules(NO_RULES)
-        for held in self.holds():
-            self.sensor.forget(held.key)
-        self.sensor.new_holds()
-        self.acts()
-        self.execs()
+        if self.is_open:
+            for held in self.holds():
+                self.sensor.forget(held.key)
+            self.sensor.new_holds()
+            self.sensor.new_resumes()
         self._waiting.clear()
 
     def unload(self) -> None:
