@@ -2,9 +2,11 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import resource
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -30,6 +32,8 @@ from agent.transport.sender import EventSender
 from agent.transport.spool import Spool
 from wire.acts import Act
 from wire.signing import Verifier
+
+log = logging.getLogger("holdfast.agent")
 
 _MIB = 1 << 20
 
@@ -90,7 +94,10 @@ def core(
     _many_files()
     loop = asyncio.get_running_loop()
     clock = SystemClock()
-    with closing(Journal(config.state / "journal.db", who.host)) as journal:
+    with (
+        _one_after_another() as mover,
+        closing(Journal(config.state / "journal.db", who.host)) as journal,
+    ):
         limit = config.spool_limit_mib * _MIB
         spool_path = config.state / "events.db"
         with closing(Spool(spool_path, who.host, limit_bytes=limit)) as spool:
@@ -103,7 +110,8 @@ def core(
             boot = boot_id()
 
             # Named like the pins, so that two agents on one host keep apart.
-            freezer = Freezer(cgroup_mount(), config.bpffs.name)
+            freezer = Freezer(cgroup_mount(), config.bpffs.name, mover)
+            freezer.on_failure = _told_once(loop, report)
             freezer.sweep()
 
             def alarm(call: Callable[[], None]) -> Alarm:
@@ -148,6 +156,38 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
         owners=owners,
         holds_per_session=config.holds_per_session,
     )
+
+
+@contextmanager
+def _one_after_another() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Have a thread that does jobs in their order; at the end all of them are done."""
+
+    def guarded(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # top of the thread's loop over jobs
+            log.exception("a process could not be moved between cgroups")
+
+    with ThreadPoolExecutor(1, "freezer") as worker:
+
+        def run(job: Callable[[], None]) -> None:
+            worker.submit(guarded, job)
+
+        yield run
+
+
+def _told_once(loop: asyncio.AbstractEventLoop, report: EventReport) -> Callable[[str], None]:
+    """Return what tells, from any thread, that a process could not be frozen: the first time."""
+    told = False
+
+    def tell(words: str) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            with suppress(RuntimeError):  # the loop has ended, and with it who would be told
+                loop.call_soon_threadsafe(report.notice, "not_frozen", words)
+
+    return tell
 
 
 def _many_files() -> None:

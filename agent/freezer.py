@@ -7,8 +7,10 @@ may write to. The cgroup itself remembers where its process belongs, so a restar
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent import procfs
@@ -18,26 +20,46 @@ from agent.release import ProcessId
 log = logging.getLogger("holdfast.agent.freezer")
 
 _ORIGIN = "trusted.holdfast.origin"
-_LARGEST = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Cell:
-    """The cgroup of one held process, and the one that it came from, as /proc/PID/cgroup says."""
+    """The cgroup of one held process, and the one that it came from, as /proc/PID/cgroup says.
+
+    `inside`: the process is in it. An empty cgroup is called frozen too. `wanted`: until it is
+    to run on.
+    """
 
     place: Path
     origin: str
+    inside: bool = False
+    wanted: bool = True
+
+
+Job = Callable[[], None]
+
+
+def at_once(job: Job) -> None:
+    """Do a job here and now."""
+    job()
 
 
 class Freezer:
-    """Freezes and thaws processes. One without a cgroup v2 does nothing and says so once."""
+    """Freezes and thaws processes. Without a cgroup v2 it does nothing.
 
-    def __init__(self, mount: Path | None, name: str) -> None:
+    To move a process from one cgroup to another the kernel waits for all its processors, which
+    takes some ten milliseconds. So moves are jobs for `run`, which does one after another
+    elsewhere; what freezes and thaws is a cgroup's own switch, and takes effect at once.
+    """
+
+    def __init__(self, mount: Path | None, name: str, run: Callable[[Job], None] = at_once) -> None:
         """`mount` is where cgroup v2 is mounted; what is made there begins with `name`-held-."""
         self._mount = mount
         self._prefix = f"{name}-held-"
+        self._run = run
         self._cells: dict[ProcessId, _Cell] = {}
         self._left: list[Path] = []  # could not be taken away yet
+        self.on_failure: Callable[[str], None] = log.warning
 
     @property
     def available(self) -> bool:
@@ -45,44 +67,33 @@ class Freezer:
         return self._mount is not None
 
     def freeze(self, process: ProcessId) -> bool:
-        """Freeze a living process; return whether it is on its way to be frozen.
+        """Have a living process frozen; return whether it is on its way.
 
-        Raises ControlError naming what stands in the way. The process stays as it was then.
+        Raises ControlError naming what stands in the way; what comes of the move goes to
+        `on_failure`. The process stays as it was then.
         """
         if self._mount is None:
             return False
-        known = self._cell(process)
-        if known is not None:
-            with suppress(OSError):  # the cell is gone, with root's doing: another is made
-                _write(known.place / "cgroup.procs", str(process.pid))
-                return True
-            self._cells.pop(process, None)
-        origin = procfs.cgroup(process.pid)
-        if origin is None:
-            return False
-        cell = _Cell(self._parent(origin) / self._name(process), origin)
+        cell = self._cell(process)
         try:
-            with suppress(FileExistsError):  # of a run that was cut off before it moved anybody
-                cell.place.mkdir(mode=0o755)
-            os.setxattr(cell.place, _ORIGIN, os.fsencode(origin))
-            _write(cell.place / "cgroup.freeze", "1")
-            _write(cell.place / "cgroup.procs", str(process.pid))
-        except ProcessLookupError:
-            self._remove(cell)
-            return False
+            if cell is None or not cell.place.exists():  # or root has taken it away
+                origin = procfs.cgroup(process.pid)
+                if origin is None:
+                    return False
+                cell = _Cell(self._parent(origin) / self._name(process), origin)
+            _make(cell)
         except OSError as error:
-            self._remove(cell)
-            raise ControlError(
-                f"process {process}: cannot be frozen in {cell.place}: {error.strerror}; it is "
-                "stopped, and whoever may signal it can let it run on"
-            ) from error
+            place = cell.place if cell else self._mount
+            raise ControlError(_why_not(process, place, error)) from error
         self._cells[process] = cell
+        if not cell.inside:
+            self._run(partial(self._move_in, process, cell))
         return True
 
     def is_frozen(self, process: ProcessId) -> bool:
         """Return whether every thread of the process is frozen; then none runs or will."""
         cell = self._cell(process)
-        if cell is None:
+        if cell is None or not cell.inside:
             return False
         try:
             events = (cell.place / "cgroup.events").read_text(encoding="ascii").split()
@@ -91,40 +102,85 @@ class Freezer:
         return events[events.index("frozen") + 1] == "1"
 
     def thaw(self, process: ProcessId) -> None:
-        """Put a process back where it came from; nothing happens if it is not frozen by us.
+        """Let a process run, and have it put back where it came from; nothing if it is not ours.
 
         Raises ControlError; then it stays frozen.
         """
         cell = self._cell(process)
         if cell is None:
             return
-        target = self._existing(cell.origin)
+        cell.wanted = False
         try:
-            _write(target / "cgroup.procs", str(process.pid))
-        except ProcessLookupError:
+            _write(cell.place / "cgroup.freeze", "0")
+        except FileNotFoundError:
             pass
         except OSError as error:
+            cell.wanted = True
             raise ControlError(
-                f"process {process}: cannot be moved back to {target}: {error.strerror}; it stays "
-                f"frozen in {cell.place}"
+                f"process {process}: cannot be thawed: {error.strerror}; it stays frozen in "
+                f"{cell.place}"
             ) from error
-        self.drop(process)
+        self._cells.pop(process, None)
+        # Behind its move into the cell, should that still be to come.
+        self._run(partial(self._move_out, process.pid, cell.place, cell.origin))
 
     def drop(self, process: ProcessId) -> None:
-        """Forget a process that is thawed or gone, and take its cgroup away."""
+        """Forget a process that is gone, and take its cgroup away."""
         cell = self._cells.pop(process, None)
         if cell is not None:
-            self._remove(cell)
+            self._run(partial(self._remove, cell.place))
 
     def sweep(self) -> None:
-        """Take away what is left of ours and empty: of processes that ended while nobody looked."""
+        """Finish what a run before has left: empty cells, and what was thawed and not put back."""
         if self._mount is None:
             return
         for directory, names, _ in os.walk(self._mount, topdown=False):
             for name in names:
                 if name.startswith(self._prefix):
-                    with suppress(OSError):  # somebody is in it
-                        os.rmdir(os.path.join(directory, name))
+                    self._run(partial(self._tidy, Path(directory, name)))
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def _move_in(self, process: ProcessId, cell: _Cell) -> None:
+        found = procfs.stat(process.pid)
+        if found is None or found.start_ticks != process.start_ns // procfs.TICK_NS:
+            return  # it has ended, and its number may be another's by now
+        try:
+            if not cell.place.exists():  # the sweep of the start took it for one that is left
+                _make(cell)
+            _write(cell.place / "cgroup.procs", str(process.pid))
+            cell.inside = True
+        except ProcessLookupError:
+            pass
+        except OSError as error:
+            self.on_failure(_why_not(process, cell.place, error))
+
+    def _move_out(self, pid: int, place: Path, origin: str) -> None:
+        target = self._existing(origin)
+        try:
+            if str(pid) in (place / "cgroup.procs").read_text(encoding="ascii").split():
+                _write(target / "cgroup.procs", str(pid))
+        except (ProcessLookupError, FileNotFoundError):
+            pass
+        except OSError as error:
+            self.on_failure(
+                f"process {pid}: runs, and cannot be moved from {place} back to {target}: "
+                f"{error.strerror}"
+            )
+        self._remove(place)
+
+    def _tidy(self, place: Path) -> None:
+        with suppress(OSError):  # somebody else was quicker
+            frozen = (place / "cgroup.freeze").read_text(encoding="ascii").strip() == "1"
+            for pid in (place / "cgroup.procs").read_text(encoding="ascii").split():
+                if not frozen:
+                    self._move_out(int(pid), place, _origin_of(place, self._mount))
+        self._remove(place)
+
+    def _remove(self, place: Path) -> None:
+        self._left = [one for one in (*self._left, place) if not _removed(one)]
+
+    # -- where things are ---------------------------------------------------------------------
 
     def _cell(self, process: ProcessId) -> _Cell | None:
         """Return the cell of a process, also one that an earlier agent has made."""
@@ -135,11 +191,7 @@ class Freezer:
         if path is None or path.rpartition("/")[2] != self._name(process):
             return None
         place = self._mount / path.lstrip("/")
-        try:
-            origin = os.fsdecode(os.getxattr(place, _ORIGIN))
-        except OSError:
-            origin = path.rpartition("/")[0]
-        self._cells[process] = _Cell(place, origin)
+        self._cells[process] = _Cell(place, _origin_of(place, self._mount), inside=True)
         return self._cells[process]
 
     def _name(self, process: ProcessId) -> str:
@@ -162,8 +214,30 @@ class Freezer:
             place = place.parent
         return place
 
-    def _remove(self, cell: _Cell) -> None:
-        self._left = [place for place in (*self._left, cell.place) if not _removed(place)]
+
+def _make(cell: _Cell) -> None:
+    """Make a cell that freezes whoever comes in, unless it is not wanted by then."""
+    with suppress(FileExistsError):
+        cell.place.mkdir(mode=0o755)
+    os.setxattr(cell.place, _ORIGIN, os.fsencode(cell.origin))
+    _write(cell.place / "cgroup.freeze", "1")
+    if not cell.wanted:
+        _write(cell.place / "cgroup.freeze", "0")
+
+
+def _origin_of(place: Path, mount: Path | None) -> str:
+    """Return where the process of a cell belongs: what the cell remembers, else the one above."""
+    try:
+        return os.fsdecode(os.getxattr(place, _ORIGIN))
+    except OSError:
+        return str(place.parent.relative_to(mount or place.parent))
+
+
+def _why_not(process: ProcessId, place: Path, error: OSError) -> str:
+    return (
+        f"process {process}: cannot be frozen in {place}: {error.strerror}; it is stopped, and "
+        "whoever may signal it can let it run on"
+    )
 
 
 def _removed(place: Path) -> bool:

@@ -75,17 +75,11 @@ class ProcessControl:
         self._send(process, signal.SIGSTOP)
 
     def freeze(self, process: ProcessId) -> bool:
-        """Freeze a process, so that no signal but SIGKILL changes anything; return whether it is.
+        """Have a process frozen, so that no signal but SIGKILL counts; return whether it will be.
 
         Raises ControlError if it cannot be done here; it then is no more than stopped.
         """
-        if not self.is_alive(process) or not self._freezer.freeze(process):
-            return False
-        if not self.is_alive(process):
-            # It ended in between, and its pid may have been another's when that was moved.
-            self._freezer.thaw(process)
-            return False
-        return True
+        return self.is_alive(process) and self._freezer.freeze(process)
 
     def resume(self, release: Release) -> Resumed:
         """Send SIGCONT and thaw, then look whether it worked; raise ControlError if it cannot be.

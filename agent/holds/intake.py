@@ -44,6 +44,11 @@ def attempt_words(attempt: Resume) -> str:
             f"it was let run on by another (SIGCONT, {attempt.count} by now) before it was frozen, "
             "and the kernel killed it when its next system call returned"
         )
+    if attempt.traced:
+        return (
+            f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) began to trace "
+            "it, and was killed for that by the kernel; it stays held"
+        )
     return (
         f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) sent it SIGCONT, "
         f"the {attempt.count}. time; it stays held"

@@ -40,6 +40,7 @@ class Resume:
 
     Of many the kernel tells the first, the tenth, the hundredth and so on. `boot_ns` is when.
     `ended`: it did run on, and the kernel has killed it at the end of its next system call.
+    `traced`: whoever it was has traced it instead, and was killed for that.
     """
 
     pid: int
@@ -50,6 +51,7 @@ class Resume:
     by_uid: int
     by_comm: str
     ended: bool = False
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ TRANSPORTS = {
 MARK_PATH_CUT, MARK_UNRESOLVED, MARK_ARGV_CUT, MARK_ENVIRONMENT_CUT = 1, 2, 4, 8
 MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED, MARK_SHARED = 16, 32, 64, 128
 NO_LOGIN = 0xFFFFFFFF
+_KILLED_FOR_RUNNING, _KILLED_FOR_TRACING = 1, 2
 # Later than any clock: a record that says so was not written by our programs.
 LATEST_NS = 1 << 62
 NO_PROCESS = 1 << 22  # the kernel gives no pid as large as this
@@ -231,7 +232,8 @@ def resume_of(raw: bytes) -> Resume:
         by_pid=by_pid,
         by_uid=by_uid,
         by_comm=text(comm),
-        ended=bool(ended),
+        ended=ended == _KILLED_FOR_RUNNING,
+        traced=ended == _KILLED_FOR_TRACING,
     )
 
 

@@ -7,6 +7,7 @@ The child leaves a file if it ever gets past its held act; that file is all that
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ from typing import Any
 import pytest
 
 from agent import procfs
+from agent.freezer import Freezer
+from agent.release import ProcessId
+from agent.sensor.labels import cgroup_mount
 from tests.support.accounts import end_processes
-from tests.support.house import House, house, place_for_all
+from tests.support.children import start_ns
+from tests.support.house import PINS, House, house, place_for_all
 from tests.support.started import wait_gone
 from tests.support.tiny_elf import write_creator
 
@@ -94,17 +99,6 @@ if not middle:
 os.waitpid(middle, 0)
 finish()
 """,
-    "a tracer that comes later": """
-child = start({victim})
-sys.stdin.readline()
-assert libc.ptrace(16, child, 0, 0) == 0  # PTRACE_ATTACH
-os.waitpid(child, 0)
-for _ in range(20):
-    if libc.ptrace(7, child, 0, 0): break  # PTRACE_CONT, without the signal
-    time.sleep(0.005)
-    os.waitpid(child, os.WNOHANG)
-finish()
-""",
 }
 
 
@@ -144,12 +138,19 @@ def line(child: subprocess.Popen[bytes]) -> str:
     return child.stdout.readline().decode().strip()
 
 
-def told(child: subprocess.Popen[bytes]) -> None:
-    """Tell the attack to begin, and wait until it has tried everything."""
+def told(child: subprocess.Popen[bytes], pid: int) -> None:
+    """Tell the attack to begin once its victim is frozen, and wait until it has tried all."""
+    while not is_frozen(pid):
+        time.sleep(0.005)
     assert child.stdin is not None
     child.stdin.write(b"go\n")
     child.stdin.flush()
     assert line(child) == "done"
+
+
+def is_frozen(pid: int) -> bool:
+    """Return whether the agent has frozen a process."""
+    return Freezer(cgroup_mount(), PINS.name).is_frozen(ProcessId(pid, start_ns(pid)))
 
 
 def request_of(home: House, pid: int) -> dict[str, Any]:
@@ -167,13 +168,9 @@ def test_nobody_else_lets_a_held_process_get_on(
     """It waits for its answer whatever is tried, and after the approval it does run on."""
     attacker, pid = attack(home, ATTACKS[name], victim)
     request = request_of(home, pid)
-    told(attacker)
+    told(attacker, pid)
     assert not got_on.exists()
     assert home.call("GET", f"/requests/{request['request']}").json()["state"] == "open"
-    if "tracer" in name:
-        attacker.kill()  # a tracer's end lets go of what it traces
-        attacker.wait()
-        assert not got_on.exists()
     assert home.answer(request, "approve", "known work")["outcome"] == "released"
     wait_gone(pid)
     assert got_on.exists()
@@ -184,7 +181,7 @@ def test_a_denied_process_dies_frozen_as_it_is(home: House, got_on: Path, victim
     """The kill reaches it, and its cgroup goes with it."""
     attacker, pid = attack(home, ATTACKS["a sibling of the same user"], victim)
     request = request_of(home, pid)
-    told(attacker)
+    told(attacker, pid)
     cgroup = procfs.cgroup(pid)
     assert cgroup is not None
     assert "-held-" in cgroup
@@ -196,7 +193,7 @@ def test_the_attempt_shows_on_the_request_and_in_the_trail(home: House, got_on: 
     """Who did it, by pid, name and user, and how often: the first, the tenth time."""
     attacker, pid = attack(home, ATTACKS["a sibling of the same user"], "opener")
     request = request_of(home, pid)
-    told(attacker)
+    told(attacker, pid)
 
     def shown(one: dict[str, Any]) -> bool:
         return one["request"] == request["request"] and any(
@@ -234,6 +231,35 @@ finish()
     assert not got_on.exists()
 
 
+@pytest.mark.parametrize("victim", ["opener", "creator"])
+def test_a_watched_process_that_traces_a_held_one_is_killed(
+    home: House, got_on: Path, victim: str
+) -> None:
+    """At the end of the call by which it attaches, whether the other is frozen yet or not."""
+    code = """
+child = start({victim})
+sys.stdin.readline()
+libc.ptrace(16, child, 0, 0)  # PTRACE_ATTACH
+say("still here")
+"""
+    attacker, pid = attack(home, code, victim)
+    request = request_of(home, pid)
+    assert attacker.stdin is not None
+    attacker.stdin.write(b"go\n")
+    attacker.stdin.flush()
+    assert attacker.wait(60) == -signal.SIGKILL
+    assert not got_on.exists()
+    noted = home.watcher.wait(
+        lambda one: (
+            one["request"] == request["request"]
+            and any("began to trace it" in state["detail"] for state in one["states"])
+        )
+    )
+    assert home.answer(noted, "approve", "known work")["outcome"] == "released"
+    wait_gone(pid)
+    assert got_on.exists()
+
+
 def test_a_process_that_a_watched_one_traces_is_not_held_but_killed(
     home: House, got_on: Path
 ) -> None:
@@ -258,7 +284,7 @@ def test_a_frozen_process_outlives_its_agent_as_it_is(home: House, got_on: Path)
     request = request_of(home, pid)
     assert home.agent is not None
     home.agent.stop(signal.SIGKILL)
-    told(attacker)
+    told(attacker, pid)
     assert not got_on.exists()
     home.start_agent()
     assert home.answer(request, "approve", "known work")["outcome"] == "released"

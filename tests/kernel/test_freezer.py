@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from agent import procfs
 from agent.errors import ControlError
-from agent.freezer import Freezer
+from agent.freezer import Freezer, Job
 from agent.processes import ProcessControl, Resumed
 from agent.release import ProcessId, Release
 from agent.sensor.labels import cgroup_mount
@@ -176,6 +177,58 @@ def test_a_home_that_is_gone_meanwhile_gives_way_to_the_one_above(
     theirs.rmdir()
     freezer.thaw(named(one))
     assert procfs.cgroup(one.pid) == "/"
+
+
+def test_who_is_let_go_before_the_move_is_never_frozen(mount: Path, talker: Child) -> None:
+    """Moves come later than what was ordered; the last order counts, and nothing is left."""
+    jobs: deque[Job] = deque()
+    freezer = Freezer(mount, NAME, jobs.append)
+    process = named(talker)
+    talker.stop()
+    assert freezer.freeze(process)
+    assert not freezer.is_frozen(process)  # an empty cgroup is called frozen
+    freezer.thaw(process)
+    while jobs:
+        jobs.popleft()()
+    os.kill(talker.pid, signal.SIGCONT)
+    assert talker.line() == "ran\n"
+    assert procfs.cgroup(talker.pid) == "/"
+    assert not list(mount.rglob(f"{NAME}-held-*"))
+
+
+def test_a_cell_that_was_swept_away_before_the_move_is_made_again(
+    mount: Path, freezer: Freezer, talker: Child
+) -> None:
+    """An agent that starts tidies up while it takes up what is held."""
+    jobs: deque[Job] = deque()
+    slow = Freezer(mount, NAME, jobs.append)
+    process = named(talker)
+    assert slow.freeze(process)
+    freezer.sweep()
+    while jobs:
+        jobs.popleft()()
+    wait_frozen(slow, process)
+    slow.thaw(process)
+    while jobs:
+        jobs.popleft()()
+
+
+def test_what_was_thawed_and_not_put_back_is_put_back_by_the_next(
+    mount: Path, freezer: Freezer, talker: Child
+) -> None:
+    """The agent was killed in between; the process runs meanwhile."""
+    jobs: deque[Job] = deque()
+    dying = Freezer(mount, NAME, jobs.append)
+    process = named(talker)
+    talker.stop()
+    dying.freeze(process)
+    jobs.popleft()()
+    wait_frozen(freezer, process)
+    dying.thaw(process)
+    os.kill(talker.pid, signal.SIGCONT)
+    assert talker.line() == "ran\n"
+    freezer.sweep()
+    assert procfs.cgroup(talker.pid) == "/"
 
 
 def test_all_threads_are_frozen(freezer: Freezer) -> None:

@@ -48,6 +48,7 @@ SYSTEM_CALLS = {
     "x86_64": {
         "open": 2,
         "connect": 42,
+        "ptrace": 101,
         "sendto": 44,
         "sendmsg": 46,
         "creat": 85,
@@ -63,6 +64,7 @@ OLD_SYSTEM_CALLS = {
     "x86_64": {
         "open": 5,
         "creat": 8,
+        "ptrace": 26,
         "socketcall": 102,
         "openat": 295,
         "open_by_handle_at": 342,

@@ -6,7 +6,8 @@
   u64 regs = ctx->args[0], nr = 0;                                  \
   long result = ctx->args[1];                                       \
   if (killed_for_running()) return 0;                               \
-  READ(nr, regs, pt_regs, orig_ax)
+  READ(nr, regs, pt_regs, orig_ax);                                 \
+  if ((nr == NR_ptrace || nr == OLD_NR_ptrace) && killed_for_tracing(regs, nr)) return 0
 
 // While a rule cares about open, and none about connect.
 int on_open_return(struct bpf_raw_tracepoint_args *ctx) {

@@ -31,6 +31,10 @@ static __always_inline int is_traced_by_watched(u64 task) {
   return label && same_start(start_of(tracer), label->start_ns);
 }
 
+#define RESUMED 0
+#define KILLED_FOR_RUNNING 1
+#define KILLED_FOR_TRACING 2
+
 static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) {
   struct resume resume = {
       .boot_ns = bpf_ktime_get_boot_ns(),
@@ -67,7 +71,7 @@ static __always_inline void note_resume(u64 task) {
   if (known->resumes < known->tell_at) return;
   known->tell_at *= 10;
   hf_resumed.update(&zero, &yes);
-  tell_of(known, tgid, 0);
+  tell_of(known, tgid, RESUMED);
 }
 
 // raw tracepoint signal_generate(signal, info, task, group, result)
@@ -89,6 +93,21 @@ static __always_inline int killed_for_running(void) {
   struct guarded *known = guarded(bpf_get_current_task(), tgid);
   if (!known || !known->resumes) return 0;
   bpf_send_signal(SIGNAL_KILL);
-  tell_of(known, tgid, 1);
+  tell_of(known, tgid, KILLED_FOR_RUNNING);
+  return 1;
+}
+
+// A watched process has traced a held one, or tried to: it ends here, before it can let that run on
+// or change what was shown to whoever decides. A person's own debugger is left alone.
+static __always_inline int killed_for_tracing(u64 regs, u64 nr) {
+  u64 task = bpf_get_current_task();
+  u32 old = is_old_call(task), mine = bpf_get_current_pid_tgid() >> 32;
+  if (nr != (old ? OLD_NR_ptrace : NR_ptrace)) return 0;
+  u32 tgid = ARGUMENT(regs, old, si, cx);
+  struct guarded *known = hf_guarded.lookup(&tgid);
+  struct label *label = hf_labels.lookup(&mine);
+  if (!known || !label || !same_start(start_of(task), label->start_ns)) return 0;
+  bpf_send_signal(SIGNAL_KILL);
+  tell_of(known, tgid, KILLED_FOR_TRACING);
   return 1;
 }

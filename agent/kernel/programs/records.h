@@ -78,7 +78,8 @@ struct observed {
   char path[SHORT_PATH_BYTES];
 };
 
-// Somebody has sent SIGCONT to a process with a hold, or (ended) it has run on and was killed for it.
+// Somebody has sent SIGCONT to a process with a hold; or (ended 1) it has run on and was killed for
+// it, or (ended 2) a watched process has traced it and was killed for that.
 struct resume {
   u64 boot_ns;
   u64 start_ns;  // of the process, with tgid
