@@ -37,13 +37,13 @@ class Sizes:
 
 
 FULL = Sizes(
-    cost_rounds=12,
+    cost_rounds=8,
     getppid=1_000_000,
     opens=40_000,
     spawns=400,
     connects=6_000,
     sources=36,
-    latency_rounds=5,
+    latency_rounds=4,
     latency_holds=60,
     open_holds=(1, 100),
     flood_rounds=3,

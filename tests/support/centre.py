@@ -26,20 +26,21 @@ _READY_S = 60
 class Child:
     """A started process whose output is kept, and which can be waited for by a line of it."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, tree: Path = REPOSITORY) -> None:
+        """Start it with the packages of `tree`."""
         self.log = log
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
             command,
-            cwd=REPOSITORY,
+            cwd=tree,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONPATH": _path(), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONPATH": _path(tree), "PYTHONUNBUFFERED": "1"},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -197,9 +198,9 @@ def centre(directory: Path, *, start: bool = True) -> Iterator[Centre]:
         made.close()
 
 
-def _path() -> str:
-    """Return PYTHONPATH with the repository first, so that children import what is tested."""
-    return os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH", ""))))
+def _path(tree: Path) -> str:
+    """Return PYTHONPATH with a tree first, so that children import what is tested."""
+    return os.pathsep.join(filter(None, (str(tree), os.environ.get("PYTHONPATH", ""))))
 
 
 def free_port() -> int:

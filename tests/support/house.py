@@ -33,7 +33,7 @@ from agent.sensor.bpf import Map
 from agent.sensor.labels import cgroup_mount
 from collector.cli.events import read_events
 from deploy.bootstrap import bpffs
-from tests.support.centre import Centre, Child, centre
+from tests.support.centre import REPOSITORY, Centre, Child, centre
 from tests.support.children import start_ns
 
 USER = "holdfast-test-house"
@@ -145,10 +145,10 @@ class House:
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\nowner = "{OWNER}"\n'
         )
 
-    def start_agent(self, *options: str) -> None:
-        """Start the agent and wait until it holds."""
+    def start_agent(self, *options: str, tree: Path = REPOSITORY) -> None:
+        """Start the agent of a tree, by default this one, and wait until it holds."""
         command = [sys.executable, "-m", "agent", "run", "--config", str(self.config), *options]
-        self.agent = Child(command, self.directory / "agent.log")
+        self.agent = Child(command, self.directory / "agent.log", tree)
         self.agent.wait_for("ready host=")
 
     def stop_agent(self) -> int:
