@@ -10,7 +10,7 @@ SECTION = Section("footprint", "Memory, and an idle host")
 _MIB = 2**20
 # A host that does nothing must not notice the agent.
 _IDLE_PERCENT = 0.1
-_AGENT_MIB = 100
+_AGENT_MIB = 40
 
 
 def test_memory_and_an_idle_host(flooded: Watched, report: Report) -> None:
