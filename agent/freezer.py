@@ -61,11 +61,6 @@ class Freezer:
         self._left: list[Path] = []  # could not be taken away yet
         self.on_failure: Callable[[str], None] = log.warning
 
-    @property
-    def available(self) -> bool:
-        """Whether there is a cgroup v2 to freeze in."""
-        return self._mount is not None
-
     def freeze(self, process: ProcessId) -> bool:
         """Have a living process frozen; return whether it is on its way.
 

