@@ -237,7 +237,7 @@ def test_all_threads_are_frozen(freezer: Freezer) -> None:
         assert one.line() == "up\n"
         freezer.freeze(named(one))
         wait_frozen(freezer, named(one))
-        # A thread counts as frozen on its way to sleep there; the compiler may have inlined the trap.
+        # A thread counts as frozen on its way to sleep there. The trap may have been inlined.
         while _sleeps_in(one.pid) - {"do_freezer_trap", "get_signal"}:
             os.sched_yield()
         assert len(list(procfs.threads(one.pid))) == 4
