@@ -110,9 +110,12 @@ def core(
             boot = boot_id()
 
             # Named like the pins, so that two agents on one host keep apart.
-            freezer = Freezer(cgroup_mount(), config.bpffs.name, mover)
+            mount = cgroup_mount()
+            freezer = Freezer(mount, config.bpffs.name, mover)
             freezer.on_failure = _told_once(loop, report)
             freezer.sweep()
+            if mount is None:
+                report.notice("not_frozen", "no cgroup v2 is mounted; what is held is only stopped")
 
             def alarm(call: Callable[[], None]) -> Alarm:
                 return BootAlarm(loop, call)
