@@ -91,7 +91,7 @@ def run(config: ConfigFile = configuration.DEFAULT_FILE) -> None:
         stream=sys.stderr,
     )
     # They repeat what the collector says itself, connection by connection.
-    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio"):
+    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     asyncio.run(daemon.run(settings))
 
