@@ -53,6 +53,21 @@ class Site:
             sessions.close()
 
 
+def keep(browser: httpx.Client, name: str, value: str) -> None:
+    """Have a browser send this cookie in place of its own."""
+    if name in browser.cookies:
+        browser.cookies.delete(name)
+    browser.cookies.set(name, value, domain="127.0.0.1")
+
+
+def known(site: Site, login: str, **changes: object) -> str:
+    """Make an account of the provider, a reviewer's unless told otherwise; return its login."""
+    address = f"{login}@example.com"
+    claims = {"email": address, "email_verified": True, "groups": ["sre"], **changes}
+    site.idp.account(login, **claims)
+    return login
+
+
 @contextmanager
 def run_site(
     directory: Path, *, thin_id_tokens: bool = False, issuer_says: str = "", settings: str = ""
