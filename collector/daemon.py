@@ -40,6 +40,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
+from collector.web import site
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -147,7 +148,10 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     services = _services(config, storage, book, decider, publisher, tokens)
-    server = Server(build(services), config.api)
+    app = build(services)
+    if config.web.enabled:
+        site.serve(app, config, services, stack)
+    server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
