@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from collector import reasons
 from collector.api.events_stream import EventStream
@@ -30,7 +31,7 @@ _SHOWN = 200
 async def inbox(
     desk: DeskDep, session: PersonDep, page: Annotated[int, Query(ge=1)] = 1
 ) -> Response:
-    """Show what waits, longest first: whoever came first has the least time left."""
+    """Show what waits, the least time left first."""
     waiting = _waiting(desk)
     shown = waiting[(page - 1) * _SHOWN : page * _SHOWN]
     return desk.pages.render(
@@ -74,6 +75,12 @@ async def review(
     """Show every chosen request in full, with one form that answers them all."""
     records = await _resolved(desk, chosen)
     return _review_page(desk, session, records, answer=answer)
+
+
+@router.get("/decisions")
+async def back_to_inbox() -> Response:
+    """Lead whoever opens the address of the form for several to the inbox."""
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +152,16 @@ async def _resolved(desk: Desk, chosen: list[str]) -> list[Record]:
 
 
 def _waiting(desk: Desk) -> list[Record]:
-    newest_first = desk.services.book.register.unfinished()
-    return [one for one in reversed(newest_first) if one.state is RequestState.OPEN]
+    """Return what nobody has answered, as the inbox has it: the least time left first."""
+    waiting = (
+        one for one in desk.services.book.register.unfinished() if one.state is RequestState.OPEN
+    )
+    return sorted(waiting, key=_urgency)
+
+
+def _urgency(record: Record) -> tuple[bool, int, int, str]:
+    opened = record.opened
+    return opened.deadline_ns == 0, opened.deadline_ns, opened.opened_ns, record.id
 
 
 def _done(record: Record) -> str:

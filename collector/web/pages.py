@@ -27,6 +27,14 @@ class Notice:
     good: bool = False
 
 
+# What a remedy says to a terminal is said to a reader of pages in these words.
+_REMEDIES = {
+    "unknown_request": "the inbox lists those that wait, and Holds lists all",
+    "already_decided": "nothing is left to decide; the page shows what the host did",
+    "forbidden_role": "ask a reviewer, or have an administrator give you that role",
+}
+
+
 def notice_of(refusal: Refusal) -> Notice:
     """Return a refusal in words: who was first where somebody was, else what to do about it."""
     facts = refusal.extra
@@ -37,7 +45,8 @@ def notice_of(refusal: Refusal) -> Notice:
             f"Already {said} by {visible(str(facts['decided_by']))} at {clock(decided_ns)}",
             f"Your answer was not taken; the first one stands.{reason}",
         )
-    return Notice(_sentence(visible(refusal.message)), _sentence(visible(refusal.remedy)))
+    remedy = _REMEDIES.get(refusal.code, refusal.remedy).replace("`", "")
+    return Notice(sentence(visible(refusal.message)), sentence(visible(remedy)))
 
 
 class Pages:
@@ -54,6 +63,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._environment.globals.update(sentence=sentence)
         self._environment.filters.update(visible=visible, clock=clock, iso=iso, count=count)
 
     def render(
@@ -73,5 +83,6 @@ class Pages:
         return HTMLResponse(text, status)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a clause of an error as a sentence."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
@@ -101,6 +101,12 @@ async def comment(
     except Refusal as refusal:
         return await _refused(desk, session, record, Typed(comment=text), refusal)
     return RedirectResponse(f"/requests/{record.id}#history", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/{request_id}/{_}")
+async def back_to_request(request_id: str, _: Literal["decision", "comments"]) -> Response:
+    """Lead whoever opens the address of a form to the page that it is on."""
+    return RedirectResponse(f"/requests/{quote(request_id, safe='')}", HTTPStatus.SEE_OTHER)
 
 
 async def _refused(

@@ -1,7 +1,7 @@
 """A reader in a real Chromium, whose console must stay silent: an error there fails the test.
 
-    async with reader(people.centre.api_url, people.reviewer) as page:
-        await page.goto("/")
+async with reader(people.centre.api_url, people.reviewer) as page:
+    await page.goto("/")
 """
 
 from collections.abc import AsyncIterator
@@ -34,9 +34,7 @@ async def reader(
     test provokes.
     """
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = await browser.new_context(
             base_url=url,
             viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
@@ -65,6 +63,11 @@ async def sign_in(page: Page, token: str, target: str = "/") -> None:
     await page.get_by_label("Token").fill(token)
     await page.get_by_role("button", name="Sign in").click()
     await page.get_by_role("button", name="Sign out").wait_for()
+
+
+async def hears_keys(page: Page) -> None:
+    """Wait until the page's own scripts run."""
+    await page.get_by_role("button", name="Keys").wait_for()
 
 
 async def findings(page: Page) -> list[dict[str, Any]]:

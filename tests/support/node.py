@@ -1,6 +1,6 @@
 """Packages of npm that tests need: what a committed lock file pins, installed beside the tests.
 
-    modules = node_modules(Path(__file__).parent)   # with package.json and package-lock.json
+modules = node_modules(Path(__file__).parent)   # with package.json and package-lock.json
 """
 
 import fcntl

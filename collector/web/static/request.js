@@ -10,7 +10,19 @@ function keep(now, then) {
   return now.id === "answer" && now.querySelector("form") && then.querySelector("form");
 }
 
+// On a phone a link leads to the answer; it goes away where the answer is.
+function watchAnswer() {
+  const link = document.querySelector(".to-answer");
+  const answer = document.getElementById("answer");
+  if (!link || !answer) return;
+  new IntersectionObserver(([entry]) => {
+    const passed = entry.boundingClientRect.top < 0;
+    link.classList.toggle("there", entry.isIntersecting || passed);
+  }).observe(answer);
+}
+
 export function startRequest() {
+  watchAnswer();
   const article = document.querySelector("article.request");
   if (!article) return;
   const id = article.dataset.request;
@@ -19,7 +31,7 @@ export function startRequest() {
   let last = "";
 
   function refresh(word) {
-    work = work.then(() => swap(PARTS, keep)).then((done) => {
+    work = work.then(() => swap(`/requests/${id}`, PARTS, keep)).then((done) => {
       if (done && word && word !== last) say(word);
       last = word || last;
     }, () => {});
