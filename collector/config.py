@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from collector.errors import ConfigError
+from collector.oidc import settings as oidc_settings
+from collector.oidc.settings import Oidc
 from collector.web import settings as web_settings
 from collector.web.settings import Web
 
@@ -91,6 +93,7 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     web: Web = field(default_factory=Web)
+    oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
 
@@ -104,6 +107,8 @@ _PATHS = {
     ("identities", "file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("oidc", "client_secret_file"),
+    ("oidc", "tls_ca"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -238,6 +243,7 @@ def _check(path: Path, config: Config) -> None:
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

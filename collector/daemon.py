@@ -36,11 +36,12 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.oidc.wiring import SigningIn, signing_in
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
-from collector.web import site
+from collector.web.site import add_pages
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -147,10 +148,11 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens)
+    ways_in = signing_in(config, stack)
+    services = _services(config, storage, book, decider, publisher, tokens, ways_in)
     app = build(services)
     if config.web.enabled:
-        site.serve(app, config, services, stack)
+        add_pages(app, services)
     server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
@@ -210,6 +212,7 @@ def _services(
     decider: Decider,
     publisher: Publisher,
     tokens: Tokens,
+    ways_in: SigningIn,
 ) -> Services:
     names = HostNames(Path(config.identities.file))
     return Services(
@@ -222,6 +225,7 @@ def _services(
         names=names,
         shower=Shower(names),
         tokens=tokens,
+        signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

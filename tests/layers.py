@@ -63,9 +63,9 @@ LAYERS: tuple[Layer, ...] = (
     ),
     Layer(
         name="web",
-        covers="the pages, in a real browser",
+        covers="sign-in at a real identity provider, and pages in a real browser",
         arguments=("tests/web",),
-        packages=packages.FOR_WEB,
+        packages=packages.for_web(),
     ),
     Layer(name="try", covers="deploy/try itself", arguments=("tests/tryout",), root=True),
     Layer(name="meta", covers="documents and the shape of the house", arguments=("tests/meta",)),

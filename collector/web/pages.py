@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,12 +20,21 @@ STATIC = HERE / "static"
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where a remedy is, and in which words it leads there."""
+
+    words: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """What went wrong, or was done, at the top of a page; `good` picks its shape and colour."""
 
     title: str
     text: str
     good: bool = False
+    link: Link | None = None
 
 
 # What a remedy says to a terminal is said to a reader of pages in these words.
@@ -35,8 +45,11 @@ _REMEDIES = {
 }
 
 
-def notice_of(refusal: Refusal) -> Notice:
-    """Return a refusal in words: who was first where somebody was, else what to do about it."""
+def notice_of(refusal: Refusal, *, back: str = "/") -> Notice:
+    """Return a refusal in words: who was first where somebody was, else what to do about it.
+
+    Who must sign in again for it comes `back` to this page.
+    """
     facts = refusal.extra
     if refusal.code == "already_decided" and isinstance(decided_ns := facts["decided_ns"], int):
         said = "approved" if facts["answer"] == "approve" else "denied"
@@ -46,7 +59,10 @@ def notice_of(refusal: Refusal) -> Notice:
             f"Your answer was not taken; the first one stands.{reason}",
         )
     remedy = _REMEDIES.get(refusal.code, refusal.remedy).replace("`", "")
-    return Notice(sentence(visible(refusal.message)), sentence(visible(remedy)))
+    link = None
+    if isinstance(way := facts.get("sign_in"), str):
+        link = Link("Sign in again", f"{way}&{urlencode({'next': back})}")
+    return Notice(sentence(visible(refusal.message)), sentence(visible(remedy)), link=link)
 
 
 class Pages:

@@ -117,9 +117,9 @@ async def _refused(
     refusal: Refusal,
 ) -> Response:
     record = await desk.services.book.get(record.id) or record
-    return await _page(
-        desk, session, record, typed, notice=notice_of(refusal), status=refusal.status
-    )
+    back = f"/requests/{record.id}" + (f"?answer={typed.answer}" if typed.answer else "")
+    notice = notice_of(refusal, back=back)
+    return await _page(desk, session, record, typed, notice=notice, status=refusal.status)
 
 
 async def _page(

@@ -1,54 +1,26 @@
 """Puts the pages together, beside the API in the same application."""
 
-from contextlib import AsyncExitStack
-from pathlib import Path
-
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from collector.api.services import Services
-from collector.config import Config
-from collector.identity.sessions import Sessions
 from collector.web import archive, inbox, refusals, request_page, signing_in
 from collector.web.attempts import Attempts
 from collector.web.desk import Desk
 from collector.web.headers import PageHeaders
 from collector.web.pages import STATIC, Pages
 from collector.web.rows import Rows
-from collector.web.settings import base_url
 from collector.web.token_sessions import TokenSessions
 
 
-def serve(app: FastAPI, config: Config, services: Services, stack: AsyncExitStack) -> None:
-    """Add the pages as the configuration has them; `stack` lets go of what they hold open."""
-    sessions = Sessions(Path(config.identities.file))
-    stack.callback(sessions.close)
-    tls = bool(config.api.tls_certificate)
-    add_pages(
-        app,
-        services,
-        sessions,
-        base_url=base_url(config.web, listen=config.api.listen, tls=tls),
-        offers_login=False,
-    )
-
-
-def add_pages(
-    app: FastAPI, services: Services, sessions: Sessions, *, base_url: str, offers_login: bool
-) -> None:
-    """Add the pages to the application of the API.
-
-    `offers_login`: /auth/login leads to an identity provider.
-    """
+def add_pages(app: FastAPI, services: Services) -> None:
+    """Add the pages to the application of the API."""
     app.state.desk = Desk(
         services=services,
-        sessions=sessions,
         token_sessions=TokenSessions(services.tokens),
         pages=Pages(lambda: services.book.register.waiting),
         rows=Rows(services.names),
         attempts=Attempts(),
-        base_url=base_url,
-        offers_login=offers_login,
     )
     refusals.install(app)
     app.add_middleware(PageHeaders)

@@ -1,6 +1,6 @@
-"""Packages of npm that tests need: what a committed lock file pins, installed beside the tests.
+"""Tools from npm for tests: installed once, as tests/support/node/package-lock.json pins them.
 
-modules = node_modules(Path(__file__).parent)   # with package.json and package-lock.json
+They go to .cache/node-<digest of the lock>/ in the checkout, which is not tracked.
 """
 
 import fcntl
@@ -8,33 +8,60 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-CACHE = Path(__file__).parents[2] / ".cache" / "node"
+CHECKOUT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(__file__).with_name("node")
+_NEEDED = ("package.json", "package-lock.json")
+_INSTALL_S = 300
 
 
-def node_modules(pinned: Path) -> Path:
-    """Return node_modules with exactly what the lock file in `pinned` names; installed once."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is missing: apt-get install npm")
-    lock = (pinned / "package-lock.json").read_bytes()
-    place = CACHE / hashlib.sha256(lock).hexdigest()[:16]
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # another run may be at it
-        if not (place / "done").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(pinned / name, place)
-            done = subprocess.run(
-                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=place,
-                env={**os.environ, "npm_config_update_notifier": "false"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
-            (place / "done").touch()
-    return place / "node_modules"
+def node() -> str:
+    """Return the path of node; skip the test if there is none, and say what installs it."""
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        pytest.skip("needs node and npm: sudo tests/run --only web")
+    return found
+
+
+@cache
+def packages() -> Path:
+    """Return the directory that holds `node_modules`, made if it is not there yet."""
+    node()
+    data = b"".join((SCRIPTS / name).read_bytes() for name in _NEEDED)
+    place = CHECKOUT / ".cache" / f"node-{hashlib.sha256(data).hexdigest()[:16]}"
+    place.parent.mkdir(exist_ok=True)
+    with (place.parent / "node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.is_dir():
+            _install(place)
+    return place
+
+
+def script(name: str) -> Path:
+    """Return one of the scripts beside the lock file."""
+    return SCRIPTS / name
+
+
+def _install(place: Path) -> None:
+    """Install into a directory that gets its name only when it is complete."""
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix="node-new-") as made:
+        inside = Path(made) / "it"
+        inside.mkdir()
+        for name in _NEEDED:
+            shutil.copy(SCRIPTS / name, inside / name)
+        done = subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=inside,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_INSTALL_S,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"npm ci failed:\n{done.stdout}{done.stderr}"
+        os.rename(inside, place)

@@ -6,9 +6,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.end_to_end.collector.conftest import People
+from tests.support.asked import answered, waiting
 from tests.support.browser import findings, overflow, reader
 from tests.support.wire_host import exec_act, rule, state
-from tests.web.conftest import answered, waiting
 from wire.acts import Guarantee, Kind, Process
 from wire.messages import HoldStateName, Severity
 

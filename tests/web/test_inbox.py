@@ -3,10 +3,10 @@
 from playwright.async_api import Page, expect
 
 from tests.end_to_end.collector.conftest import People
+from tests.support.asked import answered, waiting
 from tests.support.browser import hears_keys, reader
 from tests.support.relay import relay
 from tests.support.wire_host import exec_act, rule
-from tests.web.conftest import answered, waiting
 from wire.messages import Answer, HoldOpened, Severity
 
 

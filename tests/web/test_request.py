@@ -4,9 +4,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.end_to_end.collector.conftest import People
+from tests.support.asked import answered, waiting
 from tests.support.browser import hears_keys, overflow, reader
 from tests.support.wire_host import exec_act, rule, state
-from tests.web.conftest import answered, waiting
 from wire.messages import Answer, HoldStateName
 
 HOSTILE = (

@@ -28,24 +28,26 @@ export function startRequest() {
   const id = article.dataset.request;
   let source = null;
   let work = Promise.resolve();
-  let last = "";
+  const line = () => document.querySelector("#stand .state-line").textContent;
 
-  function refresh(word) {
-    work = work.then(() => swap(`/requests/${id}`, PARTS, keep)).then((done) => {
-      if (done && word && word !== last) say(word);
-      last = word || last;
-    }, () => {});
+  // One after the other, so that the newest comes last; what fails is tried at the next change.
+  function refresh() {
+    work = work.then(async () => {
+      const before = line();
+      await swap(`/requests/${id}`, PARTS, keep);
+      if (line() !== before) say(line());
+    }).catch(() => {});
   }
 
   function listen() {
     let first = true;
     source = follow({
       changed(facts) {
-        if (facts.id === id && !first) refresh(facts.state_line);
+        if (facts.id === id && !first) refresh();
       },
       ready() {
         first = false;
-        refresh("");
+        refresh();
       },
       state() {},
     });

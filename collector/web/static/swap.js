@@ -13,12 +13,11 @@ async function fetched(address) {
 
 export async function swap(address, ids, keep) {
   const fresh = await fetched(address);
-  if (!fresh) return false;
+  if (!fresh) return;
   for (const id of ids) {
     const [now, then] = [document.getElementById(id), fresh.getElementById(id)];
     if (now && then && !keep(now, then) && now.innerText !== then.innerText) {
       now.replaceWith(document.adoptNode(then));
     }
   }
-  return true;
 }
