@@ -73,6 +73,13 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who must approve what. Without a file any reviewer's answer decides."""
+
+    policy_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -88,6 +95,7 @@ class Config:
     trail: Trail
     identities: Identities
     api: Api = field(default_factory=Api)
+    approvals: Approvals = field(default_factory=Approvals)
     log: Log = field(default_factory=Log)
 
 
@@ -99,6 +107,7 @@ _PATHS = {
     ("signing", "key_file"),
     ("trail", "file"),
     ("identities", "file"),
+    ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
 }

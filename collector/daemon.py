@@ -18,15 +18,17 @@ from nats.aio.client import Client
 from collector.api.app import Server, build
 from collector.api.services import Services
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
+from collector.approvals.waiting import Waiting
 from collector.config import Config, size
-from collector.errors import CentreError, CollectorError
+from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.hosts import HostNames
-from collector.identity.people import Tokens
+from collector.identity.people import Tokens, known_people
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
@@ -127,7 +129,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
 
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     book = Book(Register(), storage.reader)
-    decider = Decider(book, publisher, signer, verifier)
+    names = HostNames(Path(config.identities.file))
+    policies = open_policies(config, names)
+    decider = Decider(book, publisher, signer, verifier, policies)
     undecided = Undecided(book, decider)
     waiting = await book.load()
     undecided.take_up(waiting)
@@ -146,10 +150,12 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens)
+    services = _services(config, storage, book, decider, publisher, tokens, names, policies)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
+    waits = Waiting(book, decider, policies, escalated=lambda record: None)
+    tasks.append(_watched(stop, "deadlines and escalation", waits.run()))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -157,6 +163,28 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     await server.listening.wait()
     log.info("%d requests are not finished", len(waiting))
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def open_policies(config: Config, names: HostNames) -> Policies:
+    """Return the policies of the configuration, read again at each SIGHUP."""
+    identities = Path(config.identities.file)
+    file = config.approvals.policy_file
+    policies = Policies(
+        Path(file) if file else None,
+        host=lambda host, claimed: (names.name(host, claimed), names.labels(host)),
+        people=lambda: known_people(identities),
+    )
+
+    def reload() -> None:
+        names.all()  # labels may have changed too
+        try:
+            policies.reload()
+            log.info("policies read again: %d", len(policies.policies.policies))
+        except ConfigError as error:
+            log.error("the policies in force stay as they are: %s", error)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    return policies
 
 
 def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage:
@@ -206,17 +234,19 @@ def _services(
     decider: Decider,
     publisher: Publisher,
     tokens: Tokens,
+    names: HostNames,
+    policies: Policies,
 ) -> Services:
-    names = HostNames(Path(config.identities.file))
     return Services(
         book=book,
         decider=decider,
+        policies=policies,
         publisher=publisher,
         reader=storage.reader,
         writer=storage.writer,
         sql=storage.sql,
         names=names,
-        shower=Shower(names),
+        shower=Shower(names, policies),
         tokens=tokens,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
-from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage, Time
+from collector.api.models import BreakGlassIn, CommentIn, DecisionIn, RequestOut, RequestPage, Time
 from collector.api.services import CallerDep, Services, ServicesDep
 from collector.approvals.record import Record
 from collector.errors import Refusal
@@ -104,7 +104,10 @@ async def show_request(request_id: str, caller: CallerDep, services: ServicesDep
 async def decide_request(
     request_id: str, answer: DecisionIn, caller: CallerDep, services: ServicesDep
 ) -> RequestOut:
-    """Approve or deny. The first answer stands; `outcome` follows when the host confirms it."""
+    """Approve or deny. It decides once the policy's approvals are there; any denial ends it.
+
+    The first decision stands; `outcome` follows when the host confirms it.
+    """
     record = await services.decider.decide(
         caller,
         await services.book.resolve(request_id),
@@ -112,6 +115,25 @@ async def decide_request(
         reason=answer.reason,
         digest=answer.digest,
         via=answer.via,
+    )
+    return services.shower.show(record, caller, with_card=True)
+
+
+@router.post(
+    "/{request_id}/break-glass",
+    summary="Release a request in an emergency",
+    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+)
+async def break_glass_request(
+    request_id: str, given: BreakGlassIn, caller: CallerDep, services: ServicesDep
+) -> RequestOut:
+    """Approve without the others whom the policy asks; they are told, and the trail names it."""
+    record = await services.decider.break_glass(
+        caller,
+        await services.book.resolve(request_id),
+        reason=given.reason,
+        digest=given.digest,
+        via=given.via,
     )
     return services.shower.show(record, caller, with_card=True)
 

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.errors import Refusal
@@ -24,6 +25,7 @@ class Services:
 
     book: Book
     decider: Decider
+    policies: Policies
     publisher: Publisher
     reader: Reader
     writer: Writer

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from collector.errors import StateError
 
-_VERSION = 1
 _SCHEMA = """
 CREATE TABLE token (
     id TEXT PRIMARY KEY,
@@ -30,6 +29,16 @@ CREATE TABLE host (
     enrolled_ns INTEGER NOT NULL
 ) STRICT;
 """
+# By the version that they lead to; what is already there keeps its meaning. Labels are JSON, name
+# to value; groups a JSON list.
+_MIGRATIONS = {
+    1: _SCHEMA,
+    2: """
+ALTER TABLE host ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE token ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';
+""",
+}
+_VERSION = max(_MIGRATIONS)
 
 
 @contextmanager
@@ -77,7 +86,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _SCHEMA.split(";\n"):
+        for number in range(version + 1, _VERSION + 1):
+            for statement in _MIGRATIONS[number].split(";\n"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")

@@ -44,6 +44,9 @@ class Caller:
     role: Role
     logins: tuple[str, ...]
     token: str  # id of the token, never its secret
+    groups: tuple[str, ...] = ()
+    machine: bool = False  # a program's account, which decides nothing
+    authenticated_ns: int | None = None  # when an identity provider last saw them; None: a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class TokenFacts:
     created_ns: int
     expires_ns: int | None
     revoked_ns: int | None
+    groups: tuple[str, ...] = ()
 
     def state(self, now_ns: int) -> str:
         """Return valid, expired or revoked."""
@@ -68,7 +72,13 @@ class TokenFacts:
 
 
 def create_token(
-    database: Path, *, name: str, role: Role, logins: Sequence[str] = (), days: int | None = None
+    database: Path,
+    *,
+    name: str,
+    role: Role,
+    logins: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    days: int | None = None,
 ) -> str:
     """Return a new token, which is shown this once; raise StateError on a useless name or life."""
     if not name.strip() or name != name.strip() or any(ord(char) < 32 for char in name):
@@ -79,13 +89,15 @@ def create_token(
     now = time.time_ns()
     with connect(database) as connection:
         connection.execute(
-            "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO token (id, digest, name, role, logins, groups, created_ns, expires_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 token_id,
                 _digest(secret),
                 name,
                 role.value,
                 json.dumps(list(logins)),
+                json.dumps(list(groups)),
                 now,
                 None if days is None else now + days * _DAY_NS,
             ),
@@ -143,29 +155,53 @@ def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Calle
         return None
     token_id, secret = match.groups()
     row = connection.execute(
-        "SELECT digest, name, role, logins, expires_ns, revoked_ns FROM token WHERE id = ?",
+        "SELECT digest, name, role, logins, groups, expires_ns, revoked_ns FROM token WHERE id = ?",
         (token_id,),
     ).fetchone()
     same = hmac.compare_digest(row[0] if row else _NOBODY, _digest(secret))
     if row is None or not same:
         return None
-    _, name, role, logins, expires_ns, revoked_ns = row
+    _, name, role, logins, groups, expires_ns, revoked_ns = row
     if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
         return None
-    known, logins = _role_and_logins(database, role, logins)
-    return Caller(name=name, role=known, logins=logins, token=token_id)
+    return Caller(
+        name=name,
+        role=_role(database, role),
+        logins=_names(database, logins),
+        token=token_id,
+        groups=_names(database, groups),
+    )
+
+
+def known_people(database: Path) -> tuple[Caller, ...]:
+    """Return everybody who could prove who they are now, each as a caller without a token."""
+    now = time.time_ns()
+    return tuple(
+        Caller(name=one.name, role=one.role, logins=one.logins, token="", groups=one.groups)
+        for one in list_tokens(database)
+        if one.state(now) == "valid"
+    )
 
 
 def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
     """Return every token ever made, oldest first."""
     with connect(database) as connection:
         rows = connection.execute(
-            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns"
+            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns, groups"
             " FROM token ORDER BY created_ns, id"
         ).fetchall()
     return tuple(
-        TokenFacts(row[0], row[1], *_role_and_logins(database, row[2], row[3]), *row[4:])
-        for row in rows
+        TokenFacts(
+            id=token_id,
+            name=name,
+            role=_role(database, role),
+            logins=_names(database, logins),
+            created_ns=created_ns,
+            expires_ns=expires_ns,
+            revoked_ns=revoked_ns,
+            groups=_names(database, groups),
+        )
+        for token_id, name, role, logins, created_ns, expires_ns, revoked_ns, groups in rows
     )
 
 
@@ -184,14 +220,21 @@ def revoke_token(database: Path, token_id: str) -> bool:
         return changed.rowcount == 1
 
 
-def _role_and_logins(database: Path, role: str, logins: str) -> tuple[Role, tuple[str, ...]]:
+def _role(database: Path, role: str) -> Role:
     try:
-        found = json.loads(logins)
+        return Role(role)
+    except ValueError as error:
+        raise damaged(database, f"a token has {error}") from error
+
+
+def _names(database: Path, names: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(names)
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-            raise ValueError("login users that are no list of names")
-        return Role(role), tuple(found)
+            raise ValueError("a list of names that is none")
     except (ValueError, RecursionError) as error:
         raise damaged(database, f"a token has {error}") from error
+    return tuple(found)
 
 
 def _digest(secret: str) -> str:
