@@ -73,8 +73,9 @@ static __always_inline void note_resume(u64 task) {
   u32 tgid = 0, zero = 0, yes = 1, by = bpf_get_current_pid_tgid() >> 32;
   READ(tgid, task, task_struct, tgid);
   struct guarded *known = guarded(task, tgid);
+  if (!known) return;
   struct config *config = configuration();
-  if (!known || !config || by == config->agent_tgid) return;
+  if (!config || by == config->agent_tgid) return;
   known->resumes++;
   if (known->resumes < known->tell_at) return;
   known->tell_at *= 10;
@@ -82,7 +83,8 @@ static __always_inline void note_resume(u64 task) {
   tell_of(known, tgid, RESUMED);
 }
 
-// raw tracepoint signal_generate(signal, info, task, group, result)
+// raw tracepoint signal_generate(signal, info, task, group, result). Always attached, since the next
+// SIGCONT may come before any agent has heard of the hold; of other signals it sees the number only.
 int on_signal(struct bpf_raw_tracepoint_args *ctx) {
   int number = ctx->args[0];
   if (number == SIGNAL_CHILD)
