@@ -16,6 +16,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from collector.errors import ConfigError
+from collector.oidc import settings as oidc_settings
+from collector.oidc.settings import Oidc
+from collector.web import settings as web_settings
+from collector.web.settings import Web
 
 DEFAULT_FILE = Path("/var/lib/holdfast-collector/collector.toml")
 
@@ -96,6 +100,8 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     approvals: Approvals = field(default_factory=Approvals)
+    web: Web = field(default_factory=Web)
+    oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
 
@@ -110,6 +116,8 @@ _PATHS = {
     ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("oidc", "client_secret_file"),
+    ("oidc", "tls_ca"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -243,6 +251,8 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
+    web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

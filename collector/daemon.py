@@ -27,8 +27,9 @@ from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError, ConfigError
+from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
-from collector.identity.people import Tokens, known_people
+from collector.identity.people import Tokens
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
@@ -38,6 +39,8 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.oidc.step_up import check_fresh
+from collector.oidc.wiring import SigningIn, signing_in
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -131,7 +134,14 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     book = Book(Register(), storage.reader)
     names = HostNames(Path(config.identities.file))
     policies = open_policies(config, names)
-    decider = Decider(book, publisher, signer, verifier, policies)
+    decider = Decider(
+        book,
+        publisher,
+        signer,
+        verifier,
+        policies,
+        lambda caller, severity, now_ns: check_fresh(caller, severity, config.oidc, now_ns),
+    )
     undecided = Undecided(book, decider)
     waiting = await book.load()
     undecided.take_up(waiting)
@@ -150,7 +160,10 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens, names, policies)
+    ways_in = signing_in(config, stack)
+    services = _services(
+        config, storage, book, decider, publisher, tokens, names, policies, ways_in
+    )
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
@@ -236,6 +249,7 @@ def _services(
     tokens: Tokens,
     names: HostNames,
     policies: Policies,
+    ways_in: SigningIn,
 ) -> Services:
     return Services(
         book=book,
@@ -248,6 +262,7 @@ def _services(
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
+        signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

@@ -34,7 +34,7 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
 
 def check_caller(record: Record, caller: Caller, applied: Applied, now_ns: int) -> None:
     """Raise Refusal unless this person may decide this request; admins have no exemption."""
-    check_person(record, caller)
+    check_reviewer(record, caller)
     if not applied.counts_for(caller, now_ns):
         policy = applied.policy
         groups = " and ".join(dict.fromkeys(quota.group for quota in policy.approve))
@@ -46,15 +46,20 @@ def check_caller(record: Record, caller: Caller, applied: Applied, now_ns: int) 
         )
 
 
-def check_person(record: Record, caller: Caller) -> None:
-    """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
+def check_person(caller: Caller) -> None:
+    """Raise Refusal for a machine: only people answer, and speak, beside a request."""
     if caller.machine:
         raise Refusal(
             403,
-            "forbidden_machine",
-            f"{caller.name} is a machine's account, and only people decide",
-            "have a person answer, signed in as themselves",
+            "machine_caller",
+            f"{caller.name} is a machine, and machines neither decide nor comment",
+            "have a person sign in and answer",
         )
+
+
+def check_reviewer(record: Record, caller: Caller) -> None:
+    """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
+    check_person(caller)
     if not caller.role.decides:
         raise Refusal(
             403,
@@ -68,7 +73,7 @@ def check_person(record: Record, caller: Caller) -> None:
 
 def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: str) -> None:
     """Raise Refusal unless the policy lets this person release without the others."""
-    check_person(record, caller)
+    check_reviewer(record, caller)
     if not frozenset(caller.groups) & frozenset(applied.policy.break_glass):
         groups = ", ".join(applied.policy.break_glass) or "nobody"
         raise Refusal(

@@ -7,7 +7,7 @@ there yet", then the signed verdict for the host. Whoever loses the race is told
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,10 +24,13 @@ from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import SignatureError, WireError
 from wire.ids import HoldId, VerdictId, VoteId, new_id
-from wire.messages import Answer, Comment, Decision, Ground, Verdict, Vote
+from wire.messages import Answer, Comment, Decision, Ground, Severity, Verdict, Vote
 from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
+
+# Caller, severity of the request, and the time since the epoch in nanoseconds.
+CheckFresh = Callable[[Caller, Severity, int], None]
 
 # How long an answer waits to see itself in the trail; the answer stands either way.
 _SEEN_S = 2.0
@@ -43,8 +46,11 @@ class Decider:
         signer: Signer,
         verifier: Verifier,
         policies: Policies,
+        check_fresh: CheckFresh | None = None,
     ) -> None:
+        """`check_fresh` raises Refusal if too long ago a caller has proved who they are."""
         self._book = book
+        self._check_fresh = check_fresh
         self._policies = policies
         self._publisher = publisher
         self._signer = signer
@@ -72,6 +78,8 @@ class Decider:
         checks.check_caller(record, caller, applied, now_ns)
         checks.check_open(record)
         checks.check_answer(record, applied, reason=reason, digest=digest)
+        if answer is Answer.APPROVE and self._check_fresh is not None:
+            self._check_fresh(caller, record.opened.rule.severity, now_ns)
         counts_for = applied.counts_for(caller, now_ns)
         if (earlier := checks.voted_before(record, caller, answer, counts_for)) is not None:
             await self._again(record, applied, earlier)
@@ -90,6 +98,8 @@ class Decider:
         checks.check_break_glass(record, caller, applied, reason)
         checks.check_open(record)
         checks.check_answer(record, applied, reason=reason, digest=digest)
+        if self._check_fresh is not None:
+            self._check_fresh(caller, record.opened.rule.severity, time.time_ns())
         vote = _vote(caller, record, applied, answer=Answer.APPROVE, reason=reason, via=via)
         return await self._cast(
             record, applied, replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
@@ -134,6 +144,7 @@ class Decider:
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
         """Return the request with the remark; raise Refusal if it cannot be stored."""
+        checks.check_person(caller)
         text = checks.check_text(text, longest=checks.LONGEST_COMMENT, name="text")
         if not text:
             raise Refusal(422, "validation", "the comment is empty", "say something")

@@ -7,7 +7,7 @@ from collector.identity.people import Caller
 
 def own_request(record: Record, caller: Caller) -> str | None:
     """Return why the request counts as the caller's own, or None."""
-    mine = forms_of((caller.name, *caller.logins))
+    mine = forms_of((caller.name, *caller.names, *caller.logins))
     if mine & forms_of_list(record.opened.owner):
         return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
     login = record.opened.act.login_user
