@@ -102,6 +102,7 @@ async def events(
 )
 async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> QueryOut:
     """Run one SELECT, read-only, without files or network, limited in time, rows and bytes."""
+    await services.book.caught_up()  # who has answered finds the answer here
     result = await services.sql.run(question.sql, question.limit)
     return QueryOut(
         columns=[QueryColumn(name=name, type=kind) for name, kind in result.columns],

@@ -4,7 +4,6 @@ A vote is stored, then the decision under "nothing may be there yet", then the s
 the host. Whoever loses the race is told who won.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -26,9 +25,6 @@ from wire.messages import Answer, Comment, Decision, Ground, Verdict, Vote
 from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
-
-# How long an answer waits to see itself in the trail; the answer stands either way.
-_SEEN_S = 2.0
 
 
 class Decider:
@@ -77,11 +73,10 @@ class Decider:
             digest=record.opened.digest,
             time_ns=time.time_ns(),
         )
-        with self._book.awaiting(record.id) as seen:
+        with self._book.coming(vote.vote, record.id):
             await self._append(vote)
             decided, news = await self._decide(record, _decision(vote))
-            await self._go_out(decided, news)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
+        await self._go_out(decided, news)
         return self._book.register.get(record.id) or decided
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
@@ -97,10 +92,14 @@ class Decider:
             text=text,
             time_ns=time.time_ns(),
         )
-        with self._book.awaiting(comment.comment) as seen:
+        with self._book.coming(comment.comment):
             await self._append(comment)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
-        return await self._book.get(record.id) or record
+        self._book.register.said(comment)
+        known = self._book.register.get(record.id) or record
+        if comment not in known.comments:  # a request that only the trail has
+            known = replace(known, comments=(*known.comments, comment))
+        self._book.announce(known)
+        return known
 
     async def complete(self, record: Record, vote: Vote) -> None:
         """Decide upon a vote that is stored; raise CentreError if it is not known to be done.
