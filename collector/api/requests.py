@@ -53,7 +53,7 @@ async def list_requests(
 @router.get(
     "/stream",
     summary="Follow requests as they change",
-    responses=documented(401, 403, 503)
+    responses=documented(401, 403)
     | {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
     response_class=Response,
 )
@@ -94,7 +94,7 @@ async def show_request(
 @router.post(
     "/{request_id}/decision",
     summary="Answer a request",
-    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 410, 413, 422),
 )
 async def decide_request(
     request_id: str, answer: DecisionIn, caller: CallerDep, services: ServicesDep
@@ -137,7 +137,7 @@ async def break_glass_request(
     "/{request_id}/comments",
     summary="Comment on a request",
     status_code=201,
-    responses=documented(401, 403, 404, 409, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 413, 422),
 )
 async def comment_on_request(
     request_id: str, comment: CommentIn, caller: CallerDep, services: ServicesDep

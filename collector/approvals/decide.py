@@ -4,7 +4,6 @@ A vote is stored; once the votes fill what the policy asks for, the decision und
 there yet", then the signed verdict for the host. Whoever loses the race is told who won.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -31,9 +30,6 @@ log = logging.getLogger(__name__)
 
 # Caller, severity of the request, and the time since the epoch in nanoseconds.
 CheckFresh = Callable[[Caller, Severity, int], None]
-
-# How long an answer waits to see itself in the trail; the answer stands either way.
-_SEEN_S = 2.0
 
 
 class Decider:
@@ -125,21 +121,21 @@ class Decider:
         )
 
     async def _cast(self, record: Record, applied: Applied, vote: Vote) -> Record:
-        """Store a vote, decide if it completes what is asked for, and wait to see it kept."""
-        with self._book.awaiting(vote.vote) as seen:
+        """Store a vote, and decide if it completes what is asked for."""
+        with self._book.coming(vote.vote):
             await self._append(vote)
-            self._book.register.said(vote)
-            voted = self._book.register.get(record.id) or record
-            standing = tally(voted.votes or (vote,), applied.policy.approve)
-            if standing.answer is None:
-                self._book.announce(voted)
-                await asyncio.wait({seen}, timeout=_SEEN_S)
-                return self._book.register.get(record.id) or voted
-        with self._book.awaiting(record.id) as seen:
-            decision = decision_of(record.id, standing, applied.policy.id)
+        self._book.register.said(vote)
+        voted = self._book.register.get(record.id) or record
+        standing = tally(voted.votes or (vote,), applied.policy.approve)
+        if standing.answer is None:
+            self._book.announce(voted)
+            return voted
+        decision = decision_of(record.id, standing, applied.policy.id)
+        with self._book.coming(record.id):
             decided, news = await self._decide(voted, decision)
-            await self._go_out(decided, news)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
+        await self._go_out(decided, news)
+        if decided.decision is not None and vote.vote not in decided.decision.votes:
+            checks.check_open(decided)  # others were enough, and a moment earlier
         return self._book.register.get(record.id) or decided
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
@@ -156,10 +152,14 @@ class Decider:
             text=text,
             time_ns=time.time_ns(),
         )
-        with self._book.awaiting(comment.comment) as seen:
+        with self._book.coming(comment.comment):
             await self._append(comment)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
-        return await self._book.get(record.id) or record
+        self._book.register.said(comment)
+        known = self._book.register.get(record.id) or record
+        if comment not in known.comments:  # a request that only the trail has
+            known = replace(known, comments=(*known.comments, comment))
+        self._book.announce(known)
+        return known
 
     async def complete(self, record: Record, decision: Decision) -> None:
         """See that a request is decided; raise CentreError if it is not known to be done.
