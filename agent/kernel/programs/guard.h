@@ -77,9 +77,9 @@ static __always_inline void note_resume(u64 task) {
   struct config *config = configuration();
   if (!config || by == config->agent_tgid) return;
   known->resumes++;
+  hf_resumed.update(&zero, &yes);  // each time: the agent may have taken it back for another process
   if (known->resumes < known->tell_at) return;
   known->tell_at *= 10;
-  hf_resumed.update(&zero, &yes);
   tell_of(known, tgid, RESUMED);
 }
 
