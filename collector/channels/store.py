@@ -45,6 +45,7 @@ _SELECT = (
     "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished"
     " FROM card"
 )
+_UPDATE = "UPDATE card SET "
 _WHERE = " WHERE request = ? AND channel = ? AND place = ?"
 _Row = tuple[str, str, str, str, str | None, int, int, int, str, int]
 _T = TypeVar("_T")
@@ -123,7 +124,7 @@ class Cards:
                 (*key, secrets.token_urlsafe(18), time.time_ns()),
             )
             rows = self._connection.execute(_SELECT + _WHERE, key).fetchall()
-            self._connection.execute("UPDATE card SET tried = 1" + _WHERE, key)
+            self._connection.execute(_UPDATE + "tried = 1" + _WHERE, key)
             return rows
 
         return _card((await self._write(work))[0])
@@ -161,7 +162,7 @@ class Cards:
         await self._write(work)
 
     async def _set(self, request: RequestId, route: Route, values: str, *given: object) -> None:
-        sql = "UPDATE card SET " + values + ", changed_ns = ?" + _WHERE
+        sql = _UPDATE + values + ", changed_ns = ?" + _WHERE
         filled = (*given, time.time_ns(), request, route.channel, route.to)
         await self._write(lambda: self._connection.execute(sql, filled))
 
