@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels import settings as channel_settings
+from collector.channels.settings import Channels, Teams, Webhook
 from collector.errors import ConfigError
 from collector.web import settings as web_settings
 from collector.web.settings import Web
@@ -91,6 +93,9 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     web: Web = field(default_factory=Web)
+    channels: Channels = field(default_factory=Channels)
+    webhook: Webhook = field(default_factory=Webhook)
+    teams: Teams = field(default_factory=Teams)
     log: Log = field(default_factory=Log)
 
 
@@ -104,6 +109,10 @@ _PATHS = {
     ("identities", "file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("channels", "file"),
+    ("webhook", "directory"),
+    ("webhook", "tls_ca"),
+    ("teams", "directory"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -122,6 +131,7 @@ _MOST: dict[str, int] = {
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
+    "channels.timeout_s": 300,
 }
 
 
@@ -238,6 +248,7 @@ def _check(path: Path, config: Config) -> None:
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    channel_settings.check(config.channels, place=f"{path}: channels")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
+from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller, Tokens
@@ -31,6 +32,7 @@ class Services:
     names: HostNames
     shower: Shower
     tokens: Tokens
+    channels: Dispatcher
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
