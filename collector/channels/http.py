@@ -15,8 +15,9 @@ import httpx
 from collector.errors import ChannelBusyError, ChannelError
 from collector.sanitize import clean
 
-# It logs every address at level info, and an address may be a credential.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+# They log every address, and an address may be a credential.
+for _talker in ("httpx", "httpcore"):
+    logging.getLogger(_talker).setLevel(logging.WARNING)
 
 _BUSY = frozenset({408, 425, 429})
 # The gateway knows no more than we do of what became of it.

@@ -4,6 +4,7 @@ Nobody can answer from the card: what such a webhook shows has no identity behin
 card be changed later, so what becomes of the request is posted below it, in a line.
 """
 
+import asyncio
 from pathlib import Path
 
 from collector.channels import teams_card
@@ -23,7 +24,9 @@ class Teams:
 
     async def post(self, notice: Notice) -> Posted:
         """Show the request."""
-        return await self._send(notice, teams_card.message(notice))
+        # Long ones take a while to draw, and answers must not wait for it.
+        message = await asyncio.to_thread(teams_card.message, notice)
+        return await self._send(notice, message)
 
     async def update(self, posted: Posted, notice: Notice) -> Posted:
         """Say what became of it, if that is news."""

@@ -1,13 +1,12 @@
 """Draws a request as an Adaptive Card 1.5 for Teams. Pure.
 
 Text blocks of such cards are Markdown, text runs are not: whatever quotes somebody else is in runs,
-so there is nothing in it to escape and nothing that an escape could miss. Only a pair of braces
-means something there, {{DATE(...)}}, and is parted. What is left out for the size is counted.
+so there is nothing in it to escape and nothing that an escape could miss. Only {{DATE(...)}} and
+{{TIME(...)}} mean something there, and are broken visibly. What is left out is counted.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from collector.channels.shorten import shorten
 # Teams takes messages of 28 KB; whether that is 28 672 bytes or fewer it does not say.
 LARGEST = 28_000
 
-_BRACES = re.compile(r"(?<=\{)(?=\{)")
+_FUNCTION = re.compile(r"\{\{(?=\s*(?:DATE|TIME)\s*\()", re.IGNORECASE)
 _MONOSPACE = frozenset({"Command", "Environment", "Started as", "Program", "Called as", "Path"})
 _SEVERITY_COLORS = {"critical": "Attention", "high": "Attention", "medium": "Warning"}
 _OUTCOME_COLORS = {
@@ -137,16 +136,12 @@ def _body(card: Card, left_out: int) -> list[dict[str, Any]]:
 def _runs(*texts: tuple[str, dict[str, Any]], spacing: str = "Small") -> dict[str, Any]:
     """Return a paragraph of texts, each with its style; none of it is Markdown."""
     inlines = [
-        {"type": "TextRun", "text": part, **style}
+        # The escape is one of sanitize.py's: a backslash of the text itself is doubled there.
+        {"type": "TextRun", "text": _FUNCTION.sub(r"{\\x7b", text), **style}
         for text, style in texts
-        for part in _parted(text)
+        if text
     ]
     return {"type": "RichTextBlock", "inlines": inlines, "spacing": spacing}
-
-
-def _parted(text: str) -> Iterator[str]:
-    """Give the pieces of a text, no two braces that open in one of them; an empty text has none."""
-    return (part for part in _BRACES.split(text) if part)
 
 
 def _indented(line: str) -> str:
