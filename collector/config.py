@@ -18,6 +18,8 @@ import msgspec
 from collector.channels import settings as channel_settings
 from collector.channels.settings import Channels, Teams, Webhook
 from collector.errors import ConfigError
+from collector.oidc import settings as oidc_settings
+from collector.oidc.settings import Oidc
 from collector.web import settings as web_settings
 from collector.web.settings import Web
 
@@ -96,6 +98,7 @@ class Config:
     channels: Channels = field(default_factory=Channels)
     webhook: Webhook = field(default_factory=Webhook)
     teams: Teams = field(default_factory=Teams)
+    oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
 
@@ -113,6 +116,8 @@ _PATHS = {
     ("webhook", "directory"),
     ("webhook", "tls_ca"),
     ("teams", "directory"),
+    ("oidc", "client_secret_file"),
+    ("oidc", "tls_ca"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -249,6 +254,7 @@ def _check(path: Path, config: Config) -> None:
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
     channel_settings.check(config.channels, place=f"{path}: channels")
+    oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

@@ -38,6 +38,7 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.oidc.wiring import SigningIn, signing_in
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -149,7 +150,8 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     dispatcher = start_channels(config, book, stack)
-    services = _services(config, storage, book, decider, publisher, tokens, dispatcher)
+    ways_in = signing_in(config, stack)
+    services = _services(config, storage, book, decider, publisher, tokens, dispatcher, ways_in)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
@@ -211,6 +213,7 @@ def _services(
     publisher: Publisher,
     tokens: Tokens,
     dispatcher: Dispatcher,
+    ways_in: SigningIn,
 ) -> Services:
     names = HostNames(Path(config.identities.file))
     return Services(
@@ -224,6 +227,7 @@ def _services(
         shower=Shower(names),
         tokens=tokens,
         channels=dispatcher,
+        signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

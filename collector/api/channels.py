@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from collector.api.errors import documented
 from collector.api.models import CardFailureOut, ChannelsOut, RouteOut
-from collector.api.services import CallerDep, ServicesDep
+from collector.api.services import ServicesDep, TrailReaderDep
 from collector.errors import Refusal, StateError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ router = APIRouter()
     summary="How the channels do",
     responses=documented(401, 503),
 )
-async def channels(_: CallerDep, services: ServicesDep) -> ChannelsOut:
+async def channels(_: TrailReaderDep, services: ServicesDep) -> ChannelsOut:
     """List every route in use, and the newest cards that a channel has refused."""
     try:
         found = await services.channels.overview()

@@ -19,6 +19,8 @@ from collector.channels.shorten import shorten
 LARGEST = 28_000
 
 _FUNCTION = re.compile(r"\{\{(?=\s*(?:DATE|TIME)\s*\()", re.IGNORECASE)
+# Two or three of them; more are shown as their number. A source's own no-break space is escaped.
+_SPACES = re.compile(r"(?<= ) |^ ")
 _MONOSPACE = frozenset({"Command", "Environment", "Started as", "Program", "Called as", "Path"})
 _SEVERITY_COLORS = {"critical": "Attention", "high": "Attention", "medium": "Warning"}
 _OUTCOME_COLORS = {
@@ -122,7 +124,7 @@ def _body(card: Card, left_out: int) -> list[dict[str, Any]]:
     for position, line in enumerate(card.tree):
         body.append(
             _runs(
-                (_indented(line), {"fontType": "Monospace", "size": "Small"}),
+                (line, {"fontType": "Monospace", "size": "Small"}),
                 spacing="None" if position else "Medium",
             )
         )
@@ -136,18 +138,16 @@ def _body(card: Card, left_out: int) -> list[dict[str, Any]]:
 def _runs(*texts: tuple[str, dict[str, Any]], spacing: str = "Small") -> dict[str, Any]:
     """Return a paragraph of texts, each with its style; none of it is Markdown."""
     inlines = [
-        # The escape is one of sanitize.py's: a backslash of the text itself is doubled there.
-        {"type": "TextRun", "text": _FUNCTION.sub(r"{\\x7b", text), **style}
-        for text, style in texts
-        if text
+        {"type": "TextRun", "text": _literal(text), **style} for text, style in texts if text
     ]
     return {"type": "RichTextBlock", "inlines": inlines, "spacing": spacing}
 
 
-def _indented(line: str) -> str:
-    """Return a line of the tree so that its indentation is kept where spaces are folded."""
-    text = line.lstrip(" ")
-    return "\N{NO-BREAK SPACE}" * (len(line) - len(text)) + text
+def _literal(text: str) -> str:
+    """Return what is drawn as this text, also where several spaces are drawn as one."""
+    # The escape is one of sanitize.py's: a backslash of the text itself is doubled there.
+    text = _FUNCTION.sub(r"{\\x7b", text)
+    return _SPACES.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _wrapped(body: list[dict[str, Any]], button: str, link: str) -> bytes:
