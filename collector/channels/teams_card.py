@@ -51,10 +51,12 @@ _ROOMS = (
 
 def message(notice: Notice) -> bytes:
     """Return the message that shows a request, at most LARGEST bytes of JSON."""
+    asks = notice.state is RequestState.OPEN
+    button = "Open to read and decide" if asks else "Open the request"
     drawn = b""
     for room in _ROOMS:
         card, hidden = _shortened(notice.card, room)
-        drawn = _wrapped(_body(card, hidden), "Open to read and decide", notice.link)
+        drawn = _wrapped(_body(card, hidden, asks=asks), button, notice.link)
         if len(drawn) <= LARGEST:
             break
     return drawn
@@ -103,10 +105,12 @@ def _shortened(card: Card, room: _Room) -> tuple[Card, int]:
     return shown, hidden
 
 
-def _body(card: Card, left_out: int) -> list[dict[str, Any]]:
+def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
     severity = _SEVERITY_COLORS.get(card.severity, "Default")
     body = [
-        _runs(("Holdfast asks", {"isSubtle": True, "size": "Small"})),
+        _runs(
+            ("Holdfast asks" if asks else "Holdfast has asked", {"isSubtle": True, "size": "Small"})
+        ),
         _runs((card.title, {"weight": "Bolder", "size": "Medium"})),
         _runs(
             (f"{card.severity} severity", {"color": severity, "weight": "Bolder"}),
@@ -130,7 +134,7 @@ def _body(card: Card, left_out: int) -> list[dict[str, Any]]:
         )
     body.append(_runs((f"Digest {card.digest}", {"isSubtle": True, "size": "Small"})))
     if hidden := card.hidden_bytes + left_out:
-        words = f"{hidden} bytes are not shown here. Read all of it on the page before you decide."
+        words = f"{hidden} bytes are not shown here; the page has all of it."
         body.append(_runs((words, {"weight": "Bolder", "color": "Attention"}), spacing="Medium"))
     return body
 
