@@ -108,9 +108,7 @@ def _shortened(card: Card, room: _Room) -> tuple[Card, int]:
 def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
     severity = _SEVERITY_COLORS.get(card.severity, "Default")
     body = [
-        _runs(
-            ("Holdfast asks" if asks else "Holdfast has asked", {"isSubtle": True, "size": "Small"})
-        ),
+        _runs(("Holdfast asks" if asks else "Holdfast", {"isSubtle": True, "size": "Small"})),
         _runs((card.title, {"weight": "Bolder", "size": "Medium"})),
         _runs(
             (f"{card.severity} severity", {"color": severity, "weight": "Bolder"}),

@@ -29,7 +29,7 @@ def start_channels(
 
     `routes` says where requests go; without it, all go where `channels.default` says.
     """
-    channels = _channels(config, stack)
+    channels = set_up(config, stack)
     default = routes_of(config.channels.default, place="channels.default")
     fallback = routes_of(config.channels.fallback, place="channels.fallback")
     known = {channel.name for channel in channels}
@@ -42,7 +42,7 @@ def start_channels(
     beside = Path(config.identities.file).with_name(FILE)
     cards = Cards(Path(config.channels.file) if config.channels.file else beside)
     stack.push_async_callback(cards.close)
-    notices = Notices(HostNames(Path(config.identities.file)), _links(config))
+    notices = Notices(HostNames(Path(config.identities.file)), links(config))
     dispatcher = Dispatcher(
         book, cards, notices, channels, routes or (lambda record: default), fallback=fallback
     )
@@ -50,7 +50,8 @@ def start_channels(
     return dispatcher
 
 
-def _channels(config: Config, stack: AsyncExitStack) -> list[Channel]:
+def set_up(config: Config, stack: AsyncExitStack) -> list[Channel]:
+    """Return the channels that have a section; raise ConfigError if one cannot be used."""
     found: list[Channel] = []
     if config.webhook.directory:
         found.append(Webhook(Path(config.webhook.directory), _http(config, stack, webhook=True)))
@@ -70,6 +71,7 @@ def _http(config: Config, stack: AsyncExitStack, *, webhook: bool = False) -> Ht
     return http
 
 
-def _links(config: Config) -> Callable[[RequestId], str]:
+def links(config: Config) -> Callable[[RequestId], str]:
+    """Return what gives the address of a request's page."""
     base = base_url(config.web, listen=config.api.listen, tls=bool(config.api.tls_certificate))
     return lambda request: request_url(base, request)
