@@ -85,6 +85,18 @@ def enroll(
         typer.echo(f"note: {note}", err=True)
 
 
+@app.command("try-channel")
+def try_channel(
+    route: Annotated[str, typer.Argument(help="For example teams:approvals or webhook:siem.")],
+    config: ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Show a card that asks nothing, to see that a channel is set up as it must be."""
+    from collector.channels.trial import try_route
+
+    asyncio.run(try_route(configuration.load(config), route))
+    typer.echo(f"accepted: look for the card at {route}")
+
+
 @app.command()
 def label(
     host: Annotated[str, typer.Argument(help="Id or enrolled name.")],

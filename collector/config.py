@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels import settings as channel_settings
+from collector.channels.settings import Channels, Teams, Webhook
 from collector.errors import ConfigError
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
@@ -101,6 +103,9 @@ class Config:
     api: Api = field(default_factory=Api)
     approvals: Approvals = field(default_factory=Approvals)
     web: Web = field(default_factory=Web)
+    channels: Channels = field(default_factory=Channels)
+    webhook: Webhook = field(default_factory=Webhook)
+    teams: Teams = field(default_factory=Teams)
     oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
@@ -116,6 +121,10 @@ _PATHS = {
     ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("channels", "file"),
+    ("webhook", "directory"),
+    ("webhook", "tls_ca"),
+    ("teams", "directory"),
     ("oidc", "client_secret_file"),
     ("oidc", "tls_ca"),
 }
@@ -136,6 +145,7 @@ _MOST: dict[str, int] = {
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
+    "channels.timeout_s": 300,
 }
 
 
@@ -252,6 +262,7 @@ def _check(path: Path, config: Config) -> None:
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    channel_settings.check(config.channels, place=f"{path}: channels")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")

@@ -25,6 +25,8 @@ from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
+from collector.channels.dispatcher import Dispatcher
+from collector.channels.wiring import start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
@@ -160,15 +162,17 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
+    dispatcher = start_channels(config, book, policies, stack)
     ways_in = signing_in(config, stack)
     services = _services(
-        config, storage, book, decider, publisher, tokens, names, policies, ways_in
+        config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
     )
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
-    waits = Waiting(book, decider, policies, escalated=lambda record: None)
-    tasks.append(_watched(stop, "deadlines and escalation", waits.run()))
+    waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
+    tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
+    tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -249,6 +253,7 @@ def _services(
     tokens: Tokens,
     names: HostNames,
     policies: Policies,
+    dispatcher: Dispatcher,
     ways_in: SigningIn,
 ) -> Services:
     return Services(
@@ -262,6 +267,7 @@ def _services(
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
+        channels=dispatcher,
         signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,

@@ -245,6 +245,30 @@ class HostList(BaseModel):
     hosts: list[HostOut]
 
 
+class RouteOut(BaseModel):
+    """One place where requests are shown."""
+
+    route: str
+    waiting: int = Field(description="cards that do not show yet what they should")
+    trouble: str = Field(description="what went wrong last; empty since something worked")
+    worked_ns: int | None = Field(description="when a card was last accepted, since the start")
+
+
+class CardFailureOut(BaseModel):
+    """A card that a channel has refused for good."""
+
+    request: str
+    route: str
+    why: str
+
+
+class ChannelsOut(BaseModel):
+    """Every route in use, and the 50 newest cards that were refused."""
+
+    routes: list[RouteOut]
+    refused: list[CardFailureOut]
+
+
 class EventPage(BaseModel):
     """Events, newest first; each with host, number and the columns that docs/trail.md lists."""
 

@@ -11,6 +11,7 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
+from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
 from collector.identity.machines import Scope
@@ -36,6 +37,7 @@ class Services:
     names: HostNames
     shower: Shower
     tokens: Tokens
+    channels: Dispatcher
     signing_in: SigningIn
     stream_queue: int
     stream_clients: int

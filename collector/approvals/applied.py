@@ -9,7 +9,7 @@ from collector.approvals.own import own_request
 from collector.approvals.record import Record
 from collector.identity.people import Caller
 from collector.policy.load import load
-from collector.policy.model import ONE_REVIEWER, Policy, PolicySet, Silence
+from collector.policy.model import FOR_EVER, ONE_REVIEWER, Policy, PolicySet, Silence
 from wire.ids import HostId
 
 _NS = 1_000_000_000
@@ -58,7 +58,7 @@ class Applied:
         return tuple(self.opened_ns + step.after_s * _NS for step in self.policy.escalate)
 
     def _waited(self, now_ns: int) -> int:
-        return _FOR_EVER if self.stuck else now_ns - self.opened_ns
+        return FOR_EVER if self.stuck else now_ns - self.opened_ns
 
 
 class Policies:
@@ -74,6 +74,8 @@ class Policies:
         self._people = people
         self._known: Sequence[Caller] = ()
         self._known_until = float("-inf")
+        # Raises ConfigError for a set that cannot be put in force here.
+        self.check: Callable[[PolicySet], None] = lambda found: None
 
     @property
     def policies(self) -> PolicySet:
@@ -83,7 +85,9 @@ class Policies:
     def reload(self) -> None:
         """Read the file again; raise ConfigError, with what is in force left as it is."""
         if self._file is not None:
-            self._set = load(self._file)
+            found = load(self._file)
+            self.check(found)
+            self._set = found
 
     def apply(self, record: Record) -> Applied:
         """Return what is asked for a request now."""

@@ -7,7 +7,7 @@ counts.
 import heapq
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
@@ -33,7 +33,7 @@ class Waiting:
         decider: Decider,
         policies: Policies,
         *,
-        escalated: Callable[[Record], None],
+        escalated: Callable[[RequestId], Awaitable[None]],
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """`escalated` is told of a request that others are let in on; `clock` gives UTC in ns."""
@@ -100,4 +100,4 @@ class Waiting:
             decision = silence_of(record.id, record.opened.digest, policy, deadline)
             await self._decider.complete(record, decision)
         else:
-            self._escalated(record)
+            await self._escalated(record.id)

@@ -8,6 +8,9 @@ from rules.globs import TextGlobs
 from wire.acts import Act
 from wire.messages import HoldOpened, RuleFacts, Severity
 
+# A wait, in nanoseconds, after which every step of escalation is due.
+FOR_EVER = 1 << 62
+
 
 class Silence(StrEnum):
     """What the centre does when nobody has decided by the policy's own deadline."""
