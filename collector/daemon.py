@@ -47,6 +47,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
+from collector.web import site
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -167,7 +168,10 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     services = _services(
         config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
     )
-    server = Server(build(services), config.api)
+    app = build(services)
+    if config.web.enabled:
+        site.serve(app, services)
+    server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)

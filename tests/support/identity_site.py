@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 
 from collector.identity.sessions import Session, Sessions
 from tests.support.centre import Centre, centre, free_port
@@ -102,10 +101,3 @@ def configure(made: Centre, *, port: int, base: str, issuer: str, settings: str)
         f'client_secret_file = "oidc.secret"\nroles = {{ {roles} }}\n{settings}'
     )
     made.config.write_text(text, encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Give a site that a module's tests share; each test names accounts of its own."""
-    with run_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
