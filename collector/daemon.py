@@ -47,7 +47,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
-from collector.web import site
+from collector.web.site import add_pages
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -170,7 +170,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     )
     app = build(services)
     if config.web.enabled:
-        site.serve(app, services)
+        add_pages(app, services)
     server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))

@@ -13,6 +13,7 @@ from collector.identity.people import Caller
 from collector.progress import state_line
 from collector.sanitize import clean
 from collector.web import words
+from wire.acts import Kind
 
 _NAME_LIMIT = 80
 
@@ -25,6 +26,7 @@ class Row:
     href: str
     label: str
     who: str
+    verb: str
     what: str
     where: str
     host: str
@@ -60,14 +62,17 @@ class Rows:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
         said, stands = summary(act), words.status(record)
+        is_exec = act.kind is Kind.EXEC
+        what = said.what if is_exec else said.where
         is_open = record.state is RequestState.OPEN
         return Row(
             id=record.id,
             href=f"/requests/{record.id}",
-            label=f"{said.who}: {said.what}",
+            label=f"{said.who} {words.VERBS[act.kind]} {what}",
             who=said.who,
-            what=said.what,
-            where=said.where,
+            verb=words.VERBS[act.kind],
+            what=what,
+            where=said.where if is_exec else said.what,
             host=clean(self._names.name(opened.host, opened.host_name), _NAME_LIMIT).text,
             subject=clean(act.subject, _NAME_LIMIT).text,
             rule=clean(opened.rule.id, _NAME_LIMIT).text,

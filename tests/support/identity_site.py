@@ -1,4 +1,4 @@
-"""A centre whose people sign in at a real identity provider, both on loopback."""
+"""A centre on loopback whose people sign in at a real identity provider."""
 
 import json
 from collections.abc import Iterator
