@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels import settings as channel_settings
+from collector.channels.settings import Channels, Teams, Webhook
 from collector.errors import ConfigError
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
@@ -77,6 +79,13 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who must approve what. Without a file any reviewer's answer decides."""
+
+    policy_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -92,7 +101,11 @@ class Config:
     trail: Trail
     identities: Identities
     api: Api = field(default_factory=Api)
+    approvals: Approvals = field(default_factory=Approvals)
     web: Web = field(default_factory=Web)
+    channels: Channels = field(default_factory=Channels)
+    webhook: Webhook = field(default_factory=Webhook)
+    teams: Teams = field(default_factory=Teams)
     oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
@@ -105,8 +118,13 @@ _PATHS = {
     ("signing", "key_file"),
     ("trail", "file"),
     ("identities", "file"),
+    ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("channels", "file"),
+    ("webhook", "directory"),
+    ("webhook", "tls_ca"),
+    ("teams", "directory"),
     ("oidc", "client_secret_file"),
     ("oidc", "tls_ca"),
 }
@@ -127,6 +145,7 @@ _MOST: dict[str, int] = {
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
+    "channels.timeout_s": 300,
 }
 
 
@@ -243,6 +262,7 @@ def _check(path: Path, config: Config) -> None:
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
     web_settings.check(config.web, place=f"{path}: web")
+    channel_settings.check(config.channels, place=f"{path}: channels")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")

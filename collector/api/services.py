@@ -7,9 +7,11 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
+from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
-from collector.approvals.policy import check_person
+from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
 from collector.identity.machines import Scope
@@ -27,6 +29,7 @@ class Services:
 
     book: Book
     decider: Decider
+    policies: Policies
     publisher: Publisher
     reader: Reader
     writer: Writer
@@ -34,6 +37,7 @@ class Services:
     names: HostNames
     shower: Shower
     tokens: Tokens
+    channels: Dispatcher
     signing_in: SigningIn
     stream_queue: int
     stream_clients: int

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass, fields
 
-from collector.approvals.policy import own_request
+from collector.approvals.applied import Policies
+from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
 from collector.card import summary
 from collector.cli.words import clock, left
@@ -53,8 +54,9 @@ BLANK = Row(**{one.name: "" for one in fields(Row)} | {"open": True})  # type: i
 class Rows:
     """Makes rows under the enrolled names of hosts."""
 
-    def __init__(self, names: HostNames) -> None:
+    def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
+        self._policies = policies
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
@@ -86,19 +88,20 @@ class Rows:
             status=stands.word,
             done=stands.done,
             state_line=state_line(opened, record.states, record.decision),
-            barred=_barred(record, caller) if is_open else "",
+            barred=self._barred(record, caller) if is_open else "",
         )
+
+    def _barred(self, record: Record, caller: Caller) -> str:
+        """Return why this person may not answer an open request, or nothing."""
+        if not caller.role.decides:
+            return "your role may read and not decide"
+        if own_request(record, caller) is not None:
+            return "yours: another reviewer must answer"
+        if not self._policies.apply(record).counts_for(caller, time.time_ns()):
+            return "its policy asks other people"
+        return ""
 
 
 def _left(deadline_ns: int) -> str:
     rest = left(deadline_ns, time.time_ns())
     return f"{rest} left" if rest[0].isdigit() else rest
-
-
-def _barred(record: Record, caller: Caller) -> str:
-    """Return why this person may not answer an open request, or nothing."""
-    if not caller.role.decides:
-        return "your role may read and not decide"
-    if own_request(record, caller) is not None:
-        return "yours: another reviewer must answer"
-    return ""

@@ -19,7 +19,7 @@ def add_pages(app: FastAPI, services: Services) -> None:
         services=services,
         token_sessions=TokenSessions(services.tokens),
         pages=Pages(lambda: services.book.register.waiting),
-        rows=Rows(services.names),
+        rows=Rows(services.names, services.policies),
         attempts=Attempts(),
     )
     refusals.install(app)

@@ -1,4 +1,4 @@
-"""Centres on loopback: one whose people sign in at a real identity provider, one with tokens."""
+"""A centre on loopback whose people sign in at a real identity provider."""
 
 import json
 from collections.abc import Iterator

@@ -21,6 +21,7 @@ from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
+from collector.channels.dispatcher import Dispatcher
 from collector.config import Trail
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
@@ -33,6 +34,7 @@ from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
 from collector.trail.writer import Writer
 from collector.web.site import add_pages
+from tests.support.policies import any_reviewer
 from wire.codec import decode_as
 from wire.errors import WireError
 from wire.messages import Comment, HoldOpened, Vote
@@ -127,18 +129,21 @@ async def pages_alone(
     streams = Streams(book)
     publisher = cast("Publisher", streams)
     signer = Signer.generate()
+    policies = any_reviewer()
     names, tokens = HostNames(database), Tokens(database)
     sessions, links = Sessions(database), Links(database)
     services = Services(
         book=book,
-        decider=Decider(book, publisher, signer, Verifier(frozenset({signer.key_id}))),
+        decider=Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies),
+        policies=policies,
         publisher=publisher,
         reader=reader,
         writer=writer,
         sql=sql,
         names=names,
-        shower=Shower(names),
+        shower=Shower(names, policies),
         tokens=tokens,
+        channels=cast("Dispatcher", None),
         signing_in=SigningIn(sessions, links, base, None, None),
         stream_queue=10,
         stream_clients=10,
