@@ -1,11 +1,12 @@
 """A request as one row of a list: the same texts for the page and for the live stream."""
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, fields
 
 from collector.approvals.policy import own_request
 from collector.approvals.record import Record, RequestState
-from collector.card import summary
+from collector.card import Summary, summary
 from collector.cli.words import clock, left
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
@@ -15,6 +16,7 @@ from collector.web import words
 from wire.acts import Kind
 
 _NAME_LIMIT = 80
+_KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +57,13 @@ class Rows:
 
     def __init__(self, names: HostNames) -> None:
         self._names = names
+        # A long command takes long to make safe to show, and a stream shows it to many.
+        self._said: OrderedDict[str, Summary] = OrderedDict()
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
-        said, stands = summary(act), words.status(record)
+        said, stands = self._summary(record), words.status(record)
         is_exec = act.kind is Kind.EXEC
         what = said.what if is_exec else said.where
         is_open = record.state is RequestState.OPEN
@@ -88,6 +92,13 @@ class Rows:
             state_line=state_line(opened, record.states, record.decision),
             barred=_barred(record, caller) if is_open else "",
         )
+
+    def _summary(self, record: Record) -> Summary:
+        said = self._said.pop(record.id, None) or summary(record.opened.act)
+        self._said[record.id] = said
+        if len(self._said) > _KEPT:
+            self._said.popitem(last=False)
+        return said
 
 
 def _left(deadline_ns: int) -> str:
