@@ -1,7 +1,8 @@
 """What the pages work with, who has a session, and whether a form is one of ours."""
 
+import asyncio
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ class Desk:
     pages: Pages
     rows: Rows
     attempts: Attempts
+    # A search may read the whole trail: one at a time, so that it keeps no other reader waiting.
+    searching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def base_url(self) -> str:

@@ -142,7 +142,8 @@ async def _page(
         row=desk.rows.row(record, session.caller),
         history=timeline(record),
         others=await _session(desk, session, record),
-        session_link="/search?" + urlencode({"session": act.session, "host": record.opened.host}),
+        session_link="/search?"
+        + urlencode({"session": act.session, "host": record.opened.host, "since": "always"}),
         next_waiting=_next(desk, record),
         typed=typed,
         for_approval=reasons.FOR_APPROVAL,

@@ -1,12 +1,13 @@
 """A request as one row of a list: the same texts for the page and for the live stream."""
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, fields
 
 from collector.approvals.applied import Policies
 from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
-from collector.card import summary
+from collector.card import Summary, summary
 from collector.cli.words import clock, left
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
@@ -16,6 +17,7 @@ from collector.web import words
 from wire.acts import Kind
 
 _NAME_LIMIT = 80
+_KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +58,17 @@ class Rows:
 
     def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
+<<<<<<< HEAD
         self._policies = policies
+=======
+        # A long command takes long to make safe to show, and a stream shows it to many.
+        self._said: OrderedDict[str, Summary] = OrderedDict()
+>>>>>>> web
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
-        said, stands = summary(act), words.status(record)
+        said, stands = self._summary(record), words.status(record)
         is_exec = act.kind is Kind.EXEC
         what = said.what if is_exec else said.where
         is_open = record.state is RequestState.OPEN
@@ -91,6 +98,7 @@ class Rows:
             barred=self._barred(record, caller) if is_open else "",
         )
 
+<<<<<<< HEAD
     def _barred(self, record: Record, caller: Caller) -> str:
         """Return why this person may not answer an open request, or nothing."""
         if not caller.role.decides:
@@ -100,6 +108,14 @@ class Rows:
         if not self._policies.apply(record).counts_for(caller, time.time_ns()):
             return "its policy asks other people"
         return ""
+=======
+    def _summary(self, record: Record) -> Summary:
+        said = self._said.pop(record.id, None) or summary(record.opened.act)
+        self._said[record.id] = said
+        if len(self._said) > _KEPT:
+            self._said.popitem(last=False)
+        return said
+>>>>>>> web
 
 
 def _left(deadline_ns: int) -> str:

@@ -1,10 +1,14 @@
 """Signing in and out in a browser, and forms of other sites."""
 
+from pathlib import Path
+
+import httpx
 from playwright.async_api import Route, expect
 
 from tests.end_to_end.collector.conftest import People
 from tests.support.asked import waiting
 from tests.support.browser import reader
+from tests.support.centre import centre
 
 # The same host on another port: to cookies the same site, to the page a foreign one.
 NEIGHBOUR = "http://127.0.0.1:18999/"
@@ -98,3 +102,16 @@ async def test_signing_out_ends_the_session_for_good(people: People) -> None:
         )
         await page.goto("/holds")
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_pages_can_be_left_out(tmp_path: Path) -> None:
+    """With `enabled = false` there is the API alone."""
+    with centre(tmp_path, start=False) as made:
+        with made.config.open("a", encoding="utf-8") as file:
+            file.write("\n[web]\nenabled = false\n")
+        made.start_nats()
+        made.start_collector()
+        for path in ("/", "/sign-in", "/static/style.css"):
+            answer = httpx.get(f"{made.api_url}{path}", headers={"Accept": "text/html"})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert httpx.get(f"{made.api_url}/healthz").status_code == 200

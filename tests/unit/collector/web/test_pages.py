@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -321,3 +322,22 @@ def test_a_link_of_filters_leaves_out_what_is_empty() -> None:
     assert wanted.link("/holds") == "/holds?q=a%26b&state=open"
     assert wanted.link("/holds", q="") == "/holds?state=open"
     assert Wanted().link("/search") == "/search"
+
+
+async def test_a_search_is_of_the_last_week_unless_told(pages: PagesAlone) -> None:
+    """An age alone looks for nothing; text, session and host each do, and find requests."""
+    ann = await pages.signed_in("ann@example.com", "reviewer")
+    new = _hold(pages, "make", "new")
+    old = pages.hold(
+        replace(
+            opened(HOST, act=exec_act("make", "old")),
+            opened_ns=time.time_ns() - 8 * 24 * 3600 * 10**9,
+        )
+    )
+    assert 'class="row"' not in (await ann.get("/search?since=always")).text
+    week = (await ann.get("/search?q=make")).text
+    assert new.hold in week and old.hold not in week
+    always = (await ann.get("/search?q=make&since=always")).text
+    assert new.hold in always and old.hold in always
+    assert "No event has that." in always
+    assert (await ann.get("/search?q=x&after=nonsense")).status_code == 422
