@@ -1,0 +1,1 @@
+"""Channels: where requests are shown to people, and from where answers come."""
