@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from collector.errors import ConfigError
+from collector.web import settings as web_settings
+from collector.web.settings import Web
 
 DEFAULT_FILE = Path("/var/lib/holdfast-collector/collector.toml")
 
@@ -88,6 +90,7 @@ class Config:
     trail: Trail
     identities: Identities
     api: Api = field(default_factory=Api)
+    web: Web = field(default_factory=Web)
     log: Log = field(default_factory=Log)
 
 
@@ -234,6 +237,7 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
+    web_settings.check(config.web, listens_on=host, place=f"{path}: web")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

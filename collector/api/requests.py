@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -12,10 +11,9 @@ from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage, Time
 from collector.api.services import CallerDep, Services, ServicesDep
-from collector.approvals.record import Record
+from collector.approvals.listing import list_records, place_after
 from collector.errors import Refusal
 from collector.trail.reader import RequestFilter
-from wire.ids import RequestId
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
@@ -36,28 +34,19 @@ async def list_requests(
     after: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RequestPage:
     """List requests by state, host, subject, rule and time of opening."""
-    last = None if after is None else await services.book.get(RequestId(after))
-    if after is not None and last is None:
-        raise Refusal(
-            422, "validation", f"after: {after[:64]!r} is no request", "give `next` as it was"
-        )
     wanted = RequestFilter(
         state=None if state == "all" else state,
         host=host and await asyncio.to_thread(services.names.find, host),
         subject=subject,
         rule=rule,
         since_ns=to_ns(since),
-        after=None if last is None else _place(last),
+        after=await place_after(services.book, after),
         limit=limit,
     )
-    stored: list[Record] = []
-    if state != "open":  # those are all in memory
-        stored = await services.book.many(await services.reader.list_requests(wanted))
-    found = _merged(services.book.register.all(), stored, wanted)
-    page = found[:limit]
+    listed = await list_records(services.book, services.reader, wanted)
     return RequestPage(
-        requests=[services.shower.show(one, caller, with_card=False) for one in page],
-        next=page[-1].id if len(found) > limit else None,
+        requests=[services.shower.show(one, caller, with_card=False) for one in listed.records],
+        next=listed.next,
     )
 
 
@@ -85,7 +74,7 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
         show=lambda record: services.shower.show(record, who, with_card=True).model_dump_json(),
         still_valid=still_valid,
         who=who.token,
-        admit=lambda: _check_room(services, who.token),
+        admit=lambda: check_room(services, who.token),
     )
 
 
@@ -144,8 +133,9 @@ def to_ns(when: dt.datetime | None) -> int | None:
     return (when - epoch) // dt.timedelta(microseconds=1) * 1000
 
 
-def _check_room(services: Services, token: str) -> None:
-    if services.book.listening(token) >= services.stream_clients_per_token:
+def check_room(services: Services, who: str) -> None:
+    """Raise Refusal if a further stream would be one too many, for this token or for all."""
+    if services.book.listening(who) >= services.stream_clients_per_token:
         raise Refusal(
             503,
             "busy",
@@ -154,27 +144,3 @@ def _check_room(services: Services, token: str) -> None:
         )
     if services.book.listeners >= services.stream_clients:
         raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
-
-
-def _merged(
-    memory: Sequence[Record], stored: Sequence[Record], wanted: RequestFilter
-) -> list[Record]:
-    """Return what is in memory and wanted, with what the trail found, newest first.
-
-    The trail is a moment behind what the stream of requests has told already.
-    """
-    found = {record.id: record for record in stored} | {
-        record.id: record
-        for record in memory
-        if wanted.host in (None, record.opened.host)
-        and wanted.subject in (None, record.opened.act.subject)
-        and wanted.rule in (None, record.opened.rule.id)
-        and (wanted.since_ns is None or record.opened.opened_ns >= wanted.since_ns)
-        and (wanted.after is None or _place(record) < wanted.after)
-    }
-    fitting = (one for one in found.values() if wanted.state in (None, one.state.value))
-    return sorted(fitting, key=_place, reverse=True)
-
-
-def _place(record: Record) -> tuple[int, str]:
-    return record.opened.opened_ns, record.id

@@ -1,1 +1,1 @@
-"""Channels: where requests are shown to people, and from where answers come."""
+"""Channels: where requests are shown to people besides the API, and how cards are kept current."""
