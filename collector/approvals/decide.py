@@ -86,6 +86,7 @@ class Decider:
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
         """Return the request with the remark; raise Refusal if it cannot be stored."""
+        policy.check_person(caller)
         text = policy.check_text(text, longest=policy.LONGEST_COMMENT, name="text")
         if not text:
             raise Refusal(422, "validation", "the comment is empty", "say something")

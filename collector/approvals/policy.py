@@ -33,6 +33,7 @@ def may_decide(record: Record, caller: Caller) -> MayDecide:
 
 def check_caller(record: Record, caller: Caller) -> None:
     """Raise Refusal unless this person may decide this request; admins have no exemption."""
+    check_person(caller)
     if not caller.role.decides:
         raise Refusal(
             403,
@@ -44,13 +45,24 @@ def check_caller(record: Record, caller: Caller) -> None:
         raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
 
 
+def check_person(caller: Caller) -> None:
+    """Raise Refusal for a machine: only people answer, and speak, beside a request."""
+    if caller.machine:
+        raise Refusal(
+            403,
+            "machine_caller",
+            f"{caller.name} is a machine, and machines neither decide nor comment",
+            "have a person sign in and answer",
+        )
+
+
 def own_request(record: Record, caller: Caller) -> str | None:
     """Return why the request counts as the caller's own, or None.
 
     Names are written in many ways, so any form in common counts: to refuse one person too many
     costs a second pair of eyes, to refuse one too few costs the boundary.
     """
-    mine = _forms(caller.name).union(*map(_forms, caller.logins))
+    mine = _forms(caller.name).union(*map(_forms, (*caller.names, *caller.logins)))
     if mine & set[str]().union(*map(_forms, _SEVERAL.split(record.opened.owner))):
         return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
     login = record.opened.act.login_user

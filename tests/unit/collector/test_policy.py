@@ -40,6 +40,30 @@ def test_roles(role: Role, allowed: bool) -> None:
     assert may_decide(_record(), _caller(role=role)).allowed is allowed
 
 
+@pytest.mark.parametrize(
+    ("owner", "login_user"), [("Ann Example", ""), ("", "aexample"), ("bob, aexample@corp", "")]
+)
+def test_every_name_that_the_provider_gives_a_person_is_theirs(owner: str, login_user: str) -> None:
+    """Also the display name and the account name, not only the one that the trail shows."""
+    record = _record(owner=owner, act=exec_act(login_user=login_user))
+    names = ("Ann Example", "aexample@example.com")
+    caller = Caller("ann@example.com", Role.ADMIN, (), "t", names=names)
+    with pytest.raises(Refusal) as refused:
+        check_caller(record, caller)
+    assert refused.value.code == "own_request"
+    check_caller(record, Caller("bob.b@example.com", Role.REVIEWER, (), "t", names=("Bob B",)))
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_machine_never_decides(role: Role) -> None:
+    """Whatever role a mistake may give it, and before anything else is asked."""
+    caller = Caller("ci", role, (), "t", machine=True, scopes=("asks:write",))
+    with pytest.raises(Refusal) as refused:
+        check_caller(_record(), caller)
+    assert refused.value.code == "machine_caller"
+    assert not may_decide(_record(), caller).allowed
+
+
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.ADMIN])
 @pytest.mark.parametrize(
     ("owner", "login_user", "name", "logins"),
