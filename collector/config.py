@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels.slack import settings as slack_settings
+from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
 from collector.web import settings as web_settings
 from collector.web.settings import Web
@@ -91,6 +93,7 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     web: Web = field(default_factory=Web)
+    slack: Slack = field(default_factory=Slack)
     log: Log = field(default_factory=Log)
 
 
@@ -104,6 +107,9 @@ _PATHS = {
     ("identities", "file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("slack", "bot_token_file"),
+    ("slack", "app_token_file"),
+    ("slack", "signing_secret_file"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -238,6 +244,7 @@ def _check(path: Path, config: Config) -> None:
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    slack_settings.check(path, config.slack)
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

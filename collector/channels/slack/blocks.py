@@ -49,8 +49,9 @@ _CLAIM_LIMIT = 1500
 class Showing:
     """What a message shows of a request.
 
-    `nonce` is empty where nobody answers from the message. `claim` is what the model says of its
-    own act. `votes` are lines, oldest first. `for_a_time`: whether a grant can be given.
+    `nonce` is empty where a message has no buttons; with `answers` False it has only Details.
+    `claim` is what the model says of its own act. `votes` are lines, oldest first. `for_a_time`:
+    whether a grant can be given.
     """
 
     request: RequestId
@@ -58,6 +59,7 @@ class Showing:
     state: RequestState
     outcome: Outcome | None = None
     nonce: str = ""
+    answers: bool = True
     claim: str = ""
     votes: tuple[str, ...] = ()
     link: str = ""
@@ -145,7 +147,7 @@ def _bottom(shown: Showing, hidden: int) -> list[Block]:
 def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
     carried = value(shown.request, shown.nonce)
     found = []
-    if shown.state is RequestState.OPEN and shown.nonce:
+    if shown.state is RequestState.OPEN and shown.nonce and shown.answers:
         if not hidden:
             found.append(button("Approve once", APPROVE, carried, style="primary"))
             if shown.for_a_time:

@@ -60,10 +60,7 @@ def ask_reason(
         blocks.append(section(f"{verb} with one of these reasons:"))
         blocks.append(
             actions(
-                [
-                    button(reason, f"{BECAUSE}{at}", str(at))
-                    for at, reason in enumerate(reasons)
-                ],
+                [button(reason, f"{BECAUSE}{at}", str(at)) for at, reason in enumerate(reasons)],
                 "holdfast_because",
             )
         )

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 from collector.errors import ConfigError
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_LONGEST_REASON = 75
-_MOST_REASONS = 8
 _SECRETS = {
     "bot_token_file": (re.compile(r"xoxb-[A-Za-z0-9-]{10,250}"), "a bot token (xoxb-...)"),
     "app_token_file": (re.compile(r"xapp-[A-Za-z0-9-]{10,250}"), "an app-level token (xapp-...)"),
@@ -27,17 +25,7 @@ class Slack:
     app_token_file: str = ""
     signing_secret_file: str = ""
     mode: Literal["socket", "http"] = "socket"
-    approve_reasons: tuple[str, ...] = (
-        "Expected work",
-        "Agreed with who asked for it",
-        "Known script or command",
-    )
-    deny_reasons: tuple[str, ...] = (
-        "Not expected",
-        "Outside the task",
-        "Looks unsafe",
-    )
-    request_timeout_s: float = 30.0
+    request_timeout_s: int = 30
     api_url: str = "https://slack.com/api/"
 
     @property
@@ -68,15 +56,6 @@ def check(path: Path, slack: Slack) -> None:
         )
     if not slack.enabled and (slack.app_token_file or slack.signing_secret_file):
         raise ConfigError(f"{path}: slack.bot_token_file is empty; name the file of the bot token")
-    for key in ("approve_reasons", "deny_reasons"):
-        reasons = getattr(slack, key)
-        if len(reasons) > _MOST_REASONS or not all(map(_is_reason, reasons)):
-            raise ConfigError(
-                f"{path}: slack.{key}: give at most {_MOST_REASONS} different reasons, each in one "
-                f"line of at most {_LONGEST_REASON} characters"
-            )
-        if len(set(reasons)) != len(reasons):
-            raise ConfigError(f"{path}: slack.{key} names a reason twice; leave one out")
     if not 0 < slack.request_timeout_s <= 600:
         raise ConfigError(f"{path}: slack.request_timeout_s must be more than 0 and at most 600")
     _check_url(path, slack.api_url)
@@ -87,7 +66,9 @@ def read_secrets(slack: Slack) -> Secrets:
     wanted = {"bot_token_file", "app_token_file" if slack.mode == "socket" else ""}
     if slack.mode == "http":
         wanted.add("signing_secret_file")
-    found = {key: _secret(key, Path(getattr(slack, key))) if key in wanted else "" for key in _SECRETS}
+    found = {
+        key: _secret(key, Path(getattr(slack, key))) if key in wanted else "" for key in _SECRETS
+    }
     return Secrets(*found.values())
 
 
@@ -106,10 +87,6 @@ def _secret(key: str, path: Path) -> str:
     if not pattern.fullmatch(text):
         raise ConfigError(f"slack.{key}: {path} does not hold {what} and nothing else")
     return text
-
-
-def _is_reason(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_REASON and text.isprintable() and text == text.strip()
 
 
 def _check_url(path: Path, url: str) -> None:
