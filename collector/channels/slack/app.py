@@ -51,7 +51,6 @@ def build(settings: Slack, secrets: Secrets, client: AsyncWebClient, desk: Desk)
     """Return the application with every listener."""
     app = AsyncApp(
         client=client,
-        token=secrets.bot_token,
         signing_secret=secrets.signing_secret or "unused in Socket Mode",
         # http.py has verified the raw body before anything gets here.
         request_verification_enabled=False,
