@@ -88,9 +88,11 @@ class House:
         card = await self.slack.card(hold.hold)
         reference = f"{card['channel']}/{card['ts']}"
         # The record of cards tells nobody of what it stores.
-        while await self.desk.cards.showing(CHANNEL, reference) is None:
+        for _ in range(2000):
+            if await self.desk.cards.showing(CHANNEL, reference) is not None:
+                return card
             await asyncio.sleep(0.01)
-        return card
+        raise AssertionError(f"{reference} is not on record")
 
     async def until(self, hold: HoldOpened, so: Callable[[Record], object]) -> Record:
         """Return a request once it is so."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.support.slack_limits import LimitError, check_message, check_view
+from tests.support.slack_limits import LimitError, check_message, check_view, texts
 
 TEAM, APP, BOT, BOT_USER = "T0TEAM00", "A0APP000", "B0BOT000", "U0BOT000"
 BOT_TOKEN, APP_TOKEN, SECRET = "xoxb-1-2-stand-in", "xapp-1-A0-stand-in", "5" * 32
@@ -130,7 +130,7 @@ class SlackStandIn:
         self._triggers.add(trigger)
         return trigger
 
-    def click_body(self, user: str, card: Json, action: str, **changes: Any) -> Json:
+    def click_body(self, who: str, card: Json, action: str, **changes: Any) -> Json:
         """Return what Slack sends when somebody presses a button of a card."""
         found = [
             element
@@ -142,7 +142,7 @@ class SlackStandIn:
         body = {
             "type": "block_actions",
             "team": {"id": TEAM, "domain": "example"},
-            "user": {"id": user, "team_id": TEAM, "username": user.lower()},
+            "user": {"id": who, "team_id": TEAM, "username": who.lower()},
             "api_app_id": APP,
             "container": {"type": "message", "message_ts": card["ts"]},
             "trigger_id": self.trigger(),
@@ -153,9 +153,9 @@ class SlackStandIn:
         }
         return body | changes
 
-    async def click(self, user: str, card: Json, action: str, **changes: Any) -> str:
+    async def click(self, who: str, card: Json, action: str, **changes: Any) -> str:
         """Press a button; return the envelope's id."""
-        return await self.send("interactive", self.click_body(user, card, action, **changes))
+        return await self.send("interactive", self.click_body(who, card, action, **changes))
 
     async def press(self, user: str, view: Json, action: str, **changes: Any) -> str:
         """Press a button in a window."""
@@ -239,18 +239,18 @@ class SlackStandIn:
         """Wait until something was said to one person alone, in a conversation."""
 
         def found() -> str:
-            heard = [json.dumps(one) for one in self.whispers if one["user"] == user]
-            return next((one for one in heard if has in one), "")
+            heard = [texts(one["blocks"]) for one in self.whispers if one["user"] == user]
+            return next((one for one in heard if has.lower() in one.lower()), "")
 
         said: str = await self.wait(found)
         return said
 
-    async def view(self, has: str, but: str = "\0") -> Json:
+    async def view(self, has: str) -> Json:
         """Return the newest window that says this."""
 
         def found() -> Json | None:
-            said = [one for one in self.views.values() if has in json.dumps(one)]
-            return next((one for one in reversed(said) if but not in json.dumps(one)), None)
+            said = [one for one in self.views.values() if has.lower() in json.dumps(one).lower()]
+            return said[-1] if said else None
 
         view: Json = await self.wait(found)
         return view
@@ -259,8 +259,8 @@ class SlackStandIn:
         """Wait until a command was answered with this."""
 
         def found() -> str:
-            heard = [json.dumps(one) for one in self.answers]
-            return next((one for one in heard if has in one), "")
+            heard = [texts(one["blocks"]) for one in self.answers]
+            return next((one for one in heard if has.lower() in one.lower()), "")
 
         said: str = await self.wait(found)
         return said
@@ -272,11 +272,11 @@ class SlackStandIn:
         name = request.match_info["method"]
         params = await _params(request)
         fault = self.faults[name].popleft() if self.faults[name] else None
-        if fault is not None and fault.wait_for is not None:
-            await fault.wait_for.wait()
         answer: Json = {"ok": True}
         if fault is None or fault.done:
             answer = self._do(name, params, request.headers.get("Authorization", ""))
+        if fault is not None and fault.wait_for is not None:
+            await fault.wait_for.wait()
         async with self._changed:
             self.calls.append((name, params))
             self._changed.notify_all()

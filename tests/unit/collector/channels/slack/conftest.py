@@ -1,5 +1,6 @@
-"""A house for each test, on one nats-server and one trail for all tests of a module."""
+"""A house for each test, on a nats-server and a trail of its own."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,28 @@ class Site:
     bundle: Path
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Give what a house stands on."""
+@pytest.fixture(scope="session")
+def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Make a state directory with one host once; each test gets a copy."""
     with centre(tmp_path_factory.mktemp("slack"), start=False) as made:
-        made.start_nats()
         yield Site(made, made.enroll("web-1"))
+
+
+@pytest.fixture
+def site(set_up: Site, tmp_path: Path) -> Iterator[Site]:
+    """Give what a house stands on."""
+    first = set_up.centre
+    made = Centre(tmp_path / "centre")
+    shutil.copytree(first.directory, made.directory, dirs_exist_ok=True)
+    made.nats_port, made.nats_url = first.nats_port, first.nats_url
+    settings = made.state / "nats" / "nats.conf"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace(str(first.directory), str(made.directory)), encoding="utf-8")
+    made.start_nats()
+    try:
+        yield Site(made, made.directory / set_up.bundle.name)
+    finally:
+        made.close()
 
 
 @pytest.fixture
