@@ -72,6 +72,7 @@ class House:
     book: Book
     host: WireHost
     identities: Path
+    links: Links
 
     async def link(self, user: str, name: str, role: Role = Role.REVIEWER, **more: object) -> str:
         """Add a member to Slack and make the account this person's; return the account's id."""
@@ -166,7 +167,7 @@ async def slack_house(
         _run(stack, dispatcher.run())
         await asyncio.wait_for(channel.ready.wait(), 20)
         host = await stack.enter_async_context(wire_host(bundle))
-        yield House(slack, channel, desk, book, host, identities)
+        yield House(slack, channel, desk, book, host, identities, links)
 
 
 async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book, Decider]:

@@ -189,14 +189,14 @@ class SlackStandIn:
         }
         return await self.send("slash_commands", body | changes)
 
-    async def say(self, user: str, card: Json, text: str, **changes: Any) -> str:
+    async def say(self, who: str, card: Json, words: str, **changes: Any) -> str:
         """Write a reply below a card."""
         event = {
             "type": "message",
             "channel": card["channel"],
-            "user": user,
+            "user": who,
             "team": TEAM,
-            "text": text,
+            "text": words,
             "ts": f"{next(self._counter)}.000200",
             "thread_ts": card["ts"],
             "channel_type": "channel",
