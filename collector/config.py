@@ -15,9 +15,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels import settings as channel_settings
+from collector.channels.settings import Channels, Teams, Webhook
 from collector.channels.slack import settings as slack_settings
 from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
+from collector.oidc import settings as oidc_settings
+from collector.oidc.settings import Oidc
 from collector.web import settings as web_settings
 from collector.web.settings import Web
 
@@ -93,7 +97,11 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     web: Web = field(default_factory=Web)
+    channels: Channels = field(default_factory=Channels)
+    webhook: Webhook = field(default_factory=Webhook)
+    teams: Teams = field(default_factory=Teams)
     slack: Slack = field(default_factory=Slack)
+    oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
 
@@ -107,9 +115,15 @@ _PATHS = {
     ("identities", "file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("channels", "file"),
+    ("webhook", "directory"),
+    ("webhook", "tls_ca"),
+    ("teams", "directory"),
     ("slack", "bot_token_file"),
     ("slack", "app_token_file"),
     ("slack", "signing_secret_file"),
+    ("oidc", "client_secret_file"),
+    ("oidc", "tls_ca"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -128,6 +142,7 @@ _MOST: dict[str, int] = {
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
+    "channels.timeout_s": 300,
 }
 
 
@@ -245,6 +260,8 @@ def _check(path: Path, config: Config) -> None:
         )
     web_settings.check(config.web, listens_on=host, place=f"{path}: web")
     slack_settings.check(path, config.slack)
+    channel_settings.check(config.channels, place=f"{path}: channels")
+    oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

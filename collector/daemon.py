@@ -23,6 +23,8 @@ from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
+from collector.channels.dispatcher import Dispatcher
+from collector.channels.wiring import start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError
 from collector.identity.hosts import HostNames
@@ -36,6 +38,7 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.oidc.wiring import SigningIn, signing_in
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -146,10 +149,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens)
+    dispatcher = start_channels(config, book, stack)
+    ways_in = signing_in(config, stack)
+    services = _services(config, storage, book, decider, publisher, tokens, dispatcher, ways_in)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
+    tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -206,6 +212,8 @@ def _services(
     decider: Decider,
     publisher: Publisher,
     tokens: Tokens,
+    dispatcher: Dispatcher,
+    ways_in: SigningIn,
 ) -> Services:
     names = HostNames(Path(config.identities.file))
     return Services(
@@ -218,6 +226,8 @@ def _services(
         names=names,
         shower=Shower(names),
         tokens=tokens,
+        channels=dispatcher,
+        signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

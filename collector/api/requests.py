@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage, Time
-from collector.api.services import CallerDep, Services, ServicesDep
+from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.listing import list_records, place_after
 from collector.errors import Refusal
 from collector.trail.reader import RequestFilter
@@ -21,9 +21,9 @@ State = Literal["open", "approved", "denied", "expired", "cancelled", "supersede
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-@router.get("", summary="List requests, newest first", responses=documented(401, 422))
+@router.get("", summary="List requests, newest first", responses=documented(401, 403, 422))
 async def list_requests(
-    caller: CallerDep,
+    caller: RequestsReaderDep,
     services: ServicesDep,
     state: State = "open",
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
@@ -53,11 +53,13 @@ async def list_requests(
 @router.get(
     "/stream",
     summary="Follow requests as they change",
-    responses=documented(401, 503)
+    responses=documented(401, 403, 503)
     | {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
     response_class=Response,
 )
-async def stream_requests(request: Request, who: CallerDep, services: ServicesDep) -> Response:
+async def stream_requests(
+    request: Request, who: RequestsReaderDep, services: ServicesDep
+) -> Response:
     """Send every open request as event `request`, then `ready`, then each request that changes.
 
     A client that does not read fast enough is cut off; it connects again and misses nothing that
@@ -78,8 +80,12 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
     )
 
 
-@router.get("/{request_id}", summary="Show one request", responses=documented(401, 404, 409, 422))
-async def show_request(request_id: str, caller: CallerDep, services: ServicesDep) -> RequestOut:
+@router.get(
+    "/{request_id}", summary="Show one request", responses=documented(401, 403, 404, 409, 422)
+)
+async def show_request(
+    request_id: str, caller: RequestsReaderDep, services: ServicesDep
+) -> RequestOut:
     """Show a request with its card; a unique prefix of six digits or more will do."""
     record = await services.book.resolve(request_id)
     return services.shower.show(record, caller, with_card=True)
@@ -109,12 +115,12 @@ async def decide_request(
     "/{request_id}/comments",
     summary="Comment on a request",
     status_code=201,
-    responses=documented(401, 404, 409, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 413, 422, 503),
 )
 async def comment_on_request(
     request_id: str, comment: CommentIn, caller: CallerDep, services: ServicesDep
 ) -> RequestOut:
-    """Leave a remark that decides nothing; any role may."""
+    """Leave a remark that decides nothing; any person may."""
     record = await services.decider.comment(
         caller,
         await services.book.resolve(request_id),

@@ -1,7 +1,7 @@
 """What the routes work with, and who is calling."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -9,10 +9,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
+from collector.approvals.policy import check_person
+from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
+from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
+from collector.oidc.wiring import SigningIn
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -31,6 +35,8 @@ class Services:
     names: HostNames
     shower: Shower
     tokens: Tokens
+    channels: Dispatcher
+    signing_in: SigningIn
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
@@ -48,7 +54,7 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-async def caller(
+async def any_caller(
     services: ServicesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
@@ -66,4 +72,36 @@ async def caller(
     return known
 
 
-CallerDep = Annotated[Caller, Depends(caller)]
+AnyCallerDep = Annotated[Caller, Depends(any_caller)]
+
+
+async def person(caller: AnyCallerDep) -> Caller:
+    """Return the caller, a person; raise Refusal 403 for a machine, whatever its scopes."""
+    check_person(caller)
+    return caller
+
+
+# What a route gets that does not say otherwise: no machine may use it.
+CallerDep = Annotated[Caller, Depends(person)]
+
+
+def scoped(scope: Scope) -> Any:
+    """Return the dependency of a route that people may use, and machines with this scope."""
+
+    async def check(caller: AnyCallerDep) -> Caller:
+        if caller.machine and scope not in caller.scopes:
+            raise Refusal(
+                403,
+                "scope_missing",
+                f"the token of {caller.name} has not the scope {scope.value}",
+                f"make one with `holdfast-collector token create --machine NAME --scope {scope}`",
+                {"scope": scope.value},
+            )
+        return caller
+
+    return Depends(check)
+
+
+RequestsReaderDep = Annotated[Caller, scoped(Scope.REQUESTS_READ)]
+TrailReaderDep = Annotated[Caller, scoped(Scope.TRAIL_READ)]
+AskerDep = Annotated[Caller, scoped(Scope.ASKS_WRITE)]

@@ -18,7 +18,7 @@ from collector.api.models import (
     WhoAmI,
 )
 from collector.api.requests import Limit, to_ns
-from collector.api.services import CallerDep, ServicesDep
+from collector.api.services import AnyCallerDep, ServicesDep, TrailReaderDep
 from collector.approvals.register import hosts_of
 from collector.errors import Refusal
 from collector.trail.reader import EventFilter
@@ -28,13 +28,21 @@ router = APIRouter()
 
 
 @router.get("/whoami", tags=["people"], summary="Who the token proves", responses=documented(401))
-async def whoami(caller: CallerDep) -> WhoAmI:
-    """Return the caller's name, role and login users."""
-    return WhoAmI(name=caller.name, role=caller.role, logins=list(caller.logins))
+async def whoami(caller: AnyCallerDep) -> WhoAmI:
+    """Return the caller's name, role, groups and login users; or the scopes of a machine."""
+    return WhoAmI(
+        name=caller.name,
+        role=caller.role,
+        logins=list(caller.logins),
+        groups=list(caller.groups),
+        machine=caller.machine,
+        scopes=list(caller.scopes),
+        authenticated_ns=caller.authenticated_ns,
+    )
 
 
-@router.get("/hosts", tags=["hosts"], summary="List hosts", responses=documented(401, 503))
-async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
+@router.get("/hosts", tags=["hosts"], summary="List hosts", responses=documented(401, 403, 503))
+async def hosts(_: TrailReaderDep, services: ServicesDep) -> HostList:
     """List every enrolled host, and what it last said of itself."""
     said = {row["host"]: row for row in await services.reader.hosts()}
     waiting = hosts_of(services.book.register.unfinished())
@@ -50,10 +58,13 @@ async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
 
 
 @router.get(
-    "/events", tags=["trail"], summary="List events, newest first", responses=documented(401, 422)
+    "/events",
+    tags=["trail"],
+    summary="List events, newest first",
+    responses=documented(401, 403, 422),
 )
 async def events(
-    _: CallerDep,
+    _: TrailReaderDep,
     services: ServicesDep,
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
     subject: str | None = None,
@@ -98,9 +109,9 @@ async def events(
     "/trail/query",
     tags=["trail"],
     summary="Ask the trail in SQL",
-    responses=documented(401, 413, 422, 503),
+    responses=documented(401, 403, 413, 422, 503),
 )
-async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> QueryOut:
+async def query(question: QueryIn, _: TrailReaderDep, services: ServicesDep) -> QueryOut:
     """Run one SELECT, read-only, without files or network, limited in time, rows and bytes."""
     result = await services.sql.run(question.sql, question.limit)
     return QueryOut(

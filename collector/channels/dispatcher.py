@@ -72,7 +72,16 @@ class Dispatcher:
             for task in incoming:
                 task.cancel()
             await asyncio.gather(*incoming, return_exceptions=True)
-            await self._end_lanes()
+            for lane in self._lanes.values():
+                lane.stop()
+
+    async def close(self) -> None:
+        """Let the cards that are under way be recorded, after `run` has ended."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_END_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reconsider(self, request: RequestId) -> None:
         """Ask for the routes of a request anew: an escalation may have added one."""
@@ -142,15 +151,6 @@ class Dispatcher:
             self._lanes[route] = lane
             self._tasks.add(asyncio.create_task(lane.run(), name=f"channel {route}"))
         return lane
-
-    async def _end_lanes(self) -> None:
-        for lane in self._lanes.values():
-            lane.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_END_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
 
 
 class _Missing:

@@ -73,6 +73,7 @@ class Cards:
     def __init__(self, path: Path) -> None:
         """Open or make the file; raise StateError naming it and the remedy."""
         self._path = path
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, "channels")
         with self._errors():
             if not path.exists():
@@ -85,9 +86,11 @@ class Cards:
                 raise
 
     async def close(self) -> None:
-        """Let go of the file, after what is under way."""
-        await self._do(self._connection.close)
-        self._thread.shutdown()
+        """Let go of the file, after what is under way; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._do(self._connection.close)
+            self._thread.shutdown()
 
     async def get(self, request: RequestId, route: Route) -> KnownCard | None:
         """Return one card, or None."""

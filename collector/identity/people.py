@@ -1,5 +1,6 @@
 """People: a name, a role, the login users that are theirs, and bearer tokens that prove them."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -138,6 +139,10 @@ class Tokens:
         """Return who a token proves, or None; raise StateError if the file cannot be used."""
         return await self._live.ask(lambda asked: _proved(self._live.database, asked, token))
 
+    async def end_login(self, token_id: str) -> bool:
+        """End a token if `holdfast login` got it; return whether it did."""
+        return await asyncio.to_thread(_end_login, self._live.database, token_id)
+
     def close(self) -> None:
         """Let go of the file."""
         self._live.close()
@@ -234,6 +239,15 @@ def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
         kind=_kind(database, kind),
         scopes=texts(database, "a token", scopes),
     )
+
+
+def _end_login(database: Path, token_id: str) -> bool:
+    with connect(database) as connection:
+        changed = connection.execute(
+            "UPDATE token SET revoked_ns = ? WHERE id = ? AND kind = ? AND revoked_ns IS NULL",
+            (time.time_ns(), token_id, TokenKind.LOGIN.value),
+        )
+        return changed.rowcount == 1
 
 
 def _role_and_logins(database: Path, role: str, logins: str) -> tuple[Role, tuple[str, ...]]:

@@ -148,6 +148,7 @@ async def test_openapi_lists_every_route_with_its_failures(people: People) -> No
         ("GET", "/api/v1/hosts"),
         ("GET", "/api/v1/events"),
         ("POST", "/api/v1/trail/query"),
+        ("GET", "/api/v1/channels"),
     }
     for path, methods in described["paths"].items():
         for route in methods.values():
