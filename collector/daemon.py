@@ -24,7 +24,8 @@ from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.wiring import start_channels
+from collector.channels.slack.wiring import Answers
+from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError
 from collector.identity.hosts import HostNames
@@ -149,10 +150,14 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    dispatcher = start_channels(config, book, stack)
     ways_in = signing_in(config, stack)
+    answers = Answers(decider, ways_in.links, ways_in.base)
+    dispatcher = start_channels(config, book, stack, answers=answers)
     services = _services(config, storage, book, decider, publisher, tokens, dispatcher, ways_in)
-    server = Server(build(services), config.api)
+    app = build(services)
+    for router in http_routes(dispatcher):
+        app.include_router(router)
+    server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))

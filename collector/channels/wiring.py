@@ -4,12 +4,17 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from collector.approvals.book import Book
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.http import Http
 from collector.channels.interface import Channel, Routes
 from collector.channels.notices import Notices
 from collector.channels.settings import routes_of
+from collector.channels.slack.channel import SlackChannel
+from collector.channels.slack.door import CHANNEL
+from collector.channels.slack.wiring import Answers, slack_that_answers, slack_that_shows
 from collector.channels.store import Cards
 from collector.channels.teams import Teams
 from collector.channels.webhook import Webhook
@@ -23,11 +28,17 @@ FILE = "channels.sqlite3"
 
 
 def start_channels(
-    config: Config, book: Book, stack: AsyncExitStack, *, routes: Routes | None = None
+    config: Config,
+    book: Book,
+    stack: AsyncExitStack,
+    *,
+    routes: Routes | None = None,
+    answers: Answers | None = None,
 ) -> Dispatcher:
     """Return the dispatcher, ready to run; raise CollectorError if a channel is set up wrongly.
 
-    `routes` says where requests go; without it, all go where `channels.default` says.
+    `routes` says where requests go; without it, all go where `channels.default` says. Without
+    `answers` no channel takes any.
     """
     channels = set_up(config, stack)
     default = routes_of(config.channels.default, place="channels.default")
@@ -43,6 +54,9 @@ def start_channels(
     cards = Cards(Path(config.channels.file) if config.channels.file else beside)
     stack.push_async_callback(cards.close)
     notices = Notices(HostNames(Path(config.identities.file)), links(config))
+    if config.slack.enabled and answers is not None:
+        slack = slack_that_answers(config.slack, answers, book, cards, notices)
+        channels = [slack if one.name == slack.name else one for one in channels]
     dispatcher = Dispatcher(
         book, cards, notices, channels, routes or (lambda record: default), fallback=fallback
     )
@@ -57,7 +71,18 @@ def set_up(config: Config, stack: AsyncExitStack) -> list[Channel]:
         found.append(Webhook(Path(config.webhook.directory), _http(config, stack, webhook=True)))
     if config.teams.directory:
         found.append(Teams(Path(config.teams.directory), _http(config, stack)))
+    if config.slack.enabled:
+        found.append(slack_that_shows(config.slack))
     return found
+
+
+def http_routes(dispatcher: Dispatcher) -> list[APIRouter]:
+    """Return the routes by which channels bring answers to the collector's API."""
+    slack = dispatcher.channel(CHANNEL)
+    if not isinstance(slack, SlackChannel) or slack.incoming is None:
+        return []
+    made = slack.incoming.routes()
+    return [] if made is None else [made]
 
 
 def _http(config: Config, stack: AsyncExitStack, *, webhook: bool = False) -> Http:

@@ -24,7 +24,9 @@ from collector.channels.slack.app import new_client
 from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.desk import Desk, Extras
 from collector.channels.slack.door import CHANNEL, Door
+from collector.channels.slack.incoming import Incoming
 from collector.channels.slack.settings import Secrets, Slack
+from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
@@ -67,7 +69,7 @@ class House:
     """The running parts, and people with Slack accounts."""
 
     slack: SlackStandIn
-    channel: SlackChannel
+    incoming: Incoming
     desk: Desk
     book: Book
     host: WireHost
@@ -160,14 +162,15 @@ async def slack_house(
         stack.callback(links.close)
         notices = Notices(HostNames(identities), lambda request: request_url(BASE_URL, request))
         client = new_client(own, BOT_TOKEN)
-        door = Door(client, links, lambda code: f"{BASE_URL}/link/{code}")
+        door = Door(client, links, link_page(BASE_URL))
         desk = Desk(book, decider, store, notices, door, BASE_URL, extras or Extras())
-        channel = SlackChannel(own, Secrets(BOT_TOKEN, APP_TOKEN, SECRET), desk, client)
+        incoming = Incoming(own, Secrets(BOT_TOKEN, APP_TOKEN, SECRET), desk, client)
+        channel = SlackChannel(client, book.get, desk.extras, incoming)
         dispatcher = Dispatcher(book, store, notices, [channel], lambda _: routes)
         _run(stack, dispatcher.run())
-        await asyncio.wait_for(channel.ready.wait(), 20)
+        await asyncio.wait_for(incoming.ready.wait(), 20)
         host = await stack.enter_async_context(wire_host(bundle))
-        yield House(slack, channel, desk, book, host, identities, links)
+        yield House(slack, incoming, desk, book, host, identities, links)
 
 
 async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book, Decider]:

@@ -47,7 +47,7 @@ def new_client(settings: Slack, token: str) -> AsyncWebClient:
     )
 
 
-def build(settings: Slack, secrets: Secrets, client: AsyncWebClient, desk: Desk) -> AsyncApp:
+def build(secrets: Secrets, client: AsyncWebClient, desk: Desk) -> AsyncApp:
     """Return the application with every listener."""
     app = AsyncApp(
         client=client,

@@ -4,7 +4,6 @@ Everything that a held process can have written is preformatted rich text. What 
 counted, and a card that hides anything has a link in place of its Approve buttons.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collector.approvals.record import Outcome, RequestState
@@ -41,8 +40,8 @@ MODAL_ROOM = 60_000
 _LIGHTS = {Outcome.RELEASED: "🟢", Outcome.KILLED: "🔴", Outcome.REFUSED: "🔴"}
 _OPEN_LIGHT, _ENDED_LIGHT = "🟡", "⚪"
 _MOST_VOTES = 8
-_VOTE_LIMIT = 300
-_CLAIM_LIMIT = 1500
+# What is no part of the act, which alone is decided upon, may not crowd it out.
+_VOTES_ROOM, _CLAIM_ROOM = 1500, 2500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +127,9 @@ def _bottom(shown: Showing, hidden: int) -> list[Block]:
     blocks: list[Block] = []
     if shown.claim:
         blocks.append(section("What the model says of it: a claim, which nobody has checked"))
-        blocks.append(preformatted(_clipped([shown.claim], _CLAIM_LIMIT)))
+        blocks.append(preformatted(fitted([shown.claim], _CLAIM_ROOM).lines))
     if shown.votes:
-        blocks.append(context(_clipped(shown.votes[-_MOST_VOTES:], _VOTE_LIMIT)))
+        blocks.append(context(fitted(shown.votes[-_MOST_VOTES:], _VOTES_ROOM).lines))
     if hidden:
         how = "open its page" if shown.link else f"use holdfast show {shown.request[:12]}"
         blocks.append(
@@ -158,8 +157,3 @@ def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
     if shown.link and len(shown.link) <= URL_LIMIT:
         found.append(link_button("Open the page", OPEN_PAGE, shown.link))
     return found
-
-
-def _clipped(texts: Sequence[str], limit: int) -> list[str]:
-    """Return texts without their ends; they are no part of the act, which alone is decided upon."""
-    return [text if len(text) <= limit else f"{text[:limit]} (cut)" for text in texts]

@@ -1,57 +1,55 @@
-"""Slack as a channel: posts and changes cards, and serves what comes in.
+"""Slack as a channel: posts cards and changes them.
 
 A card is found again by "conversation/timestamp". Retries are the dispatcher's.
 """
 
-import asyncio
 import hashlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from collector.approvals.record import Record
 from collector.channels.interface import Notice, Posted
-from collector.channels.slack.app import build, new_client
 from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message
 from collector.channels.slack.calls import SlackRefusedError, asked
-from collector.channels.slack.desk import Desk, showing
-from collector.channels.slack.door import CHANNEL, find_workspace
+from collector.channels.slack.desk import Extras, showing
+from collector.channels.slack.door import CHANNEL
 from collector.channels.slack.elements import section
+from collector.channels.slack.incoming import Incoming
 from collector.channels.slack.places import Places
-from collector.channels.slack.settings import Secrets, Slack
-from collector.errors import ChannelBusyError, ChannelError
+from collector.errors import ChannelError
+from wire.ids import RequestId
 
 log = logging.getLogger(__name__)
 
 _EVENT_TYPE = "holdfast_card"
 _TOO_LONG = frozenset({"msg_blocks_too_long", "msg_too_long", "invalid_blocks"})
-_AGAIN_S = 30.0
 # How far back a card is looked for that may have been posted.
 _PAGES, _PAGE = 5, 200
 
+Find = Callable[[RequestId], Awaitable[Record | None]]
+
 
 class SlackChannel:
-    """The channel of one workspace."""
+    """The channel of one workspace. Without `incoming` it shows and takes no answers."""
 
     name = CHANNEL
 
     def __init__(
-        self, settings: Slack, secrets: Secrets, desk: Desk, client: AsyncWebClient
+        self, client: AsyncWebClient, find: Find, extras: Extras, incoming: Incoming | None = None
     ) -> None:
-        """`client` must be the one that the desk's door asks."""
-        self._settings = settings
-        self._secrets = secrets
-        self._desk = desk
+        """`find` gives a request as it is known now."""
         self._client = client
+        self._find = find
+        self._extras = extras
         self._places = Places(client)
-        self.app: AsyncApp = build(settings, secrets, client, desk)
-        self.ready = asyncio.Event()
+        self.incoming = incoming
 
     async def post(self, notice: Notice) -> Posted:
         """Show a new card; raise ChannelError or ChannelBusyError."""
-        record = await self._desk.book.get(notice.request)
+        record = await self._find(notice.request)
         where = await self._places.find(notice.to, record.opened.owner if record else "")
         if notice.unsure and (found := await self._look_for(where, notice)) is not None:
             return await self.update(found, notice)
@@ -87,35 +85,14 @@ class SlackChannel:
         return posted
 
     async def run(self) -> None:
-        """Serve clicks, commands and comments until cancelled; HTTP mode comes in elsewhere."""
-        await self._introduce()
-        if self._settings.mode == "http":
-            self.ready.set()
-            return
-        client = new_client(self._settings, self._secrets.app_token)
-        handler = AsyncSocketModeHandler(self.app, self._secrets.app_token, web_client=client)
-        try:
-            await handler.connect_async()  # type: ignore[no-untyped-call]
-            self.ready.set()
-            log.info("slack: connected by Socket Mode")
-            await asyncio.Event().wait()
-        finally:
-            self.ready.clear()
-            await handler.close_async()  # type: ignore[no-untyped-call]
-
-    async def _introduce(self) -> None:
-        """Learn who we are, however long Slack takes; nothing that comes in is believed before."""
-        while self._desk.door.workspace is None:
-            try:
-                self._desk.door.workspace = await find_workspace(self._client)
-            except (ChannelError, ChannelBusyError) as error:
-                log.error("slack: not connected yet: %s", error)
-                await asyncio.sleep(_AGAIN_S)
+        """Serve what comes in until cancelled; return if nothing does."""
+        if self.incoming is not None:
+            await self.incoming.run()
 
     async def _send(self, notice: Notice, call: Any) -> dict[str, Any]:
         """Send the card; if Slack finds it too long after all, one that is a third of that."""
-        record = await self._desk.book.get(notice.request)
-        shown = showing(notice, record, self._desk.extras)
+        record = await self._find(notice.request)
+        shown = showing(notice, record, self._extras)
         try:
             return await asked(call(message(shown, MESSAGE_ROOM)))
         except SlackRefusedError as error:

@@ -54,7 +54,7 @@ def section(text: str) -> Block:
     whole = "\n".join(lines)
     if len(whole) > SECTION_LIMIT:
         whole = whole[: SECTION_LIMIT - len(_CUT)] + _CUT
-    return {"type": "section", "text": {"type": "plain_text", "text": whole, "emoji": False}}
+    return {"type": "section", "text": {"type": "plain_text", "text": whole or "-", "emoji": False}}
 
 
 def context(texts: Sequence[str]) -> Block:

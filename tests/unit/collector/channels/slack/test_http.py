@@ -42,7 +42,7 @@ async def http_house(site: Site, slack: SlackStandIn) -> AsyncIterator[House]:
 def _client(house: House) -> httpx.AsyncClient:
     app = FastAPI()
     errors.install(app)
-    app.include_router(router(house.channel.app, Verifier(SECRET)))
+    app.include_router(router(house.incoming.app, Verifier(SECRET)))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://collector")
 
 

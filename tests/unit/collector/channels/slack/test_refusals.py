@@ -85,7 +85,7 @@ async def test_whoever_is_not_linked_gets_their_own_link_and_then_decides(
     card = await slack.card(hold.hold)
     await slack.click(zoe, card, "holdfast_approve")
     said = await slack.told(zoe, "sign in once")
-    assert f"{BASE_URL}/link/".lower() in said.lower()
+    assert f"{BASE_URL}/auth/link?code=".lower() in said.lower()
     assert await _undecided(house, hold)
     await house.link(zoe, "zoe@example.com")
     await slack.click(zoe, card, "holdfast_approve")

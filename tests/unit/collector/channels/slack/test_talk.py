@@ -155,15 +155,15 @@ async def test_whoever_is_not_linked_reads_nothing_and_gets_a_link(
     zoe = slack.add("U0ZOE000", "zoe@example.com")
     await slack.command(zoe, verb)
     said = await slack.answered("sign in once")
-    assert f"{BASE_URL}/link/" in said
+    assert f"{BASE_URL}/auth/link?code=" in said
 
 
 async def test_link_gives_a_code_for_this_very_account(house: House, slack: SlackStandIn) -> None:
     """Whoever follows it signs in, and sees whose account it is about."""
     zoe = slack.add("U0ZOE000", "zoe@example.com")
     await slack.command(zoe, "link")
-    said = await slack.answered(f"{BASE_URL}/link/")
-    code = said.rsplit("/", 1)[1].strip()
+    said = await slack.answered(f"{BASE_URL}/auth/link?code=")
+    code = said.rsplit("=", 1)[1].strip()
     claimed = await house.links.claimed(code)
     assert (claimed.channel, claimed.account) == ("slack", "T0TEAM00/U0ZOE000")
     assert claimed.label == "Slack account zoe"
