@@ -185,8 +185,14 @@ class Lane:
     async def _refuse(self, record: Record, known: KnownCard | None, why: str) -> None:
         self._trouble = why
         log.error("channel %s refuses request %s: %s", self.route, record.id, why)
+        unseen = known is None or known.posted is None
         await self._cards.refused(
-            record.id, self.route, version=version_of(record), why=why, finished=record.finished
+            record.id,
+            self.route,
+            version=version_of(record),
+            why=why,
+            # A card that hangs there with an old state is tried again at the next start.
+            finished=record.finished and unseen,
         )
-        if known is None or known.posted is None:
+        if unseen:
             await self._refused(record)

@@ -116,9 +116,13 @@ def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
             (f"{card.severity} severity", {"color": severity, "weight": "Bolder"}),
             (f" · {card.state_line}", {}),
         ),
-        _runs((card.happened, {}), spacing="Medium"),
-        _runs((card.guarantee, {"isSubtle": True})),
     ]
+    if hidden := card.hidden_bytes + left_out:
+        # At the top: Teams folds long cards.
+        words = f"{hidden} bytes are not shown here: open the request to read on."
+        body.append(_runs((words, {"weight": "Bolder", "color": "Attention"})))
+    body.append(_runs((card.happened, {}), spacing="Medium"))
+    body.append(_runs((card.guarantee, {"isSubtle": True})))
     for position, fact in enumerate(card.facts):
         style = {"fontType": "Monospace"} if fact.label in _MONOSPACE else {}
         spacing = "Small" if position else "Medium"
@@ -133,9 +137,6 @@ def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
             )
         )
     body.append(_runs((f"Digest {card.digest}", {"isSubtle": True, "size": "Small"})))
-    if hidden := card.hidden_bytes + left_out:
-        words = f"{hidden} bytes are not shown here; the page has all of it."
-        body.append(_runs((words, {"weight": "Bolder", "color": "Attention"}), spacing="Medium"))
     return body
 
 

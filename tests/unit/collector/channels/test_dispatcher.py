@@ -253,6 +253,26 @@ async def test_a_refusal_for_good_is_recorded_and_the_fallback_shows_the_request
         assert (await dispatcher.overview()).failures == ()
 
 
+async def test_a_last_state_that_was_refused_is_shown_after_a_restart(centre: Desk) -> None:
+    """Somebody has mended the channel meanwhile; until then the card would ask for ever."""
+    board, opened = Board(), make_opened()
+    async with centre.showing([board], ["board"]):
+        await centre.tell(opened)
+        await board.next()
+        board.troubles.append(ChannelError("token_revoked"))
+        await centre.tell(*_end(opened)[:1])
+        await board.failed.wait()
+        board.failed.clear()
+        board.troubles.append(ChannelError("token_revoked"))
+        await centre.tell(*_end(opened)[1:])
+        await board.failed.wait()
+    await centre.restart()
+    board.troubles.clear()
+    async with centre.showing([board], ["board"]):
+        how, notice, _ = await board.next()
+    assert (how, notice.finished) == ("update", True)
+
+
 async def test_a_route_to_a_channel_that_is_not_there_is_a_refusal(
     centre: Desk, webhook: Webhook, far: Receiver
 ) -> None:

@@ -108,7 +108,7 @@ def test_a_card_of_a_real_act_that_is_as_large_as_can_be_fits() -> None:
     notice = make_notice(make_opened(act, owner=big), decision=make_decision(reason=big))
     data = message(notice)
     assert len(data) <= LARGEST
-    assert "bytes are not shown here; the page has all of it." in _text(data)
+    assert "bytes are not shown here: open the request to read on." in _text(data)
 
 
 def test_what_the_card_itself_hides_is_said_too() -> None:
