@@ -44,6 +44,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
+from collector.web import site
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -157,6 +158,8 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     app = build(services)
     for router in http_routes(dispatcher):
         app.include_router(router)
+    if config.web.enabled:
+        site.serve(app, services)
     server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))

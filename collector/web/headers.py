@@ -18,7 +18,7 @@ CONTENT_POLICY = "; ".join(
         "trusted-types holdfast",
     )
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     # With no-referrer, browsers send `Origin: null` with forms and we could not tell whose it is.
     "Referrer-Policy": "same-origin",
@@ -52,7 +52,7 @@ class PageHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers[name] = value
                 static = scope["path"].startswith("/static/")
                 headers["Cache-Control"] = "no-cache" if static else "no-store"

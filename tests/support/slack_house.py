@@ -128,7 +128,10 @@ async def link_account(
     links = Links(identities)
     try:
         code = await links.start_link(CHANNEL, f"{TEAM}/{user}")
-        await links.finish_link(code, Caller(name=name, role=role, logins=(), token="web"))  # noqa: S106
+        await links.finish_link(
+            code,
+            Caller(name=name, role=role, logins=(), token="web", signed_in=True),  # noqa: S106
+        )
     finally:
         links.close()
 

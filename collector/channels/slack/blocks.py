@@ -33,8 +33,9 @@ OPEN_PAGE = "holdfast_open"
 MESSAGE_ROOM = 11_500
 # For a message that Slack has called too long all the same.
 SMALL_ROOM = 4_000
-# A page of its own may be longer; Slack's limit there is 250 kB.
-MODAL_ROOM = 60_000
+# A window may be longer. Its link is reported as a click, with the whole window in it, and the
+# collector takes bodies of 64 KiB.
+MODAL_ROOM = 18_000
 
 # Green only when the host says that the process runs on, red only when it says that it is gone.
 _LIGHTS = {Outcome.RELEASED: "🟢", Outcome.KILLED: "🔴", Outcome.REFUSED: "🔴"}

@@ -20,7 +20,7 @@ from collector.errors import Refusal
 
 log = logging.getLogger(__name__)
 
-PATH = "/slack/events"
+PATH = "/api/v1/slack/events"
 _WINDOW_S = 300
 _MOST_SEEN = 100_000
 

@@ -18,6 +18,7 @@ from collector.channels.slack.elements import (
     preformatted,
     section,
 )
+from collector.channels.slack.fitting import fitted
 from wire.messages import Answer
 
 REASON_VIEW = "holdfast_reason"
@@ -26,6 +27,7 @@ BECAUSE = "holdfast_because_"
 TEXT_BLOCK, TEXT_INPUT = "holdfast_text", "holdfast_text_input"
 LIFE_BLOCK, LIFE_INPUT = "holdfast_life", "holdfast_life_input"
 LONGEST_REASON = 2000
+_VOTES_ROOM, _REMARKS_ROOM = 4000, 8000
 
 View = dict[str, Any]
 
@@ -99,9 +101,9 @@ def details(shown: Showing, remarks: Sequence[str]) -> View:
     made = message(shown, MODAL_ROOM)
     blocks = list(made.blocks)
     if shown.votes:
-        blocks += [section("Votes"), preformatted(shown.votes[-50:])]
+        blocks += [section("Votes"), preformatted(fitted(shown.votes[-50:], _VOTES_ROOM).lines)]
     if remarks:
-        blocks += [section("Comments"), preformatted(remarks[-50:])]
+        blocks += [section("Comments"), preformatted(fitted(remarks[-50:], _REMARKS_ROOM).lines)]
     return _view("Request", blocks)
 
 

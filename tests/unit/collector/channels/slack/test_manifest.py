@@ -41,8 +41,6 @@ NEEDS = {
 # Messages of a conversation come with the scope that reads its history.
 KINDS = ("channels", "groups", "im", "mpim")
 EVENT_NEEDS = {f"message.{kind}": f"{kind}:history" for kind in KINDS}
-    f"message.{kind}": f"{kind}:history" for kind in ("channels", "groups", "im", "mpim")
-}
 
 
 def _methods() -> Iterator[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 
 from collector.identity.sessions import Session, Sessions
 from tests.support.centre import Centre, centre, free_port
@@ -53,6 +52,21 @@ class Site:
             sessions.close()
 
 
+def keep(browser: httpx.Client, name: str, value: str) -> None:
+    """Have a browser send this cookie in place of its own."""
+    if name in browser.cookies:
+        browser.cookies.delete(name)
+    browser.cookies.set(name, value, domain="127.0.0.1")
+
+
+def known(site: Site, login: str, **changes: object) -> str:
+    """Make an account of the provider, a reviewer's unless told otherwise; return its login."""
+    address = f"{login}@example.com"
+    claims = {"email": address, "email_verified": True, "groups": ["sre"], **changes}
+    site.idp.account(login, **claims)
+    return login
+
+
 @contextmanager
 def run_site(
     directory: Path, *, thin_id_tokens: bool = False, issuer_says: str = "", settings: str = ""
@@ -87,10 +101,3 @@ def configure(made: Centre, *, port: int, base: str, issuer: str, settings: str)
         f'client_secret_file = "oidc.secret"\nroles = {{ {roles} }}\n{settings}'
     )
     made.config.write_text(text, encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Give a site that a module's tests share; each test names accounts of its own."""
-    with run_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
