@@ -108,12 +108,12 @@ def details(shown: Showing, remarks: Sequence[str]) -> View:
 
 
 def chosen_life(view: dict[str, Any]) -> int:
-    """Return which of the times is chosen in a window; 0 if it has none to choose from."""
+    """Return which of the times is chosen in a window; -1, which is none, for anything else."""
     found = _state(view, LIFE_BLOCK, LIFE_INPUT).get("selected_option") or {}
     try:
-        return int(found.get("value", "0"))
+        return int(found.get("value", "-1"))
     except ValueError:
-        return 0
+        return -1
 
 
 def written_reason(view: dict[str, Any]) -> str:
