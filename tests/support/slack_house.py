@@ -25,6 +25,7 @@ from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.desk import Desk, Extras
 from collector.channels.slack.door import CHANNEL, Door
 from collector.channels.slack.incoming import Incoming
+from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Secrets, Slack
 from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
@@ -168,7 +169,9 @@ async def slack_house(
         door = Door(client, links, link_page(BASE_URL))
         desk = Desk(book, decider, store, notices, door, BASE_URL, extras or Extras())
         incoming = Incoming(own, Secrets(BOT_TOKEN, APP_TOKEN, SECRET), desk, client)
-        channel = SlackChannel(client, book.get, desk.extras, incoming)
+        channel = SlackChannel(
+            client, book.get, Places(client, door.accounts_of), desk.extras, incoming
+        )
         dispatcher = Dispatcher(book, store, notices, [channel], lambda _: routes)
         _run(stack, dispatcher.run())
         await asyncio.wait_for(incoming.ready.wait(), 20)

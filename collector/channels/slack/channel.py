@@ -3,7 +3,7 @@
 A card is found again by "conversation/timestamp". Retries are the dispatcher's.
 """
 
-import hashlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from collector.approvals.record import Record
 from collector.channels.interface import Notice, Posted
-from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message
+from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message, value
 from collector.channels.slack.calls import SlackRefusedError, asked
 from collector.channels.slack.desk import Extras, showing
 from collector.channels.slack.door import CHANNEL
@@ -24,7 +24,6 @@ from wire.ids import RequestId
 
 log = logging.getLogger(__name__)
 
-_EVENT_TYPE = "holdfast_card"
 _TOO_LONG = frozenset({"msg_blocks_too_long", "msg_too_long", "invalid_blocks"})
 # How far back a card is looked for that may have been posted.
 _PAGES, _PAGE = 5, 200
@@ -38,13 +37,18 @@ class SlackChannel:
     name = CHANNEL
 
     def __init__(
-        self, client: AsyncWebClient, find: Find, extras: Extras, incoming: Incoming | None = None
+        self,
+        client: AsyncWebClient,
+        find: Find,
+        places: Places,
+        extras: Extras,
+        incoming: Incoming | None = None,
     ) -> None:
         """`find` gives a request as it is known now."""
         self._client = client
         self._find = find
         self._extras = extras
-        self._places = Places(client)
+        self._places = places
         self.incoming = incoming
 
     async def post(self, notice: Notice) -> Posted:
@@ -57,10 +61,6 @@ class SlackChannel:
             notice,
             lambda made: self._client.chat_postMessage(
                 channel=where,
-                metadata={
-                    "event_type": _EVENT_TYPE,
-                    "event_payload": {"card": _mark(notice)},
-                },
                 unfurl_links=False,
                 unfurl_media=False,
                 **_content(made),
@@ -114,16 +114,14 @@ class SlackChannel:
 
     async def _look_for(self, where: str, notice: Notice) -> Posted | None:
         """Return the card of this notice if an earlier attempt has got through after all."""
-        cursor, mark = "", _mark(notice)
+        cursor, carried = "", value(notice.request, notice.nonce)
         for _ in range(_PAGES):
             page = await asked(
-                self._client.conversations_history(
-                    channel=where, limit=_PAGE, cursor=cursor, include_all_metadata=True
-                )
+                self._client.conversations_history(channel=where, limit=_PAGE, cursor=cursor)
             )
             for one in page.get("messages", []):
-                payload = one.get("metadata", {}).get("event_payload", {})
-                if payload.get("card") == mark and one.get("ts"):
+                # Its buttons carry the nonce, which no other message has.
+                if one.get("ts") and carried in json.dumps(one.get("blocks", [])):
                     return Posted(f"{where}/{one['ts']}")
             cursor = page.get("response_metadata", {}).get("next_cursor", "")
             if not cursor:
@@ -133,8 +131,3 @@ class SlackChannel:
 
 def _content(made: Message) -> dict[str, Any]:
     return {"text": made.text, "blocks": made.blocks}
-
-
-def _mark(notice: Notice) -> str:
-    # Other apps can read it, so it is not the nonce itself.
-    return hashlib.sha256(f"card {notice.nonce}".encode()).hexdigest()[:32]

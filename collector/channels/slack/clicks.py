@@ -55,7 +55,7 @@ class Clicks:
                 return
             words = await self._decide(sender, record, subject, reason="", life=None)
         except Refusal as refusal:
-            words = refusal_words(refusal)
+            words = refusal_words(refusal, self._desk.base_url)
         except (ChannelError, ChannelBusyError) as error:
             words = f"Slack opened no window: {error}. Click again, or use the page on the card."
         await self._teller.tell(body, respond, words)
@@ -96,7 +96,7 @@ class Clicks:
             self._desk.door.check_origin(sender)
             view_id = await self._open(body, modal.told(_WAIT))
         except Refusal as refusal:
-            await self._teller.tell(body, respond, refusal_words(refusal))
+            await self._teller.tell(body, respond, refusal_words(refusal, self._desk.base_url))
             return
         except (ChannelError, ChannelBusyError) as error:
             await self._teller.tell(body, respond, f"Slack opened no window: {error}")
@@ -105,7 +105,7 @@ class Clicks:
             record = await self._desk.of_button(str(body["actions"][0].get("value", "")))
             await self._desk.door.admit(sender)
         except Refusal as refusal:
-            await self._update(view_id, refusal_words(refusal))
+            await self._update(view_id, refusal_words(refusal, self._desk.base_url))
             return
         remarks = [
             f"{name(one.by)} at {clock(one.time_ns)}: {clean(one.text, _REMARK_LIMIT).text}"
@@ -130,7 +130,9 @@ class Clicks:
         try:
             await self._desk.check(sender, record)
         except Refusal as refusal:
-            await self._update(view_id, refusal_words(refusal), self._desk.link(record))
+            await self._update(
+                view_id, refusal_words(refusal, self._desk.base_url), self._desk.link(record)
+            )
 
     async def _conclude(self, body: dict[str, Any], subject: Subject, reason: str) -> None:
         """Decide with what a window has said, and say in it what came of that."""
@@ -141,7 +143,7 @@ class Clicks:
             link = self._desk.link(record)
             words = await self._decide(Sender.of(body), record, subject, reason=reason, life=life)
         except Refusal as refusal:
-            words = refusal_words(refusal)
+            words = refusal_words(refusal, self._desk.base_url)
         await self._update(view["id"], words, link)
 
     async def _decide(
@@ -152,7 +154,7 @@ class Clicks:
         try:
             decided = await self._desk.decide(caller, record, subject.answer, reason, life)
         except Refusal as refusal:
-            return refusal_words(refusal, caller.name)
+            return refusal_words(refusal, self._desk.base_url, caller.name)
         return decided_words(decided, subject.answer)
 
     async def _open(self, body: dict[str, Any], view: View) -> str:

@@ -65,7 +65,7 @@ class Commands:
                 )
             blocks = await chosen.run(self._desk, Said(words.strip(), Sender.of(body)))
         except Refusal as refusal:
-            blocks = [section(refusal_words(refusal))]
+            blocks = [section(refusal_words(refusal, self._desk.base_url))]
         except (StateError, TrailError) as error:
             log.error("slack: %s %s failed: %s", COMMAND, verb[:40], error)
             blocks = [section("The collector cannot read its files; its log says why.")]
@@ -122,7 +122,7 @@ async def _decided(
             )
         decided = await desk.decide(caller, record, wanted, reason)
     except Refusal as refusal:
-        return [section(refusal_words(refusal, caller.name))]
+        return [section(refusal_words(refusal, desk.base_url, caller.name))]
     return [section(decided_words(decided, wanted))]
 
 

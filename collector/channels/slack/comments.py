@@ -53,7 +53,7 @@ class Comments:
             caller = await self._desk.door.admit(Sender.of(body))
         except Refusal as refusal:
             if not _seen(self._hinted, (user, f"{channel}/{thread}")):
-                words = f"{_NOT_KEPT} {refusal_words(refusal)}"
+                words = f"{_NOT_KEPT} {refusal_words(refusal, self._desk.base_url)}"
                 await self._teller.whisper(channel, user, words, thread)
             return
         try:
@@ -61,7 +61,7 @@ class Comments:
         except Refusal as refusal:
             # Slack may send it again, and then it may be kept.
             self._heard.pop((channel, stamp), None)
-            words = f"This comment is not kept. {refusal_words(refusal)}"
+            words = f"This comment is not kept. {refusal_words(refusal, self._desk.base_url)}"
             await self._teller.whisper(channel, user, words, thread)
 
 

@@ -5,7 +5,7 @@ To be in a channel proves nothing; every click, command and comment is checked h
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ class Links(Protocol):
 
     async def linked(self, channel: str, account: str) -> Caller | None:
         """Return the person whose account this is, or None."""
+
+    async def accounts(self, channel: str, name: str) -> Sequence[str]:
+        """Return the accounts that the person of this name has linked."""
 
     async def start_link(self, channel: str, account: str, label: str = "") -> str:
         """Return a code by which a signed-in person makes the account theirs."""
@@ -133,6 +136,14 @@ class Door:
                 f"sign in once to link it (for ten minutes): {link}",
             )
         return caller
+
+    async def accounts_of(self, name: str) -> Sequence[str]:
+        """Return the ids of a person's linked accounts in this workspace."""
+        if self.workspace is None:
+            return ()
+        here = f"{self.workspace.team}/"
+        found = await self._links.accounts(CHANNEL, name)
+        return [one.removeprefix(here) for one in found if one.startswith(here)]
 
     async def link(self, sender: Sender) -> str:
         """Return the page that makes the sender's account a person's; raise Refusal."""

@@ -13,6 +13,7 @@ from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.desk import Desk, Extras
 from collector.channels.slack.door import Door, Links
 from collector.channels.slack.incoming import Incoming
+from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Slack, read_secrets
 from collector.channels.store import Cards
 from wire.ids import RequestId
@@ -35,7 +36,8 @@ def slack_that_shows(settings: Slack) -> SlackChannel:
     async def nothing(_: RequestId) -> Record | None:
         return None
 
-    return SlackChannel(new_client(settings, secrets.bot_token), nothing, Extras())
+    client = new_client(settings, secrets.bot_token)
+    return SlackChannel(client, nothing, Places(client), Extras())
 
 
 def slack_that_answers(
@@ -47,7 +49,8 @@ def slack_that_answers(
     door = Door(client, answers.links, link_page(answers.base))
     desk = Desk(book, answers.decider, cards, notices, door, answers.base, answers.extras)
     incoming = Incoming(settings, secrets, desk, client)
-    return SlackChannel(client, book.get, answers.extras, incoming)
+    places = Places(client, door.accounts_of)
+    return SlackChannel(client, book.get, places, answers.extras, incoming)
 
 
 def link_page(base: str) -> Callable[[str], str]:

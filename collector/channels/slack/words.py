@@ -12,11 +12,16 @@ _NAME_LIMIT = 80
 _REASON_LIMIT = 400
 
 
-def refusal_words(refusal: Refusal, me: str = "") -> str:
-    """Return what a refusal says to a person; `me` is their own name."""
+def refusal_words(refusal: Refusal, base: str, me: str = "") -> str:
+    """Return what a refusal says to a person.
+
+    `base` is the address of the pages, where some have to sign in again; `me` is their own name.
+    """
     if refusal.code == "already_decided":
         return _already(refusal, me)
-    return f"{_sentence(refusal.message)} {_sentence(refusal.remedy)}".strip()
+    words = f"{_sentence(refusal.message)} {_sentence(refusal.remedy)}".strip()
+    path = refusal.extra.get("sign_in")
+    return f"{words} {base}{path}" if isinstance(path, str) and path.startswith("/") else words
 
 
 def decided_words(record: Record, answer: Answer) -> str:

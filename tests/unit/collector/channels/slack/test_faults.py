@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from collector.channels.interface import Route
-from collector.channels.slack.door import CHANNEL
 from tests.support.slack_house import House, slack_house
 from tests.support.slack_limits import texts
 from tests.support.slack_stand_in import (
@@ -164,19 +162,3 @@ async def test_a_restarted_collector_changes_the_card_that_was_posted_before(
         await house.host.obey(hold, await house.host.verdict())
         await slack.card(hold.hold, "released at")
     assert len(slack.cards(hold.hold)) == 1
-
-
-async def test_the_owner_gets_a_direct_message_and_no_buttons_to_decide_with(
-    site: Site, slack: SlackStandIn
-) -> None:
-    """Found by address. Nobody decides their own, so another person's card has the buttons."""
-    routes = (Route(CHANNEL, "#approvals"), Route(CHANNEL, "owner"))
-    slack.add("U0OLGA00", "olga@example.com")
-    async with slack_house(site.centre, slack, site.bundle, routes=routes) as house:
-        hold = await house.open(owner="olga@example.com")
-        await slack.wait(lambda: len(slack.cards(hold.hold)) == 2)
-    own = next(one for one in slack.cards(hold.hold) if one["channel"].startswith("D"))
-    other = next(one for one in slack.cards(hold.hold) if one["channel"] == APPROVALS)
-    assert "another person decides" in texts(own["blocks"])
-    assert "holdfast_approve" not in str(own)
-    assert "holdfast_approve" in str(other)
