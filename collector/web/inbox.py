@@ -148,7 +148,7 @@ def _review_page(desk: Desk, session: Session, records: list[Record], *, answer:
         for_approval=reasons.FOR_APPROVAL,
         for_denial=reasons.FOR_DENIAL,
         guarantee_words=guarantee,
-        needs_reason=any(view.out.rule.reason_required for view in able),
+        needs_reason=any(view.out.policy.reason_required for view in able),
     )
 
 

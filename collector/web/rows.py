@@ -58,12 +58,9 @@ class Rows:
 
     def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
-<<<<<<< HEAD
         self._policies = policies
-=======
         # A long command takes long to make safe to show, and a stream shows it to many.
         self._said: OrderedDict[str, Summary] = OrderedDict()
->>>>>>> web
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
@@ -98,7 +95,6 @@ class Rows:
             barred=self._barred(record, caller) if is_open else "",
         )
 
-<<<<<<< HEAD
     def _barred(self, record: Record, caller: Caller) -> str:
         """Return why this person may not answer an open request, or nothing."""
         if not caller.role.decides:
@@ -108,14 +104,13 @@ class Rows:
         if not self._policies.apply(record).counts_for(caller, time.time_ns()):
             return "its policy asks other people"
         return ""
-=======
+
     def _summary(self, record: Record) -> Summary:
         said = self._said.pop(record.id, None) or summary(record.opened.act)
         self._said[record.id] = said
         if len(self._said) > _KEPT:
             self._said.popitem(last=False)
         return said
->>>>>>> web
 
 
 def _left(deadline_ns: int) -> str:
