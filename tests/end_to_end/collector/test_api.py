@@ -145,6 +145,7 @@ async def test_openapi_lists_every_route_with_its_failures(people: People) -> No
         ("GET", "/api/v1/requests/{request_id}"),
         ("POST", "/api/v1/requests/{request_id}/decision"),
         ("POST", "/api/v1/requests/{request_id}/comments"),
+        ("POST", "/api/v1/requests/{request_id}/break-glass"),
         ("GET", "/api/v1/hosts"),
         ("GET", "/api/v1/events"),
         ("POST", "/api/v1/trail/query"),
