@@ -103,7 +103,7 @@ class Links:
             person = connection.execute(
                 "SELECT id FROM person WHERE name = ?", (caller.name,)
             ).fetchone()
-            if caller.machine or person is None:
+            if not caller.signed_in or person is None:
                 raise Refusal(
                     403,
                     "not_signed_in",

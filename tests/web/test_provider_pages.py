@@ -3,7 +3,7 @@
 from playwright.async_api import Page, expect
 
 from tests.support.browser import reader
-from tests.web.conftest import Site, known
+from tests.support.identity_site import Site, known
 
 # What the provider's own page has in its console is not ours.
 THEIRS = ("Content Security Policy", "Failed to load resource", "font", "autocomplete")
