@@ -62,16 +62,22 @@ def enroll(
     nats_url: Annotated[
         str, typer.Option(help="How the host reaches NATS, if not as the collector does.")
     ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that policies can name, as env=production; may be repeated."),
+    ] = None,
     config: ConfigFile = configuration.DEFAULT_FILE,
 ) -> None:
     """Admit a host: give it an id and a key, and write the bundle that its agent needs."""
     from collector.enrol import enrol
+    from collector.identity.hosts import read_labels
 
     done = enrol(
         configuration.load(config),
         name=name,
         bundle=out or Path(f"{name}.bundle.toml"),
         nats_url=nats_url,
+        labels=read_labels(label or ()),
     )
     typer.echo(f"enrolled {name} as {done.host}")
     typer.echo(f"bundle: {done.bundle} (a secret; give it to holdfast-agent on that host)")
@@ -89,6 +95,32 @@ def try_channel(
 
     asyncio.run(try_route(configuration.load(config), route))
     typer.echo(f"accepted: look for the card at {route}")
+
+
+@app.command()
+def label(
+    host: Annotated[str, typer.Argument(help="Id or enrolled name.")],
+    labels: Annotated[
+        list[str] | None, typer.Argument(help="All of them: env=production ...")
+    ] = None,
+    config: ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Give a host its labels, in place of those that it has; SIGHUP tells a running collector."""
+    from collector.identity.hosts import read_labels, set_labels
+
+    set_labels(Path(configuration.load(config).identities.file), host, read_labels(labels or ()))
+    typer.echo(f"{host}: {' '.join(labels or ()) or 'no labels'}")
+
+
+@app.command("check-policy")
+def check_policy(
+    file: Annotated[Path, typer.Argument(help="An approval policy file.")],
+) -> None:
+    """Say what is wrong in an approval policy, with line and remedy; nothing is put in force."""
+    from collector.policy.load import load
+
+    found = load(file)
+    typer.echo(f"{file}: {len(found.policies)} policies, nothing wrong")
 
 
 @app.command()

@@ -37,6 +37,10 @@ def token_create(
         list[str] | None,
         typer.Option(help="A login user on hosts that is this person; may be repeated."),
     ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="A group of theirs that policies can name; may be repeated."),
+    ] = None,
     machine: Annotated[
         str | None, typer.Option(help="Instead of --name: a program, which never decides.")
     ] = None,
@@ -51,9 +55,9 @@ def token_create(
     """Make a token; it is printed this once and kept only as a digest."""
     database = _database(config)
     if machine is not None:
-        if name is not None or role is not None or login:
+        if name is not None or role is not None or login or group:
             raise StateError(
-                "--machine: a machine has no --name, --role or --login; leave them out"
+                "--machine: a machine has no --name, --role, --login or --group; leave them out"
             )
         made = create_machine_token(database, name=machine, scopes=scope or (), days=days)
     elif name is None or role is None or scope:
@@ -61,7 +65,9 @@ def token_create(
             "token create: give --name and --role for a person, or --machine, --scope and --days"
         )
     else:
-        made = create_token(database, name=name, role=role, logins=login or (), days=days)
+        made = create_token(
+            database, name=name, role=role, logins=login or (), groups=group or (), days=days
+        )
     typer.echo(made)
 
 

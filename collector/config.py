@@ -81,6 +81,13 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who must approve what. Without a file any reviewer's answer decides."""
+
+    policy_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -96,6 +103,7 @@ class Config:
     trail: Trail
     identities: Identities
     api: Api = field(default_factory=Api)
+    approvals: Approvals = field(default_factory=Approvals)
     web: Web = field(default_factory=Web)
     channels: Channels = field(default_factory=Channels)
     webhook: Webhook = field(default_factory=Webhook)
@@ -113,6 +121,7 @@ _PATHS = {
     ("signing", "key_file"),
     ("trail", "file"),
     ("identities", "file"),
+    ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
     ("channels", "file"),
@@ -258,7 +267,7 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
-    web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    web_settings.check(config.web, place=f"{path}: web")
     slack_settings.check(path, config.slack)
     channel_settings.check(config.channels, place=f"{path}: channels")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")

@@ -171,6 +171,8 @@ class StopSensor:
         self._guarded.delete(struct.pack("<I", pid))
         if not self._guarded.all_keys():
             self._resumed.set(bytes(4), bytes(4))
+            if self._guarded.all_keys():  # one that is held since then may have been resumed too
+                self._resumed.set(bytes(4), struct.pack("<I", 1))
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

@@ -26,10 +26,13 @@ _HTTP = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of these failures."""
+    """Return the OpenAPI description of these failures, and of those that any route may have.
+
+    Each route reads tokens, which may be out of reach.
+    """
     return {
         status: {"model": ErrorEnvelope, "description": HTTPStatus(status).phrase}
-        for status in (*statuses, 500)
+        for status in (*statuses, 500, 503)
     }
 
 

@@ -127,6 +127,28 @@ class CommentOut(BaseModel):
     time_ns: int
 
 
+class VoteOut(BaseModel):
+    """One person's say. It decides only together with those that the policy asks for."""
+
+    by: str
+    via: str
+    answer: Answer
+    reason: str
+    time_ns: int
+
+
+class PolicyOut(BaseModel):
+    """What the approval policy asks for on this request."""
+
+    id: str
+    description: str
+    reason_required: bool
+    missing: str = Field(description="who must still approve, in words; empty if nobody")
+    deadline_ns: int | None = Field(description="when silence becomes a denial; null: never here")
+    stuck: str = Field(description="why nobody who is known may approve it; empty if somebody may")
+    break_glass: list[str] = Field(description="groups that may release it without the others")
+
+
 class MayDecideOut(BaseModel):
     """Whether the caller may answer this request now."""
 
@@ -151,7 +173,9 @@ class RequestOut(BaseModel):
     decision: DecisionOut | None
     ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
     states: list[HoldState]
+    votes: list[VoteOut]
     comments: list[CommentOut]
+    policy: PolicyOut
     may_decide: MayDecideOut
     card: dict[str, Any] | None = Field(
         default=None, description="the request as a person should see it; absent in lists"
@@ -172,6 +196,18 @@ class DecisionIn(BaseModel):
 
     answer: Answer
     reason: Text = ""
+    digest: Text | None = Field(
+        default=None, description="of the act as it was shown; checked if given"
+    )
+    via: Literal["cli", "api"] = "api"
+
+
+class BreakGlassIn(BaseModel):
+    """A release in an emergency, without those whom the policy asks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = Field(description="what the emergency is; never empty")
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
     )

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
-from collector.api.models import CommentIn, DecisionIn, RequestOut, RequestPage, Time
+from collector.api.models import BreakGlassIn, CommentIn, DecisionIn, RequestOut, RequestPage, Time
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.listing import list_records, place_after
 from collector.errors import Refusal
@@ -53,7 +53,7 @@ async def list_requests(
 @router.get(
     "/stream",
     summary="Follow requests as they change",
-    responses=documented(401, 403, 503)
+    responses=documented(401, 403)
     | {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
     response_class=Response,
 )
@@ -94,12 +94,15 @@ async def show_request(
 @router.post(
     "/{request_id}/decision",
     summary="Answer a request",
-    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 410, 413, 422),
 )
 async def decide_request(
     request_id: str, answer: DecisionIn, caller: CallerDep, services: ServicesDep
 ) -> RequestOut:
-    """Approve or deny. The first answer stands; `outcome` follows when the host confirms it."""
+    """Approve or deny. It decides once the policy's approvals are there; any denial ends it.
+
+    The first decision stands; `outcome` follows when the host confirms it.
+    """
     record = await services.decider.decide(
         caller,
         await services.book.resolve(request_id),
@@ -112,10 +115,29 @@ async def decide_request(
 
 
 @router.post(
+    "/{request_id}/break-glass",
+    summary="Release a request in an emergency",
+    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+)
+async def break_glass_request(
+    request_id: str, given: BreakGlassIn, caller: CallerDep, services: ServicesDep
+) -> RequestOut:
+    """Approve without the others whom the policy asks; they are told, and the trail names it."""
+    record = await services.decider.break_glass(
+        caller,
+        await services.book.resolve(request_id),
+        reason=given.reason,
+        digest=given.digest,
+        via=given.via,
+    )
+    return services.shower.show(record, caller, with_card=True)
+
+
+@router.post(
     "/{request_id}/comments",
     summary="Comment on a request",
     status_code=201,
-    responses=documented(401, 403, 404, 409, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 413, 422),
 )
 async def comment_on_request(
     request_id: str, comment: CommentIn, caller: CallerDep, services: ServicesDep

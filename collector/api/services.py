@@ -7,9 +7,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
+from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
-from collector.approvals.policy import check_person
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
@@ -28,6 +29,7 @@ class Services:
 
     book: Book
     decider: Decider
+    policies: Policies
     publisher: Publisher
     reader: Reader
     writer: Writer

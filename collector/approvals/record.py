@@ -87,7 +87,11 @@ class Record:
         """The host's word first: a decision that came too late did not end the wait."""
         if (end := self.ended_by_host) is not None:
             return end
-        return _DECIDED[self.decision.answer] if self.decision else RequestState.OPEN
+        if self.decision is None:
+            return RequestState.OPEN
+        if self.decision.ground is Ground.TIMEOUT_POLICY:
+            return RequestState.EXPIRED
+        return _DECIDED[self.decision.answer]
 
     @property
     def confirmed(self) -> HoldState | None:

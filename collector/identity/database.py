@@ -36,7 +36,8 @@ CREATE TABLE host (
     enrolled_ns INTEGER NOT NULL
 ) STRICT;
 """
-# A token of version 1 stays what it was: a person's own, made by an administrator.
+# A token of version 1 stays what it was: a person's own, made by an administrator. Labels are JSON,
+# name to value; groups a JSON list.
 _SIGNED_IN = """
 CREATE TABLE person (
     id INTEGER PRIMARY KEY,
@@ -73,6 +74,8 @@ CREATE TABLE link_code (
     label TEXT NOT NULL,
     expires_ns INTEGER NOT NULL
 ) STRICT;
+ALTER TABLE host ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE token ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE token ADD COLUMN kind TEXT NOT NULL DEFAULT 'personal';
 ALTER TABLE token ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE token ADD COLUMN person INTEGER REFERENCES person (id) ON DELETE CASCADE;

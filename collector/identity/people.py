@@ -68,6 +68,7 @@ class TokenFacts:
     revoked_ns: int | None
     kind: TokenKind = TokenKind.PERSONAL
     scopes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def state(self, now_ns: int) -> str:
         """Return valid, expired or revoked."""
@@ -79,14 +80,22 @@ class TokenFacts:
 
 
 def create_token(
-    database: Path, *, name: str, role: Role, logins: Sequence[str] = (), days: int | None = None
+    database: Path,
+    *,
+    name: str,
+    role: Role,
+    logins: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    days: int | None = None,
 ) -> str:
     """Return a new token, which is shown this once; raise StateError on a useless name or life."""
     check_name(name)
     if days is not None and days < 1:
         raise StateError(f"--days {days}: a token must live for at least one day")
     expires_ns = None if days is None else time.time_ns() + days * DAY_NS
-    return store_token(database, name=name, role=role, logins=logins, expires_ns=expires_ns)
+    return store_token(
+        database, name=name, role=role, logins=logins, groups=groups, expires_ns=expires_ns
+    )
 
 
 def check_name(name: str) -> None:
@@ -101,6 +110,7 @@ def store_token(
     name: str,
     role: Role,
     logins: Sequence[str] = (),
+    groups: Sequence[str] = (),
     expires_ns: int | None,
     kind: TokenKind = TokenKind.PERSONAL,
     scopes: Sequence[str] = (),
@@ -112,10 +122,12 @@ def store_token(
     with connect(database) as connection:
         connection.execute(
             "INSERT INTO token (id, digest, name, role, logins, created_ns, expires_ns, kind,"
-            " scopes, person, authenticated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " scopes, groups, person, authenticated_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(token_id, digest(secret), name, role.value, json.dumps(list(logins))),
                 *(time.time_ns(), expires_ns, kind.value, json.dumps(list(scopes))),
+                json.dumps(list(groups)),
                 *(None if person is None else person.id, authenticated_ns or None),
             ),
         )
@@ -178,14 +190,14 @@ def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Calle
         return None
     token_id, secret = match.groups()
     row = connection.execute(
-        "SELECT digest, name, role, logins, expires_ns, revoked_ns, kind, scopes, person,"
+        "SELECT digest, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, person,"
         " authenticated_ns FROM token WHERE id = ?",
         (token_id,),
     ).fetchone()
     same = hmac.compare_digest(row[0] if row else _NOBODY, digest(secret))
     if row is None or not same:
         return None
-    _, name, role, logins, expires_ns, revoked_ns, kind, scopes, number, authenticated_ns = row
+    _, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, *login = row
     if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
         return None
     known, logins = _role_and_logins(database, role, logins)
@@ -194,21 +206,23 @@ def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Calle
             allowed = texts(database, "a token", scopes)
             return Caller(name, Role.VIEWER, (), token_id, machine=True, scopes=allowed)
         case TokenKind.LOGIN:
+            number, authenticated_ns = login
             person = find_person(database, connection, number)
             if person is None:
                 return None
             at = authenticated_ns or 0
             return caller_of(database, connection, person, proof=token_id, authenticated_ns=at)
     names, more = theirs(database, connection, name)
-    return Caller(name, known, once((*logins, *more)), token_id, names=names)
+    mine = texts(database, "a token", groups)
+    return Caller(name, known, once((*logins, *more)), token_id, groups=mine, names=names)
 
 
 def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
     """Return every token ever made, oldest first."""
     with connect(database) as connection:
         rows = connection.execute(
-            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes"
-            " FROM token ORDER BY created_ns, id"
+            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes,"
+            " groups FROM token ORDER BY created_ns, id"
         ).fetchall()
     return tuple(_facts(database, row) for row in rows)
 
@@ -229,7 +243,7 @@ def revoke_token(database: Path, token_id: str) -> bool:
 
 
 def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
-    token_id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes = row
+    token_id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes, groups = row
     known, users = _role_and_logins(database, role, logins)
     return TokenFacts(
         id=token_id,
@@ -241,6 +255,7 @@ def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
         revoked_ns=revoked_ns,
         kind=_kind(database, kind),
         scopes=texts(database, "a token", scopes),
+        groups=texts(database, "a token", groups),
     )
 
 

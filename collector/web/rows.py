@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass, fields
 
-from collector.approvals.policy import own_request
+from collector.approvals.applied import Policies
+from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
 from collector.card import summary
 from collector.cli.words import clock, left
@@ -12,6 +13,7 @@ from collector.identity.people import Caller
 from collector.progress import state_line
 from collector.sanitize import clean
 from collector.web import words
+from wire.acts import Kind
 
 _NAME_LIMIT = 80
 
@@ -24,6 +26,7 @@ class Row:
     href: str
     label: str
     who: str
+    verb: str
     what: str
     where: str
     host: str
@@ -51,21 +54,25 @@ BLANK = Row(**{one.name: "" for one in fields(Row)} | {"open": True})  # type: i
 class Rows:
     """Makes rows under the enrolled names of hosts."""
 
-    def __init__(self, names: HostNames) -> None:
+    def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
+        self._policies = policies
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
         said, stands = summary(act), words.status(record)
+        is_exec = act.kind is Kind.EXEC
+        what = said.what if is_exec else said.where
         is_open = record.state is RequestState.OPEN
         return Row(
             id=record.id,
             href=f"/requests/{record.id}",
-            label=f"{said.who}: {said.what}",
+            label=f"{said.who} {words.VERBS[act.kind]} {what}",
             who=said.who,
-            what=said.what,
-            where=said.where,
+            verb=words.VERBS[act.kind],
+            what=what,
+            where=said.where if is_exec else said.what,
             host=clean(self._names.name(opened.host, opened.host_name), _NAME_LIMIT).text,
             subject=clean(act.subject, _NAME_LIMIT).text,
             rule=clean(opened.rule.id, _NAME_LIMIT).text,
@@ -81,19 +88,20 @@ class Rows:
             status=stands.word,
             done=stands.done,
             state_line=state_line(opened, record.states, record.decision),
-            barred=_barred(record, caller) if is_open else "",
+            barred=self._barred(record, caller) if is_open else "",
         )
+
+    def _barred(self, record: Record, caller: Caller) -> str:
+        """Return why this person may not answer an open request, or nothing."""
+        if not caller.role.decides:
+            return "your role may read and not decide"
+        if own_request(record, caller) is not None:
+            return "yours: another reviewer must answer"
+        if not self._policies.apply(record).counts_for(caller, time.time_ns()):
+            return "its policy asks other people"
+        return ""
 
 
 def _left(deadline_ns: int) -> str:
     rest = left(deadline_ns, time.time_ns())
     return f"{rest} left" if rest[0].isdigit() else rest
-
-
-def _barred(record: Record, caller: Caller) -> str:
-    """Return why this person may not answer an open request, or nothing."""
-    if not caller.role.decides:
-        return "your role may read and not decide"
-    if own_request(record, caller) is not None:
-        return "yours: another reviewer must answer"
-    return ""
