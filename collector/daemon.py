@@ -26,7 +26,6 @@ from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.slack.desk import Extras
 from collector.channels.slack.wiring import Answers
 from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
@@ -166,8 +165,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     ways_in = signing_in(config, stack)
-    reason_needed = lambda record: policies.apply(record).reason_required  # noqa: E731
-    answers = Answers(decider, ways_in.links, ways_in.base, Extras(reason_needed=reason_needed))
+    answers = Answers(decider, policies, ways_in.links, ways_in.base)
     dispatcher = start_channels(config, book, policies, stack, answers=answers)
     services = _services(
         config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in

@@ -113,7 +113,7 @@ async def _decided(
     desk: Desk, caller: Caller, record: Record, wanted: Answer, reason: str
 ) -> list[Block]:
     try:
-        if desk.extras.reason_needed(record) and not reason:
+        if desk.reason_needed(record) and not reason:
             raise Refusal(
                 422,
                 "reason_required",
