@@ -26,7 +26,9 @@ from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.wiring import start_channels
+from collector.channels.slack.desk import Extras
+from collector.channels.slack.wiring import Answers
+from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
@@ -47,6 +49,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
+from collector.web.site import add_pages
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -162,12 +165,19 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    dispatcher = start_channels(config, book, policies, stack)
     ways_in = signing_in(config, stack)
+    reason_needed = lambda record: policies.apply(record).reason_required  # noqa: E731
+    answers = Answers(decider, ways_in.links, ways_in.base, Extras(reason_needed=reason_needed))
+    dispatcher = start_channels(config, book, policies, stack, answers=answers)
     services = _services(
         config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
     )
-    server = Server(build(services), config.api)
+    app = build(services)
+    for router in http_routes(dispatcher):
+        app.include_router(router)
+    if config.web.enabled:
+        add_pages(app, services)
+    server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)

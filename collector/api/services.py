@@ -1,7 +1,7 @@
 """What the routes work with, and who is calling."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -87,10 +87,15 @@ async def person(caller: AnyCallerDep) -> Caller:
 CallerDep = Annotated[Caller, Depends(person)]
 
 
-def scoped(scope: Scope) -> Any:
-    """Return the dependency of a route that people may use, and machines with this scope."""
+class ScopedCaller:
+    """Lets people in, and machines with one scope."""
 
-    async def check(caller: AnyCallerDep) -> Caller:
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, caller: AnyCallerDep) -> Caller:
+        """Return the caller; raise Refusal 403 for a machine without the scope."""
+        scope = self.scope
         if caller.machine and scope not in caller.scopes:
             raise Refusal(
                 403,
@@ -101,9 +106,7 @@ def scoped(scope: Scope) -> Any:
             )
         return caller
 
-    return Depends(check)
 
-
-RequestsReaderDep = Annotated[Caller, scoped(Scope.REQUESTS_READ)]
-TrailReaderDep = Annotated[Caller, scoped(Scope.TRAIL_READ)]
-AskerDep = Annotated[Caller, scoped(Scope.ASKS_WRITE)]
+RequestsReaderDep = Annotated[Caller, Depends(ScopedCaller(Scope.REQUESTS_READ))]
+TrailReaderDep = Annotated[Caller, Depends(ScopedCaller(Scope.TRAIL_READ))]
+AskerDep = Annotated[Caller, Depends(ScopedCaller(Scope.ASKS_WRITE))]

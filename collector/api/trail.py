@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -92,17 +93,13 @@ async def events(
             hold=hold,
             since_ns=to_ns(since),
             until_ns=to_ns(until),
-            after=None if after is None else _cursor(after),
+            after=None if after is None else event_cursor(after),
             limit=limit,
         )
     )
     page = found[:limit]
     more = len(found) > limit
-    last = page[-1] if page else {}
-    return EventPage(
-        events=page,
-        next=f"{last['time_ns']}-{last['host']}-{last['number']}" if more else None,
-    )
+    return EventPage(events=page, next=event_place(page[-1]) if more else None)
 
 
 @router.post(
@@ -122,7 +119,13 @@ async def query(question: QueryIn, _: TrailReaderDep, services: ServicesDep) -> 
     )
 
 
-def _cursor(text: str) -> tuple[int, str, int]:
+def event_place(event: Mapping[str, Any]) -> str:
+    """Return what is given as `after` for the events behind this one."""
+    return f"{event['time_ns']}-{event['host']}-{event['number']}"
+
+
+def event_cursor(text: str) -> tuple[int, str, int]:
+    """Return the place that `event_place` wrote; raise Refusal if it did not."""
     time_ns, _, rest = text.partition("-")
     host, _, number = rest.rpartition("-")
     if not all(re.fullmatch("[0-9]{1,19}", one) for one in (time_ns, number)):

@@ -54,6 +54,11 @@ class Decider:
         self._verifier = verifier
         self._delivered: set[HoldId] = set()
 
+    def check(self, caller: Caller, record: Record) -> None:
+        """Raise Refusal unless this person may answer this request now."""
+        checks.check_caller(record, caller, self._policies.apply(record), time.time_ns())
+        checks.check_open(record)
+
     async def decide(
         self,
         caller: Caller,

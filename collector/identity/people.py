@@ -31,7 +31,8 @@ class Caller:
 
     `names` are further names of the same person. A `machine` may do what its `scopes` say, and
     can never decide. `authenticated_ns` is when the identity provider last saw a proof of who
-    this is, in nanoseconds since the epoch; None where nobody has said so.
+    this is, in nanoseconds since the epoch; None where nobody has said so. `signed_in` is whether
+    the provider has proved them at all, and not a token of an administrator's making.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Caller:
     machine: bool = False
     scopes: tuple[str, ...] = ()
     authenticated_ns: int | None = None
+    signed_in: bool = False
 
 
 class TokenKind(StrEnum):
@@ -178,6 +180,7 @@ def caller_of(
         groups=person.groups,
         names=once((*lasting_names(person), *names)),
         authenticated_ns=authenticated_ns or None,
+        signed_in=True,
     )
 
 

@@ -101,8 +101,10 @@ class Provider:
     async def logout_url(self) -> str | None:
         """Return where a browser signs out of the provider itself, if there is such a place."""
         metadata = await self.metadata()
-        there = "end_session_endpoint" in metadata
-        return self._endpoint(metadata, "end_session_endpoint") if there else None
+        if "end_session_endpoint" not in metadata:
+            return None
+        url = httpx.URL(self._endpoint(metadata, "end_session_endpoint"))
+        return str(url.copy_merge_params({"client_id": self._settings.client_id}))
 
     async def exchange(self, **parameters: str) -> Answer:
         """Ask the token endpoint, with the client's own proof."""

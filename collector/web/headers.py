@@ -1,6 +1,7 @@
 """What each page tells the browser: run only our own files, frame nothing, keep nothing."""
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # `trusted-types` names the one policy (static/swap.js) that may turn text of ours into markup.
@@ -18,7 +19,7 @@ CONTENT_POLICY = "; ".join(
         "trusted-types holdfast",
     )
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     # With no-referrer, browsers send `Origin: null` with forms and we could not tell whose it is.
     "Referrer-Policy": "same-origin",
@@ -37,6 +38,11 @@ def is_page(path: str) -> bool:
     return not path.startswith(_FOR_PROGRAMS)
 
 
+def wants_page(request: Request) -> bool:
+    """Say whether a person's browser asks, rather than a program."""
+    return is_page(request.url.path) and "text/html" in request.headers.get("accept", "")
+
+
 class PageHeaders:
     """Adds the headers to everything that is for people; pages are not kept, files are checked."""
 
@@ -52,7 +58,7 @@ class PageHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers[name] = value
                 static = scope["path"].startswith("/static/")
                 headers["Cache-Control"] = "no-cache" if static else "no-store"

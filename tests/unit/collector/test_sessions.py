@@ -155,6 +155,7 @@ async def test_a_link_ends_with_the_knowledge_of_its_person(database: Path, link
 
 async def test_only_who_signed_in_can_claim_an_account(database: Path, links: Links) -> None:
     """A personal token of an administrator's making is no proof of the provider."""
+    signed_in(database, "bob")
     caller = check_token(database, create_token(database, name="bob", role=Role.ADMIN))
     assert caller is not None
     code = await links.start_link("slack", "T1/U1")

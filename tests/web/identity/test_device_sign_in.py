@@ -1,6 +1,7 @@
 """`holdfast login` at a real provider, and the accounts of channels that people say are theirs."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -16,8 +18,8 @@ from collector.identity.links import Links
 from collector.identity.people import create_token
 from collector.identity.roles import Role
 from tests.support.centre import REPOSITORY, Centre, Child
+from tests.support.identity_site import WAIT_S, Site, known
 from tests.support.provider import submit
-from tests.web.conftest import WAIT_S, Site, known
 
 API = "/api/v1"
 
@@ -138,30 +140,60 @@ def test_logout_forgets_a_token_that_is_an_administrators(
 async def test_an_account_of_a_channel_is_claimed_after_signing_in(site: Site) -> None:
     """The page names the account, only its form links it, and only for who is signed in."""
     links = Links(site.database)
+    ours = {"Origin": site.base}
     try:
         code = await links.start_link("slack", "T1/U1", "<b>Ann</b> (@ann)")
         with site.browser() as browser:
             away = browser.get("/auth/link", params={"code": code})
             assert away.status_code == 303
-            assert away.headers["location"].startswith("/auth/login?next=%2Fauth%2Flink")
-            back = site.signs_in(browser, known(site, "lisa"), away.headers["location"])
+            target = parse_qs(urlsplit(away.headers["location"]).query)["next"][0]
+            back = site.signs_in(
+                browser, known(site, "lisa"), f"/auth/login?next={quote(target, safe='')}"
+            )
             page = browser.get(back.headers["location"])
-            assert page.status_code == 200
+            assert page.status_code == 200, page.text
             assert "lisa@example.com" in page.text
             assert "&lt;b&gt;Ann&lt;/b&gt; (@ann)" in page.text
             assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
             assert await links.linked("slack", "T1/U1") is None, "looking links nothing"
-            forged = browser.post("/auth/link", data={"code": code, "csrf": "0" * 64})
-            assert forged.json()["error"]["code"] == "foreign_form"
+            forged = {"code": code, "csrf": "0" * 64}
+            assert browser.post("/auth/link", data=forged, headers=ours).status_code == 403
             assert await links.linked("slack", "T1/U1") is None
-            assert "is yours now" in submit(browser, page).text
-            again = browser.get("/auth/link", params={"code": code})
-            assert again.json()["error"]["code"] == "link_expired"
+            session = await site.session(browser)
+            assert session is not None
+            form = {"code": code, "csrf": session.csrf}
+            assert browser.post("/auth/link", data=form).status_code == 403, "of another site"
+            linked = browser.post("/auth/link", data=form, headers=ours)
+            assert "yours now" in linked.text
+            assert "link_expired" in browser.get("/auth/link", params={"code": code}).text
         with site.browser() as stranger:
-            answer = stranger.post("/auth/link", data={"code": code, "csrf": ""})
-            assert answer.status_code == 401
+            assert stranger.post("/auth/link", data=form, headers=ours).status_code == 401
         found = await links.linked("slack", "T1/U1")
         assert found is not None and found.name == "lisa@example.com"
+    finally:
+        links.close()
+
+
+async def test_a_session_of_a_token_claims_no_account(site: Site) -> None:
+    """An administrator who makes a token in someone's name does not get their accounts with it."""
+    links = Links(site.database)
+    ours = {"Origin": site.base}
+    known(site, "moira")
+    try:
+        with site.browser() as browser:
+            site.signs_in(browser, "moira")
+        code = await links.start_link("slack", "T1/U2")
+        token = create_token(site.database, name="moira@example.com", role=Role.REVIEWER)
+        with site.browser() as browser:
+            browser.post("/sign-in", data={"token": token}, headers=ours)
+            page = browser.get("/auth/link", params={"code": code})
+            csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
+            assert csrf, page.text
+            form = {"code": code, "csrf": csrf[1]}
+            answer = browser.post("/auth/link", data=form, headers=ours)
+            assert answer.status_code == 403
+            assert "not_signed_in" in answer.text
+        assert await links.linked("slack", "T1/U2") is None
     finally:
         links.close()
 
