@@ -150,7 +150,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     waiting = await book.load()
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider),
+        HoldIntake(book, decider, undecided),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
@@ -179,6 +179,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
+
+    def judge_anew() -> None:
+        undecided.take_up(book.register.unfinished())  # fewer votes may be enough now
+        waits.reconsider()
+
+    policies.changed = judge_anew
+    tasks.append(_watched(stop, "who is known", policies.follow_people()))
     tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
