@@ -15,7 +15,7 @@ from wire.signing import Verifier
 
 # What a centre may give as its ground; the others are the host's own.
 _GROUNDS = frozenset({Ground.DECISION, Ground.GRANT, Ground.BREAK_GLASS})
-_ENDED = frozenset({HoldStateName.EXPIRED, HoldStateName.CANCELLED})
+_ENDED = frozenset({HoldStateName.EXPIRED, HoldStateName.CANCELLED, HoldStateName.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from collector.ingest.work import Intake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
-from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -225,11 +225,11 @@ def _services(
 
 
 async def _prepare(client: Client, config: Config) -> None:
-    """Make streams and the verdict consumer of every enrolled host, as they must be."""
+    """Make streams and the consumers of every enrolled host, as they must be."""
     js = client.jetstream()
     await ensure_streams(js)
     for host in HostNames(Path(config.identities.file)).all():
-        await ensure_verdict_consumer(js, host.host)
+        await ensure_host_consumers(js, host.host)
 
 
 async def _until_it_answers(step: Callable[[], Awaitable[None]]) -> None:

@@ -146,7 +146,7 @@ _FORBIDDEN: dict[str, Attempt] = {
     "decide": _publish(lambda me, other: subjects.decision(_REQUEST)),
     "write its own verdict": _publish(lambda me, other: subjects.verdict(me, _HOLD)),
     "publish rules": _publish(lambda me, other: f"$KV.{subjects.RULES_BUCKET}.all"),
-    "publish grants": _publish(lambda me, other: f"$KV.{subjects.GRANTS_BUCKET}.all"),
+    "publish grants": _publish(lambda me, other: f"hf.order.{me}.{'1' * 32}"),
     "purge a stream": _publish(lambda me, other: f"$JS.API.STREAM.PURGE.{_HOLDS}"),
     "delete a stream": _publish(lambda me, other: f"$JS.API.STREAM.DELETE.{_HOLDS}"),
     "delete a message": _publish(lambda me, other: f"$JS.API.STREAM.MSG.DELETE.{_HOLDS}"),
