@@ -73,6 +73,14 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What "approve for a time" may amount to at most."""
+
+    longest_minutes: int = 60
+    most_uses: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -88,6 +96,7 @@ class Config:
     trail: Trail
     identities: Identities
     api: Api = field(default_factory=Api)
+    grants: Grants = field(default_factory=Grants)
     log: Log = field(default_factory=Log)
 
 
@@ -119,6 +128,9 @@ _MOST: dict[str, int] = {
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
+    # A host takes no grant for more than a day, and its clock may differ.
+    "grants.longest_minutes": 720,
+    "grants.most_uses": 10_000,
 }
 
 

@@ -30,12 +30,14 @@ from collector.identity.people import Tokens
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
+from collector.ingest.orders import OrderIntake
 from collector.ingest.said import SaidIntake
 from collector.ingest.work import Intake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -129,14 +131,18 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     book = Book(Register(), storage.reader)
     decider = Decider(book, publisher, signer, verifier)
     undecided = Undecided(book, decider)
+    ledger = await storage.reader.ledger()
+    names = HostNames(Path(config.identities.file))
+    issuer = Issuer(ledger, decider, publisher, signer, hosts=names.all, limits=config.grants)
     waiting = await book.load()
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider),
+        HoldIntake(book, decider, ledger),
+        OrderIntake(ledger, verifier),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
-        HostIntake(),
+        HostIntake(issuer.host_started),
     )
     for intake in intakes:
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
@@ -146,10 +152,11 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens)
+    services = _services(config, storage, book, decider, publisher, tokens, names, issuer)
     server = Server(build(services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
+    tasks.append(_watched(stop, "orders", issuer.run()))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -206,11 +213,13 @@ def _services(
     decider: Decider,
     publisher: Publisher,
     tokens: Tokens,
+    names: HostNames,
+    issuer: Issuer,
 ) -> Services:
-    names = HostNames(Path(config.identities.file))
     return Services(
         book=book,
         decider=decider,
+        issuer=issuer,
         publisher=publisher,
         reader=storage.reader,
         writer=storage.writer,

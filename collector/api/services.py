@@ -13,6 +13,7 @@ from collector.errors import Refusal
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -24,6 +25,7 @@ class Services:
 
     book: Book
     decider: Decider
+    issuer: Issuer
     publisher: Publisher
     reader: Reader
     writer: Writer

@@ -7,6 +7,7 @@ from typing import Any
 from collector.api.models import (
     CommentOut,
     DecisionOut,
+    GrantableOut,
     MayDecideOut,
     RequestOut,
 )
@@ -15,6 +16,7 @@ from collector.approvals.record import Record
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
+from collector.orders.terms import grantable
 from wire.messages import HoldOpened
 
 _KEPT_CARDS = 256
@@ -54,6 +56,7 @@ def _request(
     record: Record, opened: HoldOpened, caller: Caller, card: dict[str, Any] | None
 ) -> RequestOut:
     decision, may = record.decision, may_decide(record, caller)
+    why_not = grantable(record)
     return RequestOut(
         request=record.id,
         host=opened.host,
@@ -82,5 +85,7 @@ def _request(
             for one in record.comments
         ],
         may_decide=MayDecideOut(allowed=may.allowed, why=may.why),
+        grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
+        grant=opened.grant,
         card=card,
     )

@@ -64,6 +64,14 @@ def check_open(record: Record) -> None:
     ended = record.ended_by_host
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
+    if record.opened.grant is not None:
+        raise Refusal(
+            409,
+            "already_decided",
+            f"grant {record.opened.grant} covers it, and nobody is asked",
+            "nothing is left to decide; `holdfast grants` lists grants",
+            {"decided_by": "", "answer": "approve", "grant": record.opened.grant},
+        )
     if record.decision is not None:
         decision = record.decision
         raise Refusal(
@@ -134,7 +142,7 @@ def _ended_by_host(record: Record) -> Refusal:
 _GONE = {
     RequestState.EXPIRED: "nobody answered in time and the host has acted on that",
     RequestState.CANCELLED: "the process is gone",
-    RequestState.SUPERSEDED: "another hold has taken its place",
+    RequestState.SUPERSEDED: "a newer rule, grant or quarantine has settled it",
 }
 
 

@@ -87,6 +87,8 @@ class Record:
         """The host's word first: a decision that came too late did not end the wait."""
         if (end := self.ended_by_host) is not None:
             return end
+        if self.opened.grant is not None:
+            return RequestState.APPROVED  # by the host itself, which says so next
         return _DECIDED[self.decision.answer] if self.decision else RequestState.OPEN
 
     @property

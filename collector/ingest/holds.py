@@ -9,6 +9,8 @@ from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
 from collector.ingest.work import Delivery, RefusedError, Work
+from collector.orders.ledger import Ledger
+from collector.trail.orders import effect_row
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
 from wire.codec import decode
@@ -22,9 +24,10 @@ class HoldIntake:
 
     stream = subjects.HOLDS
 
-    def __init__(self, book: Book, decider: Decider) -> None:
+    def __init__(self, book: Book, decider: Decider, ledger: Ledger) -> None:
         self._book = book
         self._decider = decider
+        self._ledger = ledger
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return rows for what the register accepts, and tell listeners of new holds.
@@ -76,6 +79,9 @@ class HoldIntake:
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
         work.rows.append(row)
+        if isinstance(message, HoldState) and message.order is not None:
+            work.rows.append(effect_row(message, now))
+            self._ledger.used(message.order, message.host, message.hold)
         if isinstance(outcome, Changed):
             work.changed.append(outcome.record)
             if isinstance(message, HoldOpened):

@@ -17,6 +17,7 @@ from collector.config import Trail
 from collector.ingest.holds import HoldIntake
 from collector.ingest.work import Delivery
 from collector.nats.publish import Publisher
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.rows import decision_row, opened_row, state_row, vote_row
 from collector.trail.store import open_trail
@@ -45,7 +46,7 @@ class Centre:
         signer = Signer.generate()
         publisher = Publisher(Client(), timeout_s=1)
         decider = Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})))
-        return book, HoldIntake(book, decider)
+        return book, HoldIntake(book, decider, Ledger())
 
 
 @pytest.fixture
