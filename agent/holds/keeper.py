@@ -140,7 +140,11 @@ class Keeper:
         return self._all(step, "kill_all", Doom(why, KillScope.PROCESS))
 
     async def end_all(self, reason: str, by: str) -> None:
-        """Kill everything that is held, and what comes to be held meanwhile, until none is left."""
+        """Kill everything that is held, and what comes to be held meanwhile, until none is left.
+
+        Whoever a quarantine keeps stopped is killed too: there will be nobody to let it go.
+        """
+        self.warden.kill_all()
         while True:
             for held in self._p.sensor.all_holds():
                 self._take(held)

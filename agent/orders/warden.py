@@ -68,6 +68,10 @@ class Warden:
         """Return everybody who is kept stopped."""
         return [one.process for one in self._stopped.values()]
 
+    def alive(self) -> list[ProcessId]:
+        """Return those of them that have not ended."""
+        return [process for process in self.processes() if self._control.is_alive(process)]
+
     def look(self) -> None:
         """Stop who is new, let go whose quarantine is over, and look again while one is in force.
 
@@ -89,6 +93,11 @@ class Warden:
         """Have one more process kept stopped, which was seen at an act; raise JournalError."""
         if process.tick not in self._stopped:
             self._take([Stopped(process, subject, before=False)])
+
+    def kill_all(self) -> None:
+        """End everybody who is kept stopped, as one who takes the kernel side out must."""
+        for process in self.processes():
+            self._control.kill(process)
 
     # -- stopping -----------------------------------------------------------------------------
 
