@@ -55,33 +55,36 @@ _SHORT_NS = 300_000_000
 _CLONE_NEWNET = 0x40000000
 _SIDES = ("before", "after")
 # What the journal or a message says of a hold.
-_TOLD = (
-    "opening",
-    "approved",
-    "released",
-    "denied",
-    "killed",
-    "expired",
-    "cancelled",
-    "superseded",
-)
-_JOURNALLED = (*_TOLD, "granted", "let pass", "passed", "acknowledged")
-_ORDERED = ("order", "stopping", "let go")
+_TOLD = ("opening", "approved", "released", "denied", "killed", "expired", "cancelled")
+_JOURNALLED = (*_TOLD, "let pass", "passed", "acknowledged")
 _SPOOLED = ("add", "seal", "sent")
 # Every step there is; a test that does not come to one of them has met a hook that is gone.
 STEPS = (
     *(f"journal {side}: {what}" for what in _JOURNALLED for side in ("written", "committed")),
-    *(f"orders {side}: {what}" for what in _ORDERED for side in ("written", "committed")),
     *(f"spool {side}: {what}" for what in _SPOOLED for side in ("written", "committed")),
     *(f"{side} {name}" for name in ("freeze", "SIGCONT", "thaw", "SIGKILL") for side in _SIDES),
     *(f"{side} forget" for side in _SIDES),
     *(f"{side} publish: {what}" for what in (*_TOLD, "events") for side in _SIDES),
-    *(
-        f"{what} {done}"
-        for what in ("verdict", "order")
-        for done in ("received", "settled", "acknowledged")
-    ),
+    *(f"verdict {what}" for what in ("received", "settled", "acknowledged")),
 )
+_ARRIVAL = (
+    "order received",
+    "orders written: order",
+    "orders committed: order",
+    "order settled",
+    "order acknowledged",
+)
+# Where a grant comes in, and where it is used.
+GRANT_STEPS = _ARRIVAL
+USE_STEPS = ("journal written: granted", "journal committed: granted")
+# Where a quarantine comes in and takes hold, and where its end does.
+QUARANTINE_STEPS = (
+    *_ARRIVAL,
+    *(f"journal {side}: superseded" for side in ("written", "committed")),
+    *(f"orders {side}: stopping" for side in ("written", "committed")),
+    *(f"{side} publish: superseded" for side in _SIDES),
+)
+LIFT_STEPS = (*_ARRIVAL, *(f"orders {side}: let go" for side in ("written", "committed")))
 
 ANY = "any step"
 
