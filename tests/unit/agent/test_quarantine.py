@@ -133,6 +133,15 @@ async def test_who_comes_later_is_stopped_too(bench: Bench, one: Child) -> None:
     await asyncio.to_thread(one.wait_stopped)
 
 
+async def test_who_takes_the_kernel_side_out_ends_them_too(bench: Bench, one: Child) -> None:
+    """Nobody would be left to let them go."""
+    label(bench, one)
+    give(bench, quarantine(bench))
+    one.wait_stopped()
+    await bench.keeper.end_all("unloaded", "root")
+    assert one.ended_by() == signal.SIGKILL
+
+
 async def test_of_two_quarantines_the_last_lets_go(bench: Bench, one: Child) -> None:
     """Each is lifted for itself."""
     label(bench, one)
