@@ -29,6 +29,7 @@ from collector.identity.people import Role, Tokens, create_token
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -136,6 +137,7 @@ async def pages_alone(
         book=book,
         decider=Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies),
         policies=policies,
+        issuer=cast("Issuer", None),
         publisher=publisher,
         reader=reader,
         writer=writer,
