@@ -10,11 +10,13 @@ from agent.holds.model import Hold
 from wire import codec
 from wire.errors import MessageError, SignatureError
 from wire.ids import HoldId, HostId, VerdictId
-from wire.messages import Ground, HoldStateName, Verdict
+from wire.messages import Answer, Ground, HoldStateName, Verdict
 from wire.signing import Verifier
 
 # What a centre may give as its ground; the others are the host's own.
-_GROUNDS = frozenset({Ground.DECISION, Ground.GRANT, Ground.BREAK_GLASS})
+_APPROVING = frozenset({Ground.DECISION, Ground.GRANT, Ground.BREAK_GLASS})
+# Silence at the centre may end a wait, and never lets anything go.
+_DENYING = _APPROVING | {Ground.TIMEOUT_POLICY}
 _ENDED = frozenset({HoldStateName.EXPIRED, HoldStateName.CANCELLED, HoldStateName.SUPERSEDED})
 
 
@@ -92,8 +94,12 @@ class Checker:
             return f"verdict {verdict.verdict} is for another boot of this host"
         if verdict.digest != hold.digest:
             return f"verdict {verdict.verdict} is about another act (its digest differs)"
-        if verdict.ground not in _GROUNDS:
-            return f"verdict {verdict.verdict} names {verdict.ground}, which no centre may give"
+        allowed = _APPROVING if verdict.answer is Answer.APPROVE else _DENYING
+        if verdict.ground not in allowed:
+            return (
+                f"verdict {verdict.verdict} says {verdict.answer} on the ground {verdict.ground}, "
+                "which no centre may give for that"
+            )
         if hold.deadline_boot_ns and not verdict.expires_boot_ns:
             return f"verdict {verdict.verdict} has no expiry and the hold has"
         return ""

@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from collector import admin
 from collector import config as configuration
+from collector.admin import ConfigFile
 from collector.errors import CollectorError
-from collector.identity.people import Role, create_token, list_tokens, revoke_token
 
 app = typer.Typer(
     name="holdfast-collector",
@@ -19,17 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-tokens = typer.Typer(help="Tokens of people and programs that use the API.", no_args_is_help=True)
-app.add_typer(tokens, name="token")
-
-_ConfigFile = Annotated[
-    Path,
-    typer.Option(
-        "--config",
-        envvar="HOLDFAST_COLLECTOR_CONFIG",
-        help="collector.toml, as written by init.",
-    ),
-]
+app.add_typer(admin.tokens, name="token")
+app.add_typer(admin.people, name="person")
 
 
 @app.command()
@@ -71,16 +62,22 @@ def enroll(
     nats_url: Annotated[
         str, typer.Option(help="How the host reaches NATS, if not as the collector does.")
     ] = "",
-    config: _ConfigFile = configuration.DEFAULT_FILE,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that policies can name, as env=production; may be repeated."),
+    ] = None,
+    config: ConfigFile = configuration.DEFAULT_FILE,
 ) -> None:
     """Admit a host: give it an id and a key, and write the bundle that its agent needs."""
     from collector.enrol import enrol
+    from collector.identity.hosts import read_labels
 
     done = enrol(
         configuration.load(config),
         name=name,
         bundle=out or Path(f"{name}.bundle.toml"),
         nats_url=nats_url,
+        labels=read_labels(label or ()),
     )
     typer.echo(f"enrolled {name} as {done.host}")
     typer.echo(f"bundle: {done.bundle} (a secret; give it to holdfast-agent on that host)")
@@ -88,8 +85,46 @@ def enroll(
         typer.echo(f"note: {note}", err=True)
 
 
+@app.command("try-channel")
+def try_channel(
+    route: Annotated[str, typer.Argument(help="For example teams:approvals or webhook:siem.")],
+    config: ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Show a card that asks nothing, to see that a channel is set up as it must be."""
+    from collector.channels.trial import try_route
+
+    asyncio.run(try_route(configuration.load(config), route))
+    typer.echo(f"accepted: look for the card at {route}")
+
+
 @app.command()
-def run(config: _ConfigFile = configuration.DEFAULT_FILE) -> None:
+def label(
+    host: Annotated[str, typer.Argument(help="Id or enrolled name.")],
+    labels: Annotated[
+        list[str] | None, typer.Argument(help="All of them: env=production ...")
+    ] = None,
+    config: ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Give a host its labels, in place of those that it has; SIGHUP tells a running collector."""
+    from collector.identity.hosts import read_labels, set_labels
+
+    set_labels(Path(configuration.load(config).identities.file), host, read_labels(labels or ()))
+    typer.echo(f"{host}: {' '.join(labels or ()) or 'no labels'}")
+
+
+@app.command("check-policy")
+def check_policy(
+    file: Annotated[Path, typer.Argument(help="An approval policy file.")],
+) -> None:
+    """Say what is wrong in an approval policy, with line and remedy; nothing is put in force."""
+    from collector.policy.load import load
+
+    found = load(file)
+    typer.echo(f"{file}: {len(found.policies)} policies, nothing wrong")
+
+
+@app.command()
+def run(config: ConfigFile = configuration.DEFAULT_FILE) -> None:
     """Run the daemon until SIGTERM or SIGINT; prints one line `ready api=URL` when it is."""
     from collector import daemon
 
@@ -100,50 +135,9 @@ def run(config: _ConfigFile = configuration.DEFAULT_FILE) -> None:
         stream=sys.stderr,
     )
     # They repeat what the collector says itself, connection by connection.
-    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio"):
+    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     asyncio.run(daemon.run(settings))
-
-
-@tokens.command("create")
-def token_create(
-    name: Annotated[str, typer.Option(help="Who it is, best an address: alice@example.com.")],
-    role: Annotated[Role, typer.Option(help="viewer reads; reviewer and admin also decide.")],
-    login: Annotated[
-        list[str] | None,
-        typer.Option(help="A login user on hosts that is this person; may be repeated."),
-    ] = None,
-    days: Annotated[int | None, typer.Option(help="How long it lives; default: for ever.")] = None,
-    config: _ConfigFile = configuration.DEFAULT_FILE,
-) -> None:
-    """Make a token; it is printed this once and kept only as a digest."""
-    settings = configuration.load(config)
-    typer.echo(
-        create_token(
-            Path(settings.identities.file), name=name, role=role, logins=login or (), days=days
-        )
-    )
-
-
-@tokens.command("list")
-def token_list(config: _ConfigFile = configuration.DEFAULT_FILE) -> None:
-    """List tokens: id, state, role, name, login users."""
-    settings = configuration.load(config)
-    now = time.time_ns()
-    for token in list_tokens(Path(settings.identities.file)):
-        columns = (token.id, token.state(now), token.role.value, token.name, ",".join(token.logins))
-        typer.echo("\t".join(columns).rstrip())
-
-
-@tokens.command("revoke")
-def token_revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by `token list`.")],
-    config: _ConfigFile = configuration.DEFAULT_FILE,
-) -> None:
-    """End a token at once."""
-    settings = configuration.load(config)
-    ended = revoke_token(Path(settings.identities.file), token_id)
-    typer.echo(f"{token_id} is revoked" if ended else f"{token_id} was revoked already")
 
 
 def main() -> None:

@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.channels import settings as channel_settings
+from collector.channels.settings import Channels, Teams, Webhook
 from collector.errors import ConfigError
+from collector.oidc import settings as oidc_settings
+from collector.oidc.settings import Oidc
+from collector.web import settings as web_settings
+from collector.web.settings import Web
 
 DEFAULT_FILE = Path("/var/lib/holdfast-collector/collector.toml")
 
@@ -81,6 +87,13 @@ class Grants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who must approve what. Without a file any reviewer's answer decides."""
+
+    policy_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -97,6 +110,12 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     grants: Grants = field(default_factory=Grants)
+    approvals: Approvals = field(default_factory=Approvals)
+    web: Web = field(default_factory=Web)
+    channels: Channels = field(default_factory=Channels)
+    webhook: Webhook = field(default_factory=Webhook)
+    teams: Teams = field(default_factory=Teams)
+    oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
 
@@ -108,8 +127,15 @@ _PATHS = {
     ("signing", "key_file"),
     ("trail", "file"),
     ("identities", "file"),
+    ("approvals", "policy_file"),
     ("api", "tls_certificate"),
     ("api", "tls_key"),
+    ("channels", "file"),
+    ("webhook", "directory"),
+    ("webhook", "tls_ca"),
+    ("teams", "directory"),
+    ("oidc", "client_secret_file"),
+    ("oidc", "tls_ca"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -131,6 +157,7 @@ _MOST: dict[str, int] = {
     # A host takes no grant for more than a day, and its clock may differ.
     "grants.longest_minutes": 720,
     "grants.most_uses": 10_000,
+    "channels.timeout_s": 300,
 }
 
 
@@ -246,6 +273,9 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
+    web_settings.check(config.web, place=f"{path}: web")
+    channel_settings.check(config.channels, place=f"{path}: channels")
+    oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")
     for key in ("memory_limit", "spill_limit", "process_memory"):

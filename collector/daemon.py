@@ -18,13 +18,18 @@ from nats.aio.client import Client
 from collector.api.app import Server, build
 from collector.api.services import Services
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
+from collector.approvals.waiting import Waiting
+from collector.channels.dispatcher import Dispatcher
+from collector.channels.wiring import start_channels
 from collector.config import Config, size
-from collector.errors import CentreError, CollectorError
+from collector.errors import CentreError, CollectorError, ConfigError
+from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
 from collector.ingest.events import EventIntake, HostIntake
@@ -37,11 +42,14 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
+from collector.oidc.step_up import check_fresh
+from collector.oidc.wiring import SigningIn, signing_in
 from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
+from collector.web.site import add_pages
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -129,10 +137,18 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
 
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     book = Book(Register(), storage.reader)
-    decider = Decider(book, publisher, signer, verifier)
+    names = HostNames(Path(config.identities.file))
+    policies = open_policies(config, names)
+    decider = Decider(
+        book,
+        publisher,
+        signer,
+        verifier,
+        policies,
+        lambda caller, severity, now_ns: check_fresh(caller, severity, config.oidc, now_ns),
+    )
     undecided = Undecided(book, decider)
     ledger = await storage.reader.ledger()
-    names = HostNames(Path(config.identities.file))
     issuer = Issuer(ledger, decider, publisher, signer, hosts=names.all, limits=config.grants)
     waiting = await book.load()
     undecided.take_up(waiting)
@@ -152,11 +168,31 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    services = _services(config, storage, book, decider, publisher, tokens, names, issuer)
-    server = Server(build(services), config.api)
+    dispatcher = start_channels(config, book, policies, stack)
+    ways_in = signing_in(config, stack)
+    services = _services(
+        config,
+        storage,
+        book,
+        decider,
+        publisher,
+        tokens,
+        names,
+        policies,
+        dispatcher,
+        ways_in,
+        issuer,
+    )
+    app = build(services)
+    if config.web.enabled:
+        add_pages(app, services)
+    server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     tasks.append(_watched(stop, "orders", issuer.run()))
+    waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
+    tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
+    tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -164,6 +200,28 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     await server.listening.wait()
     log.info("%d requests are not finished", len(waiting))
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def open_policies(config: Config, names: HostNames) -> Policies:
+    """Return the policies of the configuration, read again at each SIGHUP."""
+    identities = Path(config.identities.file)
+    file = config.approvals.policy_file
+    policies = Policies(
+        Path(file) if file else None,
+        host=lambda host, claimed: (names.name(host, claimed), names.labels(host)),
+        people=lambda: known_people(identities),
+    )
+
+    def reload() -> None:
+        names.all()  # labels may have changed too
+        try:
+            policies.reload()
+            log.info("policies read again: %d", len(policies.policies.policies))
+        except ConfigError as error:
+            log.error("the policies in force stay as they are: %s", error)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    return policies
 
 
 def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage:
@@ -214,19 +272,25 @@ def _services(
     publisher: Publisher,
     tokens: Tokens,
     names: HostNames,
+    policies: Policies,
+    dispatcher: Dispatcher,
+    ways_in: SigningIn,
     issuer: Issuer,
 ) -> Services:
     return Services(
         book=book,
         decider=decider,
         issuer=issuer,
+        policies=policies,
         publisher=publisher,
         reader=storage.reader,
         writer=storage.writer,
         sql=storage.sql,
         names=names,
-        shower=Shower(names),
+        shower=Shower(names, policies),
         tokens=tokens,
+        channels=dispatcher,
+        signing_in=ways_in,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

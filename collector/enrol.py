@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,14 @@ class Enrolment:
     notes: tuple[str, ...]
 
 
-def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enrolment:
+def enrol(
+    config: Config,
+    *,
+    name: str,
+    bundle: Path,
+    nats_url: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Enrolment:
     """Enrol a host under `name`; raise StateError or CentreError and leave no bundle otherwise.
 
     Works with the NATS server and the collector running or not: what cannot be done now is done
@@ -54,7 +61,7 @@ def enrol(config: Config, *, name: str, bundle: Path, nats_url: str = "") -> Enr
     centre_keys = sorted({signer.key_id, *config.signing.trusted})
     secret = _bundle(host, name, nats_url or config.nats.url, key.seed, centre_keys)
     with _alone(Path(config.nats.hosts_file)):
-        add_host(database, host=host, name=name, nkey=key.public)
+        add_host(database, host=host, name=name, nkey=key.public, labels=labels)
         try:
             write_atomically(bundle, secret)
         except StateError:

@@ -8,6 +8,8 @@ CollectorError
 │   └── UnconfirmedError   sent, and no acknowledgement came back
 ├── TrailError        the DuckDB file cannot be read or written
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
+├── ChannelError      a channel does not take a card, and would not if it were asked again
+├── ChannelBusyError  a channel did not take a card now; it is tried again
 └── Refusal           an answer or a comment that the centre does not take, with its code
 """
 
@@ -44,6 +46,25 @@ class TrailError(CollectorError):
 
 class SqlError(CollectorError):
     """A query that is not one plain SELECT, or that DuckDB refuses."""
+
+
+class ChannelError(CollectorError):
+    """A card that a channel refuses for good, or a channel that is set up wrongly."""
+
+
+class ChannelBusyError(CollectorError):
+    """A card that could not be delivered now.
+
+    `retry_after_s` is what the service asked for, None if it did not say. `unsure` says that the
+    card may have been accepted all the same: it was sent, and no answer came back.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, unsure: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.unsure = unsure
 
 
 class Refusal(CollectorError):  # noqa: N818 - an answer to a caller, not a fault

@@ -43,13 +43,13 @@ def nats_key(seed: str, *, place: str) -> NatsKey:
 
 def read_nats_key(path: Path) -> NatsKey:
     """Return the key in a file; raise StateError naming it."""
-    return nats_key(_read_secret(path), place=str(path))
+    return nats_key(read_secret(path), place=str(path))
 
 
 def read_signer(path: Path) -> Signer:
     """Return the signing key in a file; raise StateError naming it."""
     try:
-        return Signer.from_seed(_read_secret(path), place=str(path))
+        return Signer.from_seed(read_secret(path), place=str(path))
     except SignatureError as error:
         raise StateError(str(error)) from error
 
@@ -75,7 +75,8 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
         os.close(directory)
 
 
-def _read_secret(path: Path) -> str:
+def read_secret(path: Path, *, remedy: str = "make it with holdfast-collector init") -> str:
+    """Return a file's text; raise StateError if it is missing, or if others may read it."""
     try:
         # Without O_NONBLOCK a FIFO would hold up the start for good.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -88,6 +89,4 @@ def _read_secret(path: Path) -> str:
             return file.read(_LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise StateError(
-            f"{path}: cannot be read ({why}); make it with holdfast-collector init"
-        ) from error
+        raise StateError(f"{path}: cannot be read ({why}); {remedy}") from error

@@ -13,7 +13,7 @@ _GROUNDS = {
     Ground.DECISION: "decided",
     Ground.GRANT: "covered by a grant",
     Ground.RULE: "by the rule",
-    Ground.TIMEOUT_POLICY: "nobody answered in time, and the rule says so",
+    Ground.TIMEOUT_POLICY: "nobody answered in time, as the rule or the policy says",
     Ground.BREAK_GLASS: "break-glass",
     Ground.EMERGENCY: "emergency",
 }
@@ -99,10 +99,15 @@ def _too_late(end: HoldState, decision: Decision) -> bool:
     """Say whether the wait was over for another reason before the decision could count."""
     if end.state in (HoldStateName.APPROVED, HoldStateName.DENIED):
         return end.state.value != _VERBS[decision.answer]
-    return True
+    # Silence that was decided at the centre ends the wait itself.
+    return (end.state, decision.ground) != (HoldStateName.EXPIRED, Ground.TIMEOUT_POLICY)
 
 
 def _said(decision: Decision) -> str:
+    if decision.ground is Ground.TIMEOUT_POLICY:
+        return f"expired at {_clock(decision.time_ns)}: nobody decided in time"
+    if decision.ground is Ground.BREAK_GLASS:
+        return f"break-glass by {_name(decision.by)} at {_clock(decision.time_ns)}"
     return f"{_VERBS[decision.answer]} by {_name(decision.by)} at {_clock(decision.time_ns)}"
 
 

@@ -100,7 +100,7 @@ class _Tree:
             self.refuse(event, "an anchor (&name) is set", "write the value out where it is used")
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
-            self.refuse(event, f"the tag {tag!r} is set", "remove it; rules are plain YAML")
+            self.refuse(event, f"the tag {tag!r} is set", "remove it; only plain YAML is read")
 
     def _items(self, depth: int) -> Iterator[Node]:
         for event in self._events:
@@ -132,10 +132,10 @@ class _Tree:
         return Mapping(place, tuple(items))
 
 
-def parse(file: str, data: bytes) -> Node:
+def parse(file: str, data: bytes, *, top: str = "rules") -> Node:
     """Return the tree of one file's bytes; raise RuleErrors that names every place that is wrong.
 
-    `file` is what the places say.
+    `file` is what the places say, `top` the key that such a file begins with.
     """
     text = _text(file, data)
     tree = _Tree(file, _events(text))
@@ -146,11 +146,9 @@ def parse(file: str, data: bytes) -> Node:
     if tree.problems:
         raise RuleErrors(tuple(tree.problems))
     if node is None or node == Scalar(node.place, ""):
-        raise RuleErrors((Problem(Place(file, 1, 1), "the file is empty", _EMPTY_REMEDY),))
+        remedy = f"write `{top}:` and a list of {top}, or remove the file"
+        raise RuleErrors((Problem(Place(file, 1, 1), "the file is empty", remedy),))
     return node
-
-
-_EMPTY_REMEDY = "write `rules:` and a list of rules, or remove the file"
 
 
 def _text(file: str, data: bytes) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.bootstrap import packages
 
 # Directories that are a layer of their own; the others are told apart by markers.
-_OWN = ("meta", "tryout", "faults", "vm", "soak", "bench")
+_OWN = ("meta", "web", "tryout", "faults", "vm", "soak", "bench")
 _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 
 
@@ -60,6 +60,12 @@ LAYERS: tuple[Layer, ...] = (
         covers="kill -9 at every step, NATS away in all ways, full disks",
         arguments=("tests/faults",),
         root=True,
+    ),
+    Layer(
+        name="web",
+        covers="sign-in at a real identity provider, and pages in a real browser",
+        arguments=("tests/web",),
+        packages=packages.for_web(),
     ),
     Layer(name="try", covers="deploy/try itself", arguments=("tests/tryout",), root=True),
     Layer(name="meta", covers="documents and the shape of the house", arguments=("tests/meta",)),

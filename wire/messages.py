@@ -138,6 +138,10 @@ class Vote:
     reason: str
     digest: str  # of the act as it was shown to the person
     time_ns: int
+    groups: tuple[str, ...] = ()  # of the person, as the centre knew them then
+    policy: str = ""  # the approval policy that admitted the vote
+    counts_for: tuple[str, ...] = ("",)  # groups whose quota it may fill; "": any reviewer's
+    ground: Ground = Ground.DECISION  # or break_glass, which needs no other vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +160,10 @@ class Comment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the votes on a request add up to. The stream admits one per request."""
+    """What the votes on a request add up to, or silence. The stream admits one per request.
+
+    `by` names everybody whose vote counted, with a comma between two.
+    """
 
     type: ClassVar[str] = "decision"
 
@@ -169,6 +176,7 @@ class Decision:
     digest: str
     votes: tuple[VoteId, ...]
     time_ns: int
+    policy: str = ""  # the approval policy that it was reached by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

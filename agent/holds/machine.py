@@ -140,7 +140,10 @@ class Machine:
         if verdict.answer is Answer.APPROVE:
             step = self._one(hold, HoldStateName.APPROVED, Pass(why), now_ns, why)
         else:
-            step = self._one(hold, HoldStateName.DENIED, Doom(why, hold.kill), now_ns, why)
+            # Silence is no refusal by a person.
+            silent = verdict.ground is Ground.TIMEOUT_POLICY
+            state = HoldStateName.EXPIRED if silent else HoldStateName.DENIED
+            step = self._one(hold, state, Doom(why, hold.kill), now_ns, why)
         return replace(step, used=used)
 
     def plan_late(self, hold: Hold, verdict: Verdict, now_ns: int) -> Step:

@@ -23,6 +23,7 @@ OBSERVED_BYTES = ACT.size + SHORT_PATH_BYTES
 WHO = struct.Struct("<QQq6I16s")
 
 _BEHIND_TIME = struct.Struct(f"<{ACT.format[2:]}")
+PATH_AT = _BEHIND_TIME.size  # of the path in such a record
 
 _PROGRAM_AT = ACT.size + PATH_BYTES
 _FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES

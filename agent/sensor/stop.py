@@ -172,6 +172,8 @@ class StopSensor:
         self._guarded.delete(struct.pack("<I", pid))
         if not self._guarded.all_keys():
             self._resumed.set(bytes(4), bytes(4))
+            if self._guarded.all_keys():  # one that is held since then may have been resumed too
+                self._resumed.set(bytes(4), struct.pack("<I", 1))
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return who is labelled with a subject of this name; some may be gone."""

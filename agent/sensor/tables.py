@@ -16,6 +16,8 @@ from rules.superset import NOTHING, KernelTables, Table, Want
 _CONFIG = struct.Struct("<Q6I")
 _PATH_TEXT, _TAIL_TEXT, _NAME_TEXT = 247, 31, 31
 _WANT = struct.Struct("<I")
+_SIEVE = struct.Struct("<256I256B")
+_SIFTED = 3  # letters of an ending that a sieve knows
 # Slots of hf_anything beside the tables' own, as in kernel/programs/match.h.
 _UNINSPECTED, _UNRESOLVED, _CUT, _SLOTS = 4, 5, 8, 16
 _Entry = tuple[Table, bytes, Want]
@@ -52,6 +54,7 @@ class RuleTables:
         self._paths = open_map(maps / "hf_paths", 4 + 1 + _PATH_TEXT, 4)
         self._tails = open_map(maps / "hf_tails", 4 + 1 + _TAIL_TEXT, 4)
         self._names = open_map(maps / "hf_names", 1 + _NAME_TEXT, 4)
+        self._sieves = open_map(maps / "hf_sieves", 4, _SIEVE.size)
         self._inodes = open_map(maps / "hf_inodes", 16, 4)
         self._anything = open_map(maps / "hf_anything", 4, 4)
         self._net4 = open_map(maps / "hf_net4", 12, 8)
@@ -92,7 +95,8 @@ class RuleTables:
 
     def close(self) -> None:
         """Give the descriptors back."""
-        for one in (self._config, *self._generations(), self._anything, self._ports):
+        others = (self._config, self._sieves, self._anything, self._ports)
+        for one in (*others, *self._generations()):
             one.close()
 
     def _set_config(self, config: Config) -> None:
@@ -135,6 +139,12 @@ class RuleTables:
         for (table, raw), want in _merged(names).items():
             key = struct.pack(f"<B{_NAME_TEXT}s", generation << 4 | table, raw)
             self._names.set(key, _WANT.pack(want))
+        for table in Table:
+            sieve = _sieve(
+                [raw for one, raw, _ in names if one is table],
+                [raw for one, raw, _ in tails if one is table],
+            )
+            self._sieves.set(struct.pack("<I", generation << 4 | table), sieve)
         self._put_slots(tables, generation)
         self._put_networks(tables, generation)
         self._put_inodes(tables, generation)
@@ -189,6 +199,19 @@ class RuleTables:
 def _key(key: tuple[Table, str], size: int, end: bytes = b"") -> tuple[Table, bytes]:
     table, text = key
     return table, (os.fsencode(text) + end)[:size]
+
+
+def _sieve(names: Iterable[bytes], tails: Iterable[bytes]) -> bytes:
+    """Return struct sieve: by letters, what one of the names or of the reversed tails could be."""
+    lengths, endings = [0] * 256, [0] * 256
+    for name in names:
+        for letter in name[:1] or range(256):
+            lengths[letter] |= 1 << len(name)
+    for tail in tails:
+        for place in range(_SIFTED):
+            for letter in tail[place : place + 1] or range(256):
+                endings[letter] |= 1 << place
+    return _SIEVE.pack(*lengths, *endings)
 
 
 def _merged(entries: Iterable[_Entry]) -> dict[tuple[Table, bytes], Want]:

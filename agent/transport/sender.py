@@ -8,14 +8,17 @@ from agent.errors import AgentError, TransportError
 from agent.rows import Columns, Row, events_in, gap_row, to_columns
 from agent.transport.outbox import Publisher
 from agent.transport.spool import Sealed, Spool
-from wire import subjects
+from wire import codec, subjects
 from wire.ids import HostId
 
 log = logging.getLogger("holdfast.agent.sender")
 
 _AGAIN_S = 1.0
-# Rows come in company: a batch for each would cost more, and be in the way of the hold they are of.
-_GATHER_S = 0.02
+# Rows come in company, and a batch of one row costs everybody on its way about as much as one of
+# hundreds, the trail most of all: what comes slowly is gathered. No hold and no answer comes this
+# way.
+_GATHER_S = 0.2
+_SMALL_BYTES = codec.LARGEST // 10
 
 
 class EventSender:
@@ -81,6 +84,8 @@ class EventSender:
             await asyncio.sleep(_GATHER_S)
             return
         await self._send(batch)
+        if len(batch.data) < _SMALL_BYTES:
+            await asyncio.sleep(_GATHER_S)
 
     async def _send(self, batch: Sealed) -> None:
         again = batch.message_id in self._tried

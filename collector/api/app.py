@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from collector.api import errors, orders, requests, trail
+from collector.api import auth, channels, errors, orders, requests, trail
 from collector.api.models import Health
 from collector.api.services import Services, ServicesDep
 from collector.config import Api, listen_address
 from collector.errors import ConfigError
+from collector.oidc import browser as browser_sign_in
 
 BASE = "/api/v1"
 _DESCRIPTION = """\
@@ -44,6 +45,9 @@ def build(services: Services) -> FastAPI:
     app.include_router(requests.router, prefix=BASE)
     app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
+    app.include_router(channels.router, prefix=BASE)
+    app.include_router(auth.router, prefix=BASE)
+    app.include_router(browser_sign_in.router)
     return app
 
 

@@ -26,10 +26,13 @@ _HTTP = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of these failures."""
+    """Return the OpenAPI description of these failures, and of those that any route may have.
+
+    Each route reads tokens, which may be out of reach.
+    """
     return {
         status: {"model": ErrorEnvelope, "description": HTTPStatus(status).phrase}
-        for status in (*statuses, 500)
+        for status in (*statuses, 500, 503)
     }
 
 
@@ -53,42 +56,56 @@ def envelope(refusal: Refusal) -> JSONResponse:
     return JSONResponse({"error": body}, status_code=refusal.status, headers=headers)
 
 
-async def _collector_error(_: Request, error: Exception) -> JSONResponse:
+async def _collector_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CollectorError)
+    return envelope(as_refusal(error, request))
+
+
+def as_refusal(error: Exception, request: Request) -> Refusal:
+    """Return what a failure is to whoever asked, and log what is the collector's to mend."""
     match error:
         case Refusal():
-            return envelope(error)
+            return error
         case SqlError():
-            refusal = Refusal(
+            return Refusal(
                 422, "bad_sql", str(error), "write one SELECT; docs/trail.md lists tables and views"
             )
         case TrailError():
             log.error("api: %s", error)
             # DuckDB's own text about the collector's work may name paths and statements.
-            refusal = Refusal(
+            return Refusal(
                 503, "trail_unavailable", "the trail cannot be read", "see the collector's log"
             )
         case StateError():
             log.error("api: %s", error)
-            refusal = Refusal(
+            return Refusal(
                 503, "identities_unavailable", "tokens cannot be checked", "see the collector's log"
             )
         case _:
-            return await _unforeseen(_, error)
-    return envelope(refusal)
+            log.error("api: %s %s failed", request.method, request.url.path, exc_info=error)
+            return Refusal(
+                500,
+                "internal",
+                "the collector failed to answer; what it did is in its log",
+                "report it with the lines of the log",
+            )
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    return envelope(validation_refusal(error))
+
+
+def validation_refusal(error: RequestValidationError) -> Refusal:
+    """Return what is wrong with a request's parameters, by place."""
     found = [(_place(one["loc"]), one["msg"]) for one in error.errors()]
     places = [f"{place}: {words}" for place, words in found]
-    return envelope(
-        Refusal(
-            422,
-            "validation",
-            "; ".join(places)[:2000],
-            "see /api/v1/openapi.json for what is taken",
-            {"fields": [place for place, _ in found][:_MOST_FIELDS]},
-        )
+    return Refusal(
+        422,
+        "validation",
+        "; ".join(places)[:2000],
+        "see /api/v1/openapi.json for what is taken",
+        {"fields": [place for place, _ in found][:_MOST_FIELDS]},
     )
 
 
@@ -117,15 +134,7 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-    log.error("api: %s %s failed", request.method, request.url.path, exc_info=error)
-    return envelope(
-        Refusal(
-            500,
-            "internal",
-            "the collector failed to answer; what it did is in its log",
-            "report it with the lines of the log",
-        )
-    )
+    return envelope(as_refusal(error, request))
 
 
 class BodyLimit:

@@ -64,6 +64,50 @@ class WhoAmI(BaseModel):
     name: str
     role: Role
     logins: list[str] = Field(description="login users on hosts that are this person")
+    groups: list[str] = Field(description="groups at the identity provider, as of the last sign-in")
+    machine: bool = Field(description="a program: it never decides")
+    scopes: list[str] = Field(description="what a machine may do; empty for people")
+    authenticated_ns: int | None = Field(
+        description="when the identity provider last saw a proof; null if nobody says so"
+    )
+
+
+class WaysIn(BaseModel):
+    """How people sign in here."""
+
+    identity_provider: bool = Field(description="/auth/login and device sign-in work")
+
+
+class DeviceOut(BaseModel):
+    """A sign-in that was begun: what to show to the person, and the handle to ask with."""
+
+    handle: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str = Field(description="empty if the provider gives none")
+    expires_s: int
+    interval_s: int = Field(description="how long to wait between two questions")
+
+
+class DeviceIn(BaseModel):
+    """Which sign-in is asked about."""
+
+    handle: Annotated[str, Field(max_length=100)]
+
+
+class DeviceState(BaseModel):
+    """How a sign-in stands; the token comes once."""
+
+    signed_in: bool
+    wait_s: int = Field(description="ask again after so many seconds; 0 once signed in")
+    token: str | None = None
+    expires_ns: int | None = None
+
+
+class SignedOut(BaseModel):
+    """Whether the token that asked is ended."""
+
+    ended: bool = Field(description="false for a token of an administrator's making")
 
 
 class DecisionOut(BaseModel):
@@ -83,6 +127,28 @@ class CommentOut(BaseModel):
     via: str
     text: str
     time_ns: int
+
+
+class VoteOut(BaseModel):
+    """One person's say. It decides only together with those that the policy asks for."""
+
+    by: str
+    via: str
+    answer: Answer
+    reason: str
+    time_ns: int
+
+
+class PolicyOut(BaseModel):
+    """What the approval policy asks for on this request."""
+
+    id: str
+    description: str
+    reason_required: bool
+    missing: str = Field(description="who must still approve, in words; empty if nobody")
+    deadline_ns: int | None = Field(description="when silence becomes a denial; null: never here")
+    stuck: str = Field(description="why nobody who is known may approve it; empty if somebody may")
+    break_glass: list[str] = Field(description="groups that may release it without the others")
 
 
 class MayDecideOut(BaseModel):
@@ -196,7 +262,9 @@ class RequestOut(BaseModel):
     decision: DecisionOut | None
     ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
     states: list[HoldState]
+    votes: list[VoteOut]
     comments: list[CommentOut]
+    policy: PolicyOut
     may_decide: MayDecideOut
     grantable: GrantableOut
     grant: str | None = Field(description="the grant that covers it, so that nobody is asked")
@@ -241,6 +309,18 @@ class DecisionIn(BaseModel):
     via: Literal["cli", "api"] = "api"
 
 
+class BreakGlassIn(BaseModel):
+    """A release in an emergency, without those whom the policy asks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = Field(description="what the emergency is; never empty")
+    digest: Text | None = Field(
+        default=None, description="of the act as it was shown; checked if given"
+    )
+    via: Literal["cli", "api"] = "api"
+
+
 class CommentIn(BaseModel):
     """A remark on a request."""
 
@@ -270,6 +350,30 @@ class HostList(BaseModel):
     """All hosts, by name."""
 
     hosts: list[HostOut]
+
+
+class RouteOut(BaseModel):
+    """One place where requests are shown."""
+
+    route: str
+    waiting: int = Field(description="cards that do not show yet what they should")
+    trouble: str = Field(description="what went wrong last; empty since something worked")
+    worked_ns: int | None = Field(description="when a card was last accepted, since the start")
+
+
+class CardFailureOut(BaseModel):
+    """A card that a channel has refused for good."""
+
+    request: str
+    route: str
+    why: str
+
+
+class ChannelsOut(BaseModel):
+    """Every route in use, and the 50 newest cards that were refused."""
+
+    routes: list[RouteOut]
+    refused: list[CardFailureOut]
 
 
 class EventPage(BaseModel):

@@ -17,7 +17,7 @@ from collector.api.models import (
     QuarantineList,
     QuarantineOut,
 )
-from collector.api.services import CallerDep, Services, ServicesDep
+from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.record import Record
 from collector.errors import Refusal
 from collector.orders.ledger import GrantState, KnownGrant, KnownQuarantine
@@ -36,8 +36,8 @@ _ASKED = 1000
 T = TypeVar("T", KnownGrant, KnownQuarantine)
 
 
-@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401))
-async def list_grants(_: CallerDep, services: ServicesDep, all: bool = False) -> GrantList:
+@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401, 403))
+async def list_grants(_: RequestsReaderDep, services: ServicesDep, all: bool = False) -> GrantList:
     """List the grants in force, newest first; with `all` also those that are over."""
     now_ns = time.time_ns()
     found = [
@@ -68,7 +68,7 @@ async def revoke_grant(
     "/quarantines", tags=["quarantines"], summary="List quarantines", responses=documented(401)
 )
 async def list_quarantines(
-    _: CallerDep,
+    _: RequestsReaderDep,
     services: ServicesDep,
     all: bool = False,
 ) -> QuarantineList:

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +10,7 @@ from fastapi.responses import Response
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
 from collector.api.models import (
+    BreakGlassIn,
     CommentIn,
     DecisionIn,
     GrantIn,
@@ -19,13 +19,13 @@ from collector.api.models import (
     Time,
 )
 from collector.api.orders import made_grant
-from collector.api.services import CallerDep, Services, ServicesDep
+from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
+from collector.approvals.listing import list_records, place_after
 from collector.approvals.record import Record
 from collector.errors import Refusal
 from collector.identity.people import Caller
 from collector.orders.terms import Terms
 from collector.trail.reader import RequestFilter
-from wire.ids import RequestId
 from wire.messages import Answer
 
 router = APIRouter(prefix="/requests", tags=["requests"])
@@ -34,9 +34,9 @@ State = Literal["open", "approved", "denied", "expired", "cancelled", "supersede
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-@router.get("", summary="List requests, newest first", responses=documented(401, 422))
+@router.get("", summary="List requests, newest first", responses=documented(401, 403, 422))
 async def list_requests(
-    caller: CallerDep,
+    caller: RequestsReaderDep,
     services: ServicesDep,
     state: State = "open",
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
@@ -47,39 +47,32 @@ async def list_requests(
     after: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> RequestPage:
     """List requests by state, host, subject, rule and time of opening."""
-    last = None if after is None else await services.book.get(RequestId(after))
-    if after is not None and last is None:
-        raise Refusal(
-            422, "validation", f"after: {after[:64]!r} is no request", "give `next` as it was"
-        )
     wanted = RequestFilter(
         state=None if state == "all" else state,
         host=host and await asyncio.to_thread(services.names.find, host),
         subject=subject,
         rule=rule,
         since_ns=to_ns(since),
-        after=None if last is None else _place(last),
+        after=await place_after(services.book, after),
         limit=limit,
     )
-    stored: list[Record] = []
-    if state != "open":  # those are all in memory
-        stored = await services.book.many(await services.reader.list_requests(wanted))
-    found = _merged(services.book.register.all(), stored, wanted)
-    page = found[:limit]
+    listed = await list_records(services.book, services.reader, wanted)
     return RequestPage(
-        requests=[services.shower.show(one, caller, with_card=False) for one in page],
-        next=page[-1].id if len(found) > limit else None,
+        requests=[services.shower.show(one, caller, with_card=False) for one in listed.records],
+        next=listed.next,
     )
 
 
 @router.get(
     "/stream",
     summary="Follow requests as they change",
-    responses=documented(401, 503)
+    responses=documented(401, 403)
     | {200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
     response_class=Response,
 )
-async def stream_requests(request: Request, who: CallerDep, services: ServicesDep) -> Response:
+async def stream_requests(
+    request: Request, who: RequestsReaderDep, services: ServicesDep
+) -> Response:
     """Send every open request as event `request`, then `ready`, then each request that changes.
 
     A client that does not read fast enough is cut off; it connects again and misses nothing that
@@ -96,12 +89,16 @@ async def stream_requests(request: Request, who: CallerDep, services: ServicesDe
         show=lambda record: services.shower.show(record, who, with_card=True).model_dump_json(),
         still_valid=still_valid,
         who=who.token,
-        admit=lambda: _check_room(services, who.token),
+        admit=lambda: check_room(services, who.token),
     )
 
 
-@router.get("/{request_id}", summary="Show one request", responses=documented(401, 404, 409, 422))
-async def show_request(request_id: str, caller: CallerDep, services: ServicesDep) -> RequestOut:
+@router.get(
+    "/{request_id}", summary="Show one request", responses=documented(401, 403, 404, 409, 422)
+)
+async def show_request(
+    request_id: str, caller: RequestsReaderDep, services: ServicesDep
+) -> RequestOut:
     """Show a request with its card; a unique prefix of six digits or more will do."""
     record = await services.book.resolve(request_id)
     return services.shower.show(record, caller, with_card=True)
@@ -110,12 +107,15 @@ async def show_request(request_id: str, caller: CallerDep, services: ServicesDep
 @router.post(
     "/{request_id}/decision",
     summary="Answer a request",
-    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 410, 413, 422),
 )
 async def decide_request(
     request_id: str, answer: DecisionIn, caller: CallerDep, services: ServicesDep
 ) -> RequestOut:
-    """Approve or deny. The first answer stands; `outcome` follows when the host confirms it."""
+    """Approve or deny. It decides once the policy's approvals are there; any denial ends it.
+
+    The first decision stands; `outcome` follows when the host confirms it.
+    """
     record = await services.book.resolve(request_id)
     if answer.grant is not None:
         return await _approve_for_a_time(services, caller, record, answer, answer.grant)
@@ -131,15 +131,34 @@ async def decide_request(
 
 
 @router.post(
+    "/{request_id}/break-glass",
+    summary="Release a request in an emergency",
+    responses=documented(401, 403, 404, 409, 410, 413, 422, 503),
+)
+async def break_glass_request(
+    request_id: str, given: BreakGlassIn, caller: CallerDep, services: ServicesDep
+) -> RequestOut:
+    """Approve without the others whom the policy asks; they are told, and the trail names it."""
+    record = await services.decider.break_glass(
+        caller,
+        await services.book.resolve(request_id),
+        reason=given.reason,
+        digest=given.digest,
+        via=given.via,
+    )
+    return services.shower.show(record, caller, with_card=True)
+
+
+@router.post(
     "/{request_id}/comments",
     summary="Comment on a request",
     status_code=201,
-    responses=documented(401, 404, 409, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 413, 422),
 )
 async def comment_on_request(
     request_id: str, comment: CommentIn, caller: CallerDep, services: ServicesDep
 ) -> RequestOut:
-    """Leave a remark that decides nothing; any role may."""
+    """Leave a remark that decides nothing; any person may."""
     record = await services.decider.comment(
         caller,
         await services.book.resolve(request_id),
@@ -175,8 +194,9 @@ def to_ns(when: dt.datetime | None) -> int | None:
     return (when - epoch) // dt.timedelta(microseconds=1) * 1000
 
 
-def _check_room(services: Services, token: str) -> None:
-    if services.book.listening(token) >= services.stream_clients_per_token:
+def check_room(services: Services, who: str) -> None:
+    """Raise Refusal if a further stream would be one too many, for this token or for all."""
+    if services.book.listening(who) >= services.stream_clients_per_token:
         raise Refusal(
             503,
             "busy",
@@ -185,27 +205,3 @@ def _check_room(services: Services, token: str) -> None:
         )
     if services.book.listeners >= services.stream_clients:
         raise Refusal(503, "busy", "too many clients follow requests already", "try again later")
-
-
-def _merged(
-    memory: Sequence[Record], stored: Sequence[Record], wanted: RequestFilter
-) -> list[Record]:
-    """Return what is in memory and wanted, with what the trail found, newest first.
-
-    The trail is a moment behind what the stream of requests has told already.
-    """
-    found = {record.id: record for record in stored} | {
-        record.id: record
-        for record in memory
-        if wanted.host in (None, record.opened.host)
-        and wanted.subject in (None, record.opened.act.subject)
-        and wanted.rule in (None, record.opened.rule.id)
-        and (wanted.since_ns is None or record.opened.opened_ns >= wanted.since_ns)
-        and (wanted.after is None or _place(record) < wanted.after)
-    }
-    fitting = (one for one in found.values() if wanted.state in (None, one.state.value))
-    return sorted(fitting, key=_place, reverse=True)
-
-
-def _place(record: Record) -> tuple[int, str]:
-    return record.opened.opened_ns, record.id

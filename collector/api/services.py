@@ -7,12 +7,17 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
+from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
+from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
+from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
+from collector.oidc.wiring import SigningIn
 from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
@@ -26,6 +31,7 @@ class Services:
     book: Book
     decider: Decider
     issuer: Issuer
+    policies: Policies
     publisher: Publisher
     reader: Reader
     writer: Writer
@@ -33,6 +39,8 @@ class Services:
     names: HostNames
     shower: Shower
     tokens: Tokens
+    channels: Dispatcher
+    signing_in: SigningIn
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
@@ -50,7 +58,7 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-async def caller(
+async def any_caller(
     services: ServicesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
@@ -68,4 +76,39 @@ async def caller(
     return known
 
 
-CallerDep = Annotated[Caller, Depends(caller)]
+AnyCallerDep = Annotated[Caller, Depends(any_caller)]
+
+
+async def person(caller: AnyCallerDep) -> Caller:
+    """Return the caller, a person; raise Refusal 403 for a machine, whatever its scopes."""
+    check_person(caller)
+    return caller
+
+
+# What a route gets that does not say otherwise: no machine may use it.
+CallerDep = Annotated[Caller, Depends(person)]
+
+
+class ScopedCaller:
+    """Lets people in, and machines with one scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, caller: AnyCallerDep) -> Caller:
+        """Return the caller; raise Refusal 403 for a machine without the scope."""
+        scope = self.scope
+        if caller.machine and scope not in caller.scopes:
+            raise Refusal(
+                403,
+                "scope_missing",
+                f"the token of {caller.name} has not the scope {scope.value}",
+                f"make one with `holdfast-collector token create --machine NAME --scope {scope}`",
+                {"scope": scope.value},
+            )
+        return caller
+
+
+RequestsReaderDep = Annotated[Caller, Depends(ScopedCaller(Scope.REQUESTS_READ))]
+TrailReaderDep = Annotated[Caller, Depends(ScopedCaller(Scope.TRAIL_READ))]
+AskerDep = Annotated[Caller, Depends(ScopedCaller(Scope.ASKS_WRITE))]

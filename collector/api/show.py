@@ -1,5 +1,6 @@
 """A record as the API gives it to one caller."""
 
+import time
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,14 @@ from collector.api.models import (
     DecisionOut,
     GrantableOut,
     MayDecideOut,
+    PolicyOut,
     RequestOut,
+    VoteOut,
 )
-from collector.approvals.policy import may_decide
+from collector.approvals.applied import Applied, Policies
+from collector.approvals.checks import may_decide
 from collector.approvals.record import Record
+from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
@@ -29,8 +34,9 @@ class Shower:
     however many people follow, it is rendered once.
     """
 
-    def __init__(self, names: HostNames) -> None:
+    def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
+        self._policies = policies
         self._cards: OrderedDict[tuple[str, str, int, bool], dict[str, Any]] = OrderedDict()
 
     def show(self, record: Record, caller: Caller, *, with_card: bool) -> RequestOut:
@@ -39,7 +45,13 @@ class Shower:
         name = self._names.name(record.opened.host, record.opened.host_name)
         opened = replace(record.opened, host_name=name)
         card = self._card(record, opened) if with_card else None
-        return _request(record, opened, caller, card)
+        now_ns = time.time_ns()
+        applied = self._policies.apply(record)
+        may = may_decide(record, caller, applied, now_ns)
+        policy = _policy(record, applied)
+        return _request(
+            record, opened, MayDecideOut(allowed=may.allowed, why=may.why), policy, card
+        )
 
     def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
         key = (record.id, opened.host_name, len(record.states), record.decision is not None)
@@ -52,10 +64,28 @@ class Shower:
         return card
 
 
+def _policy(record: Record, applied: Applied) -> PolicyOut:
+    policy = applied.policy
+    standing = tally(record.votes, policy.approve)
+    return PolicyOut(
+        id=policy.id,
+        description=policy.description,
+        reason_required=applied.reason_required,
+        missing=missing_words(standing.missing),
+        deadline_ns=applied.deadline_ns,
+        stuck=applied.stuck,
+        break_glass=list(policy.break_glass),
+    )
+
+
 def _request(
-    record: Record, opened: HoldOpened, caller: Caller, card: dict[str, Any] | None
+    record: Record,
+    opened: HoldOpened,
+    may: MayDecideOut,
+    policy: PolicyOut,
+    card: dict[str, Any] | None,
 ) -> RequestOut:
-    decision, may = record.decision, may_decide(record, caller)
+    decision = record.decision
     why_not = grantable(record)
     return RequestOut(
         request=record.id,
@@ -84,7 +114,14 @@ def _request(
             CommentOut(by=one.by, via=one.via, text=one.text, time_ns=one.time_ns)
             for one in record.comments
         ],
-        may_decide=MayDecideOut(allowed=may.allowed, why=may.why),
+        votes=[
+            VoteOut(
+                by=one.by, via=one.via, answer=one.answer, reason=one.reason, time_ns=one.time_ns
+            )
+            for one in record.votes
+        ],
+        policy=policy,
+        may_decide=may,
         grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
         grant=opened.grant,
         card=card,

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -18,7 +19,7 @@ from collector.api.models import (
     WhoAmI,
 )
 from collector.api.requests import Limit, to_ns
-from collector.api.services import CallerDep, ServicesDep
+from collector.api.services import AnyCallerDep, ServicesDep, TrailReaderDep
 from collector.approvals.register import hosts_of
 from collector.errors import Refusal
 from collector.trail.reader import EventFilter
@@ -28,13 +29,21 @@ router = APIRouter()
 
 
 @router.get("/whoami", tags=["people"], summary="Who the token proves", responses=documented(401))
-async def whoami(caller: CallerDep) -> WhoAmI:
-    """Return the caller's name, role and login users."""
-    return WhoAmI(name=caller.name, role=caller.role, logins=list(caller.logins))
+async def whoami(caller: AnyCallerDep) -> WhoAmI:
+    """Return the caller's name, role, groups and login users; or the scopes of a machine."""
+    return WhoAmI(
+        name=caller.name,
+        role=caller.role,
+        logins=list(caller.logins),
+        groups=list(caller.groups),
+        machine=caller.machine,
+        scopes=list(caller.scopes),
+        authenticated_ns=caller.authenticated_ns,
+    )
 
 
-@router.get("/hosts", tags=["hosts"], summary="List hosts", responses=documented(401, 503))
-async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
+@router.get("/hosts", tags=["hosts"], summary="List hosts", responses=documented(401, 403))
+async def hosts(_: TrailReaderDep, services: ServicesDep) -> HostList:
     """List every enrolled host, and what it last said of itself."""
     said = {row["host"]: row for row in await services.reader.hosts()}
     waiting = hosts_of(services.book.register.unfinished())
@@ -50,10 +59,13 @@ async def hosts(_: CallerDep, services: ServicesDep) -> HostList:
 
 
 @router.get(
-    "/events", tags=["trail"], summary="List events, newest first", responses=documented(401, 422)
+    "/events",
+    tags=["trail"],
+    summary="List events, newest first",
+    responses=documented(401, 403, 422),
 )
 async def events(
-    _: CallerDep,
+    _: TrailReaderDep,
     services: ServicesDep,
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
     subject: str | None = None,
@@ -81,27 +93,24 @@ async def events(
             hold=hold,
             since_ns=to_ns(since),
             until_ns=to_ns(until),
-            after=None if after is None else _cursor(after),
+            after=None if after is None else event_cursor(after),
             limit=limit,
         )
     )
     page = found[:limit]
     more = len(found) > limit
-    last = page[-1] if page else {}
-    return EventPage(
-        events=page,
-        next=f"{last['time_ns']}-{last['host']}-{last['number']}" if more else None,
-    )
+    return EventPage(events=page, next=event_place(page[-1]) if more else None)
 
 
 @router.post(
     "/trail/query",
     tags=["trail"],
     summary="Ask the trail in SQL",
-    responses=documented(401, 413, 422, 503),
+    responses=documented(401, 403, 413, 422),
 )
-async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> QueryOut:
+async def query(question: QueryIn, _: TrailReaderDep, services: ServicesDep) -> QueryOut:
     """Run one SELECT, read-only, without files or network, limited in time, rows and bytes."""
+    await services.book.caught_up()  # who has answered finds the answer here
     result = await services.sql.run(question.sql, question.limit)
     return QueryOut(
         columns=[QueryColumn(name=name, type=kind) for name, kind in result.columns],
@@ -110,7 +119,13 @@ async def query(question: QueryIn, _: CallerDep, services: ServicesDep) -> Query
     )
 
 
-def _cursor(text: str) -> tuple[int, str, int]:
+def event_place(event: Mapping[str, Any]) -> str:
+    """Return what is given as `after` for the events behind this one."""
+    return f"{event['time_ns']}-{event['host']}-{event['number']}"
+
+
+def event_cursor(text: str) -> tuple[int, str, int]:
+    """Return the place that `event_place` wrote; raise Refusal if it did not."""
     time_ns, _, rest = text.partition("-")
     host, _, number = rest.rpartition("-")
     if not all(re.fullmatch("[0-9]{1,19}", one) for one in (time_ns, number)):

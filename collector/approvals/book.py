@@ -14,6 +14,8 @@ from wire.ids import RequestId
 from wire.messages import HoldOpened
 
 SHORTEST_PREFIX = 6
+# How long the trail is waited for at most: it may not be writable at all.
+_LATEST_S = 2.0
 _FULL = 32
 _REMEMBERED = 10_000
 
@@ -55,7 +57,7 @@ class Book:
         self._reader = reader
         self._known = Known()
         self._listeners: set[Listener] = set()
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._coming: dict[str, asyncio.Future[None]] = {}
         self._closed = False
         # How long each record was when it was last told of, newest last.
         self._told: OrderedDict[RequestId, int] = OrderedDict()
@@ -166,27 +168,30 @@ class Book:
         for listener in self._listeners:
             listener.end()
 
+    @contextmanager
+    def coming(self, *ids: str) -> Iterator[None]:
+        """Have `caught_up` wait for these messages, which are put into their streams within."""
+        loop = asyncio.get_running_loop()
+        for one in ids:
+            self._coming.setdefault(one, loop.create_future())
+        try:
+            yield
+        except BaseException:
+            self.stored(ids)
+            raise
+        loop.call_later(_LATEST_S, self.stored, ids)
+
     def stored(self, ids: Iterable[str]) -> None:
         """Say that the messages of these ids are committed to the trail."""
         for one in ids:
-            for future in self._waiting.pop(one, ()):
-                if not future.done():
-                    future.set_result(None)
+            future = self._coming.pop(one, None)
+            if future is not None:
+                future.set_result(None)
 
-    @contextmanager
-    def awaiting(self, message_id: str) -> Iterator["asyncio.Future[None]"]:
-        """Give a future that is done once the message of this id is in the trail."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(message_id, []).append(future)
-        try:
-            yield future
-        finally:
-            waiting = self._waiting.get(message_id, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._waiting.pop(message_id, None)
-            future.cancel()
+    async def caught_up(self) -> None:
+        """Return once the trail has what people have said through here, or is too slow for that."""
+        if self._coming:
+            await asyncio.wait(set(self._coming.values()))
 
 
 def _unknown(text: str, remedy: str) -> Refusal:

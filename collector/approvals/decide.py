@@ -1,20 +1,21 @@
 """The one door for answers: checks who, what and when, and lets the stream pick the one decision.
 
-A vote is stored, then the decision under "nothing may be there yet", then the signed verdict for
-the host. Whoever loses the race is told who won.
+A vote is stored; once the votes fill what the policy asks for, the decision under "nothing may be
+there yet", then the signed verdict for the host. Whoever loses the race is told who won.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from collector.approvals import policy
+from collector.approvals import checks
+from collector.approvals.applied import Applied, Policies
 from collector.approvals.book import Book
 from collector.approvals.record import Record
 from collector.approvals.register import Changed
+from collector.approvals.tally import decision_of, missing_words, tally
 from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
@@ -22,22 +23,31 @@ from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import SignatureError, WireError
 from wire.ids import HoldId, VerdictId, VoteId, new_id
-from wire.messages import Answer, Comment, Decision, Ground, Verdict, Vote
+from wire.messages import Answer, Comment, Decision, Ground, Severity, Verdict, Vote
 from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
 
-# How long an answer waits to see itself in the trail; the answer stands either way.
-_SEEN_S = 2.0
+# Caller, severity of the request, and the time since the epoch in nanoseconds.
+CheckFresh = Callable[[Caller, Severity, int], None]
 
 
 class Decider:
     """Publishes votes, comments, decisions and verdicts, signed with the collector's key."""
 
     def __init__(
-        self, book: Book, publisher: Publisher, signer: Signer, verifier: Verifier
+        self,
+        book: Book,
+        publisher: Publisher,
+        signer: Signer,
+        verifier: Verifier,
+        policies: Policies,
+        check_fresh: CheckFresh | None = None,
     ) -> None:
+        """`check_fresh` raises Refusal if too long ago a caller has proved who they are."""
         self._book = book
+        self._check_fresh = check_fresh
+        self._policies = policies
         self._publisher = publisher
         self._signer = signer
         self._verifier = verifier
@@ -53,40 +63,85 @@ class Decider:
         digest: str | None,
         via: str,
     ) -> Record:
-        """Return the request as decided; raise Refusal with the reason it is not.
+        """Return the request with the answer in it, decided if the policy needs no other.
 
-        A deadline that has passed on this side's clock is no refusal: the host's boot clock
-        decides, and the host says so when the answer came too late.
+        Raises Refusal with the reason why not. A deadline that has passed on this side's clock is
+        no refusal: the host's boot clock decides, and says so when an answer came too late.
         """
-        reason = policy.check_text(reason, longest=policy.LONGEST_REASON, name="reason")
-        policy.check_caller(record, caller)
-        policy.check_open(record)
-        policy.check_answer(record, reason=reason, digest=digest)
-        if (earlier := _said_before(record, caller, answer)) is not None:
-            # Whoever stored it is about to decide, or was killed before it could.
-            decided, news = await self._decide(record, _decision(earlier))
-            await self._go_out(decided, news)
-            policy.check_open(decided)
-        vote = Vote(
-            vote=VoteId(new_id()),
-            request=record.id,
-            by=caller.name,
-            via=via,
-            answer=answer,
-            reason=reason,
-            digest=record.opened.digest,
-            time_ns=time.time_ns(),
+        reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
+        applied = self._policies.apply(record)
+        now_ns = time.time_ns()
+        checks.check_caller(record, caller, applied, now_ns)
+        checks.check_open(record)
+        checks.check_answer(record, applied, reason=reason, digest=digest)
+        if answer is Answer.APPROVE and self._check_fresh is not None:
+            self._check_fresh(caller, record.opened.rule.severity, now_ns)
+        counts_for = applied.counts_for(caller, now_ns)
+        if (earlier := checks.voted_before(record, caller, answer, counts_for)) is not None:
+            await self._again(record, applied, earlier)
+        vote = _vote(caller, record, applied, answer=answer, reason=reason, via=via)
+        return await self._cast(record, applied, replace(vote, counts_for=counts_for))
+
+    async def break_glass(
+        self, caller: Caller, record: Record, *, reason: str, digest: str | None, via: str
+    ) -> Record:
+        """Return the request as released without those whom the policy asks; raise Refusal.
+
+        It is for this one act, and lives as long as any verdict for it.
+        """
+        reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
+        applied = self._policies.apply(record)
+        checks.check_break_glass(record, caller, applied, reason)
+        checks.check_open(record)
+        checks.check_answer(record, applied, reason=reason, digest=digest)
+        if self._check_fresh is not None:
+            self._check_fresh(caller, record.opened.rule.severity, time.time_ns())
+        vote = _vote(caller, record, applied, answer=Answer.APPROVE, reason=reason, via=via)
+        return await self._cast(
+            record, applied, replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
         )
-        with self._book.awaiting(record.id) as seen:
-            await self._append(vote)
-            decided, news = await self._decide(record, _decision(vote))
+
+    async def _again(self, record: Record, applied: Applied, earlier: Vote) -> None:
+        """Raise Refusal for an answer that this person has given already.
+
+        Whoever stored it is about to decide, or was killed before it could: so it is done here.
+        """
+        standing = tally(record.votes, applied.policy.approve)
+        if standing.answer is not None:
+            decision = decision_of(record.id, standing, applied.policy.id)
+            decided, news = await self._decide(record, decision)
             await self._go_out(decided, news)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
+            checks.check_open(decided)
+        raise Refusal(
+            409,
+            "already_voted",
+            f"{earlier.by} has said {earlier.answer.value} already",
+            f"{missing_words(standing.missing)} must still approve",
+            {"vote": earlier.vote, "time_ns": earlier.time_ns},
+        )
+
+    async def _cast(self, record: Record, applied: Applied, vote: Vote) -> Record:
+        """Store a vote, and decide if it completes what is asked for."""
+        with self._book.coming(vote.vote):
+            await self._append(vote)
+        self._book.register.said(vote)
+        voted = self._book.register.get(record.id) or record
+        standing = tally(voted.votes or (vote,), applied.policy.approve)
+        if standing.answer is None:
+            self._book.announce(voted)
+            return voted
+        decision = decision_of(record.id, standing, applied.policy.id)
+        with self._book.coming(record.id):
+            decided, news = await self._decide(voted, decision)
+        await self._go_out(decided, news)
+        if decided.decision is not None and vote.vote not in decided.decision.votes:
+            checks.check_open(decided)  # others were enough, and a moment earlier
         return self._book.register.get(record.id) or decided
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
         """Return the request with the remark; raise Refusal if it cannot be stored."""
-        text = policy.check_text(text, longest=policy.LONGEST_COMMENT, name="text")
+        checks.check_person(caller)
+        text = checks.check_text(text, longest=checks.LONGEST_COMMENT, name="text")
         if not text:
             raise Refusal(422, "validation", "the comment is empty", "say something")
         comment = Comment(
@@ -97,20 +152,32 @@ class Decider:
             text=text,
             time_ns=time.time_ns(),
         )
-        with self._book.awaiting(comment.comment) as seen:
+        with self._book.coming(comment.comment):
             await self._append(comment)
-            await asyncio.wait({seen}, timeout=_SEEN_S)
-        return await self._book.get(record.id) or record
+        self._book.register.said(comment)
+        known = self._book.register.get(record.id) or record
+        if comment not in known.comments:  # a request that only the trail has
+            known = replace(known, comments=(*known.comments, comment))
+        self._book.announce(known)
+        return known
 
-    async def complete(self, record: Record, vote: Vote) -> None:
-        """Decide upon a vote that is stored; raise CentreError if it is not known to be done.
+    async def complete(self, record: Record, decision: Decision) -> None:
+        """See that a request is decided; raise CentreError if it is not known to be done.
 
         The ingest brings the decision, which may be an earlier one, and sees to the verdict.
         """
-        data = encode(_decision(vote))
+        data = encode(decision)
         await self._publisher.first(
             subjects.DECISIONS, subjects.decision(record.id), data, self._signer.headers(data)
         )
+
+    def standing(self, record: Record) -> Decision | None:
+        """Return the decision that the votes on a request come to, if they come to one."""
+        policy = self._policies.apply(record).policy
+        standing = tally(record.votes, policy.approve)
+        if standing.answer is None:
+            return None
+        return decision_of(record.id, standing, policy.id)
 
     async def deliver(self, record: Record) -> None:
         """Make sure that the host has a verdict for a decided hold; raise CentreError if it fails.
@@ -177,7 +244,7 @@ class Decider:
         known, news = self._apply(record, earlier)
         if news:
             self._book.announce(known)
-        policy.check_open(known)
+        checks.check_open(known)
         raise AssertionError("a decided request is never open")
 
     def _apply(self, record: Record, decision: Decision) -> tuple[Record, bool]:
@@ -230,24 +297,20 @@ class Decider:
             log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)
 
 
-def _said_before(record: Record, caller: Caller, answer: Answer) -> Vote | None:
-    """Return the vote by which this person has said the same already: they count once."""
-    same = (v for v in record.votes if (v.by, v.answer) == (caller.name, answer))
-    return next(same, None)
-
-
-def _decision(vote: Vote) -> Decision:
-    """Return what one vote adds up to: the same, to the byte, whoever decides and when."""
-    return Decision(
-        request=vote.request,
-        answer=vote.answer,
-        ground=Ground.DECISION,
-        by=vote.by,
-        via=vote.via,
-        reason=vote.reason,
-        digest=vote.digest,
-        votes=(vote.vote,),
-        time_ns=vote.time_ns,
+def _vote(
+    caller: Caller, record: Record, applied: Applied, *, answer: Answer, reason: str, via: str
+) -> Vote:
+    return Vote(
+        vote=VoteId(new_id()),
+        request=record.id,
+        by=caller.name,
+        via=via,
+        answer=answer,
+        reason=reason,
+        digest=record.opened.digest,
+        time_ns=time.time_ns(),
+        groups=caller.groups,
+        policy=applied.policy.id,
     )
 
 

@@ -89,7 +89,11 @@ class Record:
             return end
         if self.opened.grant is not None:
             return RequestState.APPROVED  # by the host itself, which says so next
-        return _DECIDED[self.decision.answer] if self.decision else RequestState.OPEN
+        if self.decision is None:
+            return RequestState.OPEN
+        if self.decision.ground is Ground.TIMEOUT_POLICY:
+            return RequestState.EXPIRED
+        return _DECIDED[self.decision.answer]
 
     @property
     def confirmed(self) -> HoldState | None:

@@ -6,7 +6,7 @@ Every message may come twice, and votes and decisions may come before the hold t
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from collector.approvals.record import Record
+from collector.approvals.record import Record, RequestState
 from wire.acts import act_digest
 from wire.ids import HostId, RequestId
 from wire.messages import Comment, Decision, Ground, HoldOpened, HoldState, HoldStateName, Vote
@@ -77,6 +77,11 @@ class Register:
     def all(self) -> tuple[Record, ...]:
         """Return everything in memory, in no order."""
         return tuple(self._records.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many requests nobody has answered."""
+        return sum(record.state is RequestState.OPEN for record in self._records.values())
 
     def unfinished(self) -> tuple[Record, ...]:
         """Return what the host has not closed, newest first."""

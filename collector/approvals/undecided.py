@@ -55,5 +55,9 @@ class Undecided:
         record = self._book.register.get(vote.request)
         if record is None or record.decision is not None or record.ended_by_host is not None:
             return
-        log.warning("request %s: its vote was not decided upon; done now", record.id)
-        await self._decider.complete(record, vote)
+        # Of several votes that a policy asks for, each may be the last that is missing.
+        decision = self._decider.standing(record)
+        if decision is None:
+            return
+        log.warning("request %s: its votes were not decided upon; done now", record.id)
+        await self._decider.complete(record, decision)

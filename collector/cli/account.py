@@ -1,4 +1,4 @@
-"""Commands about oneself: login, whoami, completion."""
+"""Commands about oneself: login, logout, whoami, completion."""
 
 import getpass
 import sys
@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.cli.errors import AccessError
 from collector.cli.run import Run, command
 from collector.cli.settings import (
     Access,
     check_token,
     config_file,
     find_url,
+    forget,
     read_token,
     store,
 )
@@ -28,18 +30,32 @@ class Shell(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for function in (login, whoami, completion):
+    for function in (login, logout, whoami, completion):
         command(app)(function)
 
 
-def login(run: Run) -> None:
-    """Store the centre's address and your token, after trying them.
+def login(
+    run: Run,
+    device: Annotated[
+        bool | None,
+        typer.Option(
+            "--device/--token",
+            help="Sign in at the identity provider, or give a token.",
+        ),
+    ] = None,
+) -> None:
+    """Sign in, and store the centre's address and your token after trying them.
 
-    The token is asked for, or read from --token-file or from standard input.
+    Where the centre has an identity provider, you sign in there. Otherwise the token is asked
+    for, or read from --token-file or from standard input.
     """
     url = find_url(run.url)
     if run.token_file:
         token = read_token(run.token_file)
+    elif _at_provider(url, device):
+        from collector.cli.device import sign_in
+
+        token = sign_in(run, url)
     elif sys.stdin.isatty():
         token = check_token(getpass.getpass(f"token for {url}: "), place="what you typed")
     else:
@@ -51,6 +67,23 @@ def login(run: Run) -> None:
     if run.json:
         run.print_json({**me, "url": url, "file": str(path)})
     run.say(f"signed in to {url} as {_shown(me)}; stored in {path}")
+
+
+def logout(run: Run) -> None:
+    """End the token that `holdfast login` got at the identity provider, and forget it."""
+    access = run.access()
+    ended = False
+    try:
+        ended = run.centre.post("/auth/logout", {})["ended"] is True
+    except AccessError as error:
+        if error.code != "unauthorized":
+            raise
+    gone = forget(config_file())
+    if run.json:
+        run.print_json({"ended": ended, "forgotten": gone, "url": access.url})
+    what = "the token is ended" if ended else "the token was an administrator's, or over already"
+    where = f"forgotten in {config_file()}" if gone else f"it is in {access.source}"
+    run.say(f"signed out of {access.url}: {what}; {where}")
 
 
 def whoami(run: Run) -> None:
@@ -76,6 +109,15 @@ def completion(
         run.print_json({"shell": shell.value, "script": script})
     else:
         sys.stdout.write(script + "\n")
+
+
+def _at_provider(url: str, device: bool | None) -> bool:
+    """Say whether to sign in at the provider: if told so, or if a person is there and it offers."""
+    if device is not None:
+        return device
+    from collector.cli.device import offers_sign_in
+
+    return sys.stdin.isatty() and offers_sign_in(url)
 
 
 def _who(access: Access) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _with_reason(
     answer: Literal["approve", "deny"],
 ) -> Answer | Literal["gone"] | None:
     """Ask for the reason of an answer; None goes back to the choice of a key."""
-    required = request["rule"]["reason_required"]
+    required = request["policy"]["reason_required"]
     hint = "empty line: back" if required else "may be empty"
     console.print(Text(f"{answer}: reason ({hint}): "), end="")
     console.file.flush()

@@ -65,6 +65,7 @@ def print_card(console: Console, request: dict[str, Any], *, brief: bool = False
     _row(table, "Promise", harmless(card["guarantee"]))
     if not brief:
         _row(table, "Digest", harmless(card["digest"]))
+    _asked(table, request)
     for comment in request["comments"]:
         said = f"{visible(comment['by'])}, {clock(comment['time_ns'])}: {visible(comment['text'])}"
         _row(table, "Comment", said)
@@ -166,6 +167,18 @@ def _tree(lines: Sequence[str]) -> Group:
         text = Text(safe.lstrip(" "), overflow="fold")
         shown.append(Padding(text, (0, 0, 0, indent), expand=False))
     return Group(*shown)
+
+
+def _asked(table: Table, request: dict[str, Any]) -> None:
+    """Add who has voted, and who is still asked."""
+    for vote in request["votes"]:
+        said = f"{visible(vote['by'])}: {vote['answer']} at {clock(vote['time_ns'])}"
+        _row(table, "Vote", said + (f": {visible(vote['reason'])}" if vote["reason"] else ""))
+    policy = request["policy"]
+    if request["state"] == "open":
+        _row(table, "Asked", f"{visible(policy['missing'])} (policy {visible(policy['id'])})")
+        if policy["stuck"]:
+            _row(table, "Attention", f"nobody may approve it: {visible(policy['stuck'])}", "bold")
 
 
 def _state(request: dict[str, Any]) -> str:

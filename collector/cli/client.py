@@ -60,7 +60,7 @@ class Centre:
         direct = is_loopback(urlsplit(access.url).hostname or "")
         self._client = httpx.Client(
             base_url=f"{access.url}/api/v1",
-            headers={"Authorization": f"Bearer {access.token}", "User-Agent": "holdfast-cli"},
+            headers=_headers(access),
             timeout=timeout_s,
             trust_env=not direct,
         )
@@ -143,6 +143,12 @@ def refusal(response: httpx.Response) -> CliError:
         message = _already(said, message)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(response.status_code, CliError)
     return kind(code, message, remedy, said)
+
+
+def _headers(access: Access) -> dict[str, str]:
+    # Who has no token yet has only sign-in to ask about.
+    proof = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+    return {**proof, "User-Agent": "holdfast-cli"}
 
 
 def _facts(response: httpx.Response) -> Facts:

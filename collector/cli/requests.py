@@ -1,4 +1,4 @@
-"""Commands about requests: pending, show, approve, deny, comment."""
+"""Commands about requests: pending, show, approve, deny, break-glass, comment."""
 
 import sys
 from enum import StrEnum
@@ -49,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     for function in (pending, show, approve, deny, comment):
         command(app)(function)
+    command(app, "break-glass")(break_glass)
 
 
 def pending(
@@ -152,6 +153,21 @@ def deny(
     _decide(run, request, "deny", reason, digest)
 
 
+def break_glass(
+    run: Run,
+    request: IdArgument,
+    reason: Annotated[
+        str, typer.Option("--reason", "-r", help="What the emergency is.", metavar="TEXT")
+    ],
+    digest: DigestOption = None,
+) -> None:
+    """Let the process run on without the others whom the policy asks; they are told."""
+    found = _open(run, request, digest)
+    run.say(f"break the glass for {_one_line(found)}")
+    body = {"reason": reason, "digest": found["digest"], "via": "cli"}
+    _print_state(run, run.centre.post(f"/requests/{found['request']}/break-glass", body))
+
+
 def comment(
     run: Run,
     request: IdArgument,
@@ -188,29 +204,15 @@ def _decide(
     digest: str | None,
     grant: dict[str, Any] | None = None,
 ) -> None:
-    found = _get(run, prefix)
-    if found["state"] != "open":
-        raise _over(found)
-    if digest is not None and digest != found["digest"]:
-        raise CliError(
-            "digest_mismatch",
-            f"request {found['request']} is about the act {found['digest']}, not {digest}",
-            "look at it with `holdfast show` and answer what it shows",
-            {"digest": found["digest"]},
-        )
+    found = _open(run, prefix, digest)
     run.say(f"{answer} {_one_line(found)}")
     if hidden := found["card"]["hidden_bytes"]:
         run.note(f"{hidden} bytes of it are not on its card; see `holdfast show --full`")
     # Who may not decide is told so by the centre, and not asked for a reason first.
-    if not reason and found["rule"]["reason_required"] and found["may_decide"]["allowed"]:
+    if not reason and found["policy"]["reason_required"] and found["may_decide"]["allowed"]:
         reason = _ask_reason(run, found)
     done = send_answer(run, found, answer, reason or "", found["digest"], grant)
-    if run.json:
-        run.print_json(done)
-        return
-    from collector.cli.cards import state_words
-
-    run.say(state_words(done))
+    _print_state(run, done)
     if grant is not None:
         run.say(_grant_words(done))
 
@@ -224,6 +226,32 @@ def _grant_words(done: dict[str, Any]) -> str:
         f"grant {name}: the same again passes until {clock(made['expires_ns'])}, "
         f"{count(made['uses'], 'time')} at most; `holdfast grants revoke {name}` ends it"
     )
+
+
+def _print_state(run: Run, request: dict[str, Any]) -> None:
+    if run.json:
+        run.print_json(request)
+        return
+    from collector.cli.cards import state_words
+
+    run.say(state_words(request))
+    if request["state"] == "open" and request["votes"]:
+        run.say(f"not decided yet: {request['policy']['missing']} must still approve")
+
+
+def _open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
+    """Return a request that waits, about the act of that digest if one is given."""
+    found = _get(run, prefix)
+    if found["state"] != "open":
+        raise _over(found)
+    if digest is not None and digest != found["digest"]:
+        raise CliError(
+            "digest_mismatch",
+            f"request {found['request']} is about the act {found['digest']}, not {digest}",
+            "look at it with `holdfast show` and answer what it shows",
+            {"digest": found["digest"]},
+        )
+    return found
 
 
 def _get(run: Run, prefix: str) -> dict[str, Any]:
@@ -270,6 +298,6 @@ def _ask_reason(run: Run, request: dict[str, Any]) -> str:
             return reason
     raise UsageError(
         "reason_required",
-        f"rule {request['rule']['id']} asks for a reason; nothing was decided",
+        f"policy {request['policy']['id']} asks for a reason; nothing was decided",
         "add --reason TEXT",
     )

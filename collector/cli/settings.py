@@ -151,6 +151,19 @@ def store(access: Access, path: Path) -> None:
         ) from error
 
 
+def forget(path: Path) -> bool:
+    """Remove the file; return whether it was there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise UsageError(
+            "config_file", f"{path} cannot be removed: {_why(error)}", "remove it yourself"
+        ) from error
+    return True
+
+
 def _stored(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what the file holds, nothing if it is not there."""
     import tomllib

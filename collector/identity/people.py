@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import sqlite3
@@ -13,37 +12,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from collector.errors import StateError
-from collector.identity.database import connect, damaged
+from collector.identity.database import Live, connect, damaged, digest, texts
+from collector.identity.roles import Role as Role
+from collector.identity.signed_in import Person, find_person, once, theirs
 
-_DAY_NS = 86_400 * 10**9
+DAY_NS = 86_400 * 10**9
 _TOKEN = re.compile(r"hft_([0-9a-f]{12})_([0-9a-f]{64})")
 # Compared against when the id is unknown, so that both answers take the same work.
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
-class Role(StrEnum):
-    """What a person may do; ordered from least to most."""
-
-    VIEWER = "viewer"
-    REVIEWER = "reviewer"
-    ADMIN = "admin"
-
-    @property
-    def decides(self) -> bool:
-        """Whether this role may approve and deny."""
-        return self is not Role.VIEWER
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking, as proved by a token."""
+    """Who is asking, whichever way it was proved: by a token, a session, or a linked account.
+
+    `names` are further names of the same person. A `machine` may do what its `scopes` say, and
+    can never decide. `authenticated_ns` is when the identity provider last saw a proof of who
+    this is, in nanoseconds since the epoch; None where nobody has said so. `signed_in` is whether
+    the provider has proved them at all, and not a token of an administrator's making.
+    """
 
     name: str
     role: Role
     logins: tuple[str, ...]
-    token: str  # id of the token, never its secret
+    token: str  # id of the token, session or account, never a secret
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    machine: bool = False
+    scopes: tuple[str, ...] = ()
+    authenticated_ns: int | None = None
+    signed_in: bool = False
+
+
+class TokenKind(StrEnum):
+    """Whose a token is: made for a person or a machine, or got by `holdfast login`."""
+
+    PERSONAL = "personal"
+    MACHINE = "machine"
+    LOGIN = "login"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,9 @@ class TokenFacts:
     created_ns: int
     expires_ns: int | None
     revoked_ns: int | None
+    kind: TokenKind = TokenKind.PERSONAL
+    scopes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def state(self, now_ns: int) -> str:
         """Return valid, expired or revoked."""
@@ -68,26 +80,55 @@ class TokenFacts:
 
 
 def create_token(
-    database: Path, *, name: str, role: Role, logins: Sequence[str] = (), days: int | None = None
+    database: Path,
+    *,
+    name: str,
+    role: Role,
+    logins: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    days: int | None = None,
 ) -> str:
     """Return a new token, which is shown this once; raise StateError on a useless name or life."""
-    if not name.strip() or name != name.strip() or any(ord(char) < 32 for char in name):
-        raise StateError(f"--name {name!r}: give a plain name, best an address: alice@example.com")
+    check_name(name)
     if days is not None and days < 1:
         raise StateError(f"--days {days}: a token must live for at least one day")
+    expires_ns = None if days is None else time.time_ns() + days * DAY_NS
+    return store_token(
+        database, name=name, role=role, logins=logins, groups=groups, expires_ns=expires_ns
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise StateError if it is none that could be shown and compared."""
+    if not name.strip() or name != name.strip() or any(ord(char) < 32 for char in name):
+        raise StateError(f"--name {name!r}: give a plain name, best an address: alice@example.com")
+
+
+def store_token(
+    database: Path,
+    *,
+    name: str,
+    role: Role,
+    logins: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    expires_ns: int | None,
+    kind: TokenKind = TokenKind.PERSONAL,
+    scopes: Sequence[str] = (),
+    person: Person | None = None,
+    authenticated_ns: int = 0,
+) -> str:
+    """Return a new token of any kind; one of `holdfast login` is bound to its person."""
     token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
-    now = time.time_ns()
     with connect(database) as connection:
         connection.execute(
-            "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO token (id, digest, name, role, logins, created_ns, expires_ns, kind,"
+            " scopes, groups, person, authenticated_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                token_id,
-                _digest(secret),
-                name,
-                role.value,
-                json.dumps(list(logins)),
-                now,
-                None if days is None else now + days * _DAY_NS,
+                *(token_id, digest(secret), name, role.value, json.dumps(list(logins))),
+                *(time.time_ns(), expires_ns, kind.value, json.dumps(list(scopes))),
+                json.dumps(list(groups)),
+                *(None if person is None else person.id, authenticated_ns or None),
             ),
         )
     return f"hft_{token_id}_{secret}"
@@ -106,35 +147,41 @@ class Tokens:
     """
 
     def __init__(self, database: Path) -> None:
-        self._database = database
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._live = Live(database)
 
     async def check(self, token: str) -> Caller | None:
         """Return who a token proves, or None; raise StateError if the file cannot be used."""
-        try:
-            return _proved(self._database, self._open(), token)
-        except (sqlite3.Error, OSError):
-            # Whatever needs waiting or mending is done in a thread, from a new connection.
-            self.close()
-            return await asyncio.to_thread(check_token, self._database, token)
+        return await self._live.ask(lambda asked: _proved(self._live.database, asked, token))
+
+    async def end_login(self, token_id: str) -> bool:
+        """End a token if `holdfast login` got it; return whether it did."""
+        return await asyncio.to_thread(_end_login, self._live.database, token_id)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        self._live.close()
 
-    def _open(self) -> sqlite3.Connection:
-        """Return a connection to the file that has this name now; another may be put there."""
-        found = os.stat(self._database)
-        if self._connection is None or self._file != (found.st_dev, found.st_ino):
-            self.close()
-            self._connection = sqlite3.connect(self._database, timeout=0, isolation_level=None)
-            self._file = (found.st_dev, found.st_ino)
-            # Makes SQLite's own files, for which a disk that fills up later has no room.
-            self._connection.execute("SELECT count(*) FROM token").fetchone()
-        return self._connection
+
+def caller_of(
+    database: Path,
+    connection: sqlite3.Connection,
+    person: Person,
+    *,
+    proof: str,
+    authenticated_ns: int,
+) -> Caller:
+    """Return a person who has signed in as a caller; `proof` is the id of what shows it now."""
+    names, logins = theirs(database, connection, person.name)
+    return Caller(
+        name=person.name,
+        role=person.role,
+        logins=once((*person.logins, *logins)),
+        token=proof,
+        groups=person.groups,
+        names=names,
+        authenticated_ns=authenticated_ns or None,
+        signed_in=True,
+    )
 
 
 def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Caller | None:
@@ -143,30 +190,41 @@ def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Calle
         return None
     token_id, secret = match.groups()
     row = connection.execute(
-        "SELECT digest, name, role, logins, expires_ns, revoked_ns FROM token WHERE id = ?",
+        "SELECT digest, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, person,"
+        " authenticated_ns FROM token WHERE id = ?",
         (token_id,),
     ).fetchone()
-    same = hmac.compare_digest(row[0] if row else _NOBODY, _digest(secret))
+    same = hmac.compare_digest(row[0] if row else _NOBODY, digest(secret))
     if row is None or not same:
         return None
-    _, name, role, logins, expires_ns, revoked_ns = row
+    _, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, *login = row
     if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
         return None
     known, logins = _role_and_logins(database, role, logins)
-    return Caller(name=name, role=known, logins=logins, token=token_id)
+    match _kind(database, kind):
+        case TokenKind.MACHINE:
+            allowed = texts(database, "a token", scopes)
+            return Caller(name, Role.VIEWER, (), token_id, machine=True, scopes=allowed)
+        case TokenKind.LOGIN:
+            number, authenticated_ns = login
+            person = find_person(database, connection, number)
+            if person is None:
+                return None
+            at = authenticated_ns or 0
+            return caller_of(database, connection, person, proof=token_id, authenticated_ns=at)
+    names, more = theirs(database, connection, name)
+    mine = texts(database, "a token", groups)
+    return Caller(name, known, once((*logins, *more)), token_id, groups=mine, names=names)
 
 
 def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
     """Return every token ever made, oldest first."""
     with connect(database) as connection:
         rows = connection.execute(
-            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns"
-            " FROM token ORDER BY created_ns, id"
+            "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes,"
+            " groups FROM token ORDER BY created_ns, id"
         ).fetchall()
-    return tuple(
-        TokenFacts(row[0], row[1], *_role_and_logins(database, row[2], row[3]), *row[4:])
-        for row in rows
-    )
+    return tuple(_facts(database, row) for row in rows)
 
 
 def revoke_token(database: Path, token_id: str) -> bool:
@@ -184,16 +242,41 @@ def revoke_token(database: Path, token_id: str) -> bool:
         return changed.rowcount == 1
 
 
+def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
+    token_id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes, groups = row
+    known, users = _role_and_logins(database, role, logins)
+    return TokenFacts(
+        id=token_id,
+        name=name,
+        role=known,
+        logins=users,
+        created_ns=created_ns,
+        expires_ns=expires_ns,
+        revoked_ns=revoked_ns,
+        kind=_kind(database, kind),
+        scopes=texts(database, "a token", scopes),
+        groups=texts(database, "a token", groups),
+    )
+
+
+def _end_login(database: Path, token_id: str) -> bool:
+    with connect(database) as connection:
+        changed = connection.execute(
+            "UPDATE token SET revoked_ns = ? WHERE id = ? AND kind = ? AND revoked_ns IS NULL",
+            (time.time_ns(), token_id, TokenKind.LOGIN.value),
+        )
+        return changed.rowcount == 1
+
+
 def _role_and_logins(database: Path, role: str, logins: str) -> tuple[Role, tuple[str, ...]]:
     try:
-        found = json.loads(logins)
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-            raise ValueError("login users that are no list of names")
-        return Role(role), tuple(found)
-    except (ValueError, RecursionError) as error:
+        return Role(role), texts(database, "a token", logins)
+    except ValueError as error:
         raise damaged(database, f"a token has {error}") from error
 
 
-def _digest(secret: str) -> str:
-    # A fast hash is right here: the secret is 256 random bits, there is nothing to guess.
-    return hashlib.sha256(secret.encode()).hexdigest()
+def _kind(database: Path, kind: str) -> TokenKind:
+    try:
+        return TokenKind(kind)
+    except ValueError as error:
+        raise damaged(database, f"a token has {error}") from error

@@ -70,11 +70,11 @@ class SaidIntake:
             raise RefusedError(outcome.reason)
         work.rows.append(row)
         work.stored.append(_id(message))
+        if isinstance(message, Vote):
+            # Also one that this collector has stored: it may be cut off before it decides.
+            work.voted.append(message)
         if isinstance(outcome, Changed):
-            if isinstance(message, Vote):
-                work.voted.append(message)  # it shows only in the decision that it leads to
-            else:
-                work.changed.append(outcome.record)
+            work.changed.append(outcome.record)
         record = self._book.register.get(message.request)
         if isinstance(message, Decision) and record is not None:
             work.decided.append(record)

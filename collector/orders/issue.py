@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from collector.approvals import policy
+from collector.approvals import checks
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.config import Grants
@@ -158,7 +158,7 @@ class Issuer:
         check_role(caller)
         text = _reason(reason, needed=True)
         for record in asked:
-            policy.check_caller(record, caller)
+            checks.check_reviewer(record, caller)
         if known.lifted is not None:
             raise Refusal(409, "already_lifted", f"{known.lifted.by} has lifted it", "nothing left")
         await self._give_each(
@@ -256,7 +256,8 @@ class Issuer:
 
 
 def check_role(caller: Caller) -> None:
-    """Raise Refusal unless the caller may decide requests at all."""
+    """Raise Refusal unless the caller is a person who may decide requests at all."""
+    checks.check_person(caller)
     if not caller.role.decides:
         raise Refusal(
             403,
@@ -273,7 +274,7 @@ def _covers(known: KnownQuarantine, subject: str, host: HostId | None) -> bool:
 
 
 def _reason(text: str, *, needed: bool) -> str:
-    reason = policy.check_text(text, longest=policy.LONGEST_REASON, name="reason")
+    reason = checks.check_text(text, longest=checks.LONGEST_REASON, name="reason")
     if needed and not reason:
         raise Refusal(
             422, "reason_required", "a quarantine asks for a reason", "say in a few words why"

@@ -38,6 +38,9 @@ LEFT JOIN (SELECT host, sum(missing_events)::BIGINT AS missing FROM chain_breaks
   USING (host)
 """
 
+# A separator that no text can have, so that nothing is found across two columns.
+_EVENT_TEXT = "lower(concat_ws(chr(0), program, array_to_string(argv, ' '), path, address, detail))"
+
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
@@ -47,7 +50,11 @@ class RequestFilter:
     host: str | None = None
     subject: str | None = None
     rule: str | None = None
+    session: str | None = None
+    severity: str | None = None
+    text: str | None = None  # a part of what is asked for, in any case
     since_ns: int | None = None
+    until_ns: int | None = None
     after: tuple[int, str] | None = None  # opened_ns and request
     limit: int = 100
 
@@ -61,6 +68,7 @@ class EventFilter:
     session: str | None = None
     kind: str | None = None
     path: str | None = None  # a part of it
+    text: str | None = None  # a part of program, arguments, path, address or detail, in any case
     address: str | None = None
     rule: str | None = None
     hold: str | None = None
@@ -130,7 +138,11 @@ class Reader:
             ("host = ?", wanted.host),
             ("subject = ?", wanted.subject),
             ("rule = ?", wanted.rule),
+            ("session = ?", wanted.session),
+            ("severity = ?", wanted.severity),
+            ("contains(lower(what), lower(?))", wanted.text),
             ("opened_ns >= ?", wanted.since_ns),
+            ("opened_ns < ?", wanted.until_ns),
         )
         if wanted.after:
             where += (" AND" if where else " WHERE") + " (opened_ns, request) < (?, ?)"
@@ -151,6 +163,7 @@ class Reader:
             ("session = ?", wanted.session),
             ("kind = ?", wanted.kind),
             ("contains(path, ?)", wanted.path),
+            (f"contains({_EVENT_TEXT}, lower(?))", wanted.text),
             ("address = ?", wanted.address),
             ("rule = ?", wanted.rule),
             ("hold = ?", wanted.hold),

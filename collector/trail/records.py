@@ -22,9 +22,9 @@ from wire.messages import (
 Rows = list[tuple[Any, ...]]
 Said = Vote | Comment | Decision
 
-_VOTE = 'vote, "by", via, answer, reason, digest, time_ns'
+_VOTE = 'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground'
 _COMMENT = 'comment, "by", via, text, time_ns'
-_DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns'
+_DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
 
 
 def read_records(
@@ -102,7 +102,7 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 
 def _vote(row: tuple[Any, ...]) -> Vote:
-    request, vote, by, via, answer, reason, digest, time_ns = row
+    request, vote, by, via, answer, reason, digest, time_ns, groups, policy, counts, ground = row
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -112,6 +112,10 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         reason=reason,
         digest=digest,
         time_ns=time_ns,
+        groups=tuple(groups),
+        policy=policy,
+        counts_for=tuple(counts),
+        ground=Ground(ground),
     )
 
 
@@ -128,7 +132,7 @@ def _comment(row: tuple[Any, ...]) -> Comment:
 
 
 def _decision(row: tuple[Any, ...]) -> Decision:
-    request, answer, ground, by, via, reason, digest, votes, time_ns = row
+    request, answer, ground, by, via, reason, digest, votes, time_ns, policy = row
     return Decision(
         request=RequestId(request),
         answer=Answer(answer),
@@ -139,4 +143,5 @@ def _decision(row: tuple[Any, ...]) -> Decision:
         digest=digest,
         votes=tuple(VoteId(vote) for vote in votes),
         time_ns=time_ns,
+        policy=policy,
     )

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 1
+VERSION = 2
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -158,6 +158,10 @@ VOTES = Table(
         time_ns=_INT,
         signed_by=_TEXT,  # public key of the collector that knew who it was
         received_ns=_INT,
+        groups=_TEXTS,  # of the person, as the centre knew them then
+        policy=_TEXT,  # the approval policy that admitted the vote
+        counts_for=_TEXTS,  # groups whose quota it may fill; "": any reviewer's
+        ground=_TEXT,  # decision, or break_glass
     ),
     key=("vote",),
 )
@@ -189,6 +193,7 @@ DECISIONS = Table(
         time_ns=_INT,
         signed_by=_TEXT,
         received_ns=_INT,
+        policy=_TEXT,  # the approval policy that it was reached by
     ),
     key=("request",),
 )

@@ -8,6 +8,7 @@ import duckdb
 
 from collector.config import Trail
 from collector.errors import TrailError
+from collector.trail.migrations import MIGRATIONS
 from collector.trail.schema import TABLES, VERSION
 from collector.trail.views import VIEWS
 from wire.ids import new_id
@@ -87,6 +88,14 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if version is None:
         connection.execute(
             "INSERT INTO schema_version VALUES (?, ?, ?)", [VERSION, time.time_ns(), new_id()]
+        )
+    elif version < VERSION:
+        for number in range(version + 1, VERSION + 1):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+        connection.execute(
+            "INSERT INTO schema_version SELECT ?, ?, any_value(trail) FROM schema_version",
+            [VERSION, time.time_ns()],
         )
     # Views hold no data, so each start brings them to what this program knows.
     for name, query in VIEWS.items():

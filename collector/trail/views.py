@@ -38,10 +38,12 @@ LEFT JOIN decisions d USING (request)
 # counts, and an answer that came too late is nobody's doing.
 _WHO = """
 SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
-       CASE WHEN coalesce(ground, 'decision') = 'decision' THEN coalesce(decided_by, host_says_by)
+       CASE WHEN coalesce(ground, 'decision') IN ('decision', 'break_glass')
+            THEN coalesce(decided_by, host_says_by)
             ELSE coalesce(nullif(host_says_by, ''), 'nobody (' || ground || ')') END AS who,
        kind, what, host_name AS host, subject,
-       CASE WHEN coalesce(ground, 'decision') = 'decision' AND decided_by IS NOT NULL
+       CASE WHEN coalesce(ground, 'decision') IN ('decision', 'break_glass')
+                 AND decided_by IS NOT NULL
             THEN decision_reason ELSE coalesce(host_says_reason, '') END AS reason,
        coalesce(ground, '') AS ground, guarantee, rule, state,
        coalesce(outcome, 'not confirmed') AS host_confirmed,
@@ -70,10 +72,11 @@ SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS hos
        r.what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
        -- What the host says must be borne out by a signed decision or grant, where it names one.
        CASE WHEN s.ground IS NULL THEN false
-            WHEN s.ground = 'decision' THEN coalesce(d.answer = 'approve', false)
             WHEN s.ground = 'grant' THEN EXISTS (
               SELECT 1 FROM order_effects e JOIN grants g ON g."grant" = e.order_id
               WHERE e.hold = s.hold AND g.host = s.host)
+            WHEN s.ground IN ('decision', 'break_glass')
+            THEN coalesce(d.answer = 'approve' AND d.ground = s.ground, false)
             ELSE true END AS explained,
        s.reason, s.detail, h.request, s.verdict
 FROM hold_states s
@@ -82,6 +85,17 @@ JOIN requests r USING (hold)
 LEFT JOIN decisions d ON d.request = h.request
 WHERE s.state = 'released'
 QUALIFY row_number() OVER (PARTITION BY s.hold ORDER BY s.sequence) = 1
+ORDER BY "when" DESC
+"""
+
+_BREAK_GLASS = """
+SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by" AS who, d.reason, r.kind, r.what,
+       r.host_name AS host, r.subject, r.rule, r.severity, d.policy, v.groups, d.via,
+       coalesce(r.outcome, 'not confirmed') AS host_confirmed, d.request
+FROM decisions d
+JOIN requests r USING (request)
+LEFT JOIN votes v ON v.vote = d.votes[1]
+WHERE d.ground = 'break_glass'
 ORDER BY "when" DESC
 """
 
@@ -158,6 +172,7 @@ VIEWS: dict[str, str] = {
     "who_allowed": _WHO_ALLOWED,
     "who_denied": _WHO_DENIED,
     "releases": _RELEASES,
+    "break_glass": _BREAK_GLASS,
     "pending": _PENDING,
     "gaps": _GAPS,
     "decision_times": _DECISION_TIMES,

@@ -16,11 +16,22 @@ FOR_KERNEL = ("python3-bpfcc", "libbpf1", "bpftool")
 FOR_ENVIRONMENT = ("python3-venv",)
 # What the tests of the kernel side use beyond that.
 FOR_TESTS = ("sudo",)
+# What reads the pages, and what installs the packages of npm that look at them.
+FOR_WEB = ("chromium", "npm")
 # What the bench compares with, and the compiler of its workload.
 FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
+# What shows the pages to the tests, and what runs the tools from npm that judge them.
+_FOR_WEB = ("chromium",)
+_NODE = ("nodejs", "npm")
 
 _APT = ("apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300")
 _LISTS = Path("/var/lib/apt/lists")
+
+
+def for_web() -> tuple[str, ...]:
+    """Return what the tests of pages need; Debian's node only where there is none yet."""
+    there = all(shutil.which(name) is not None for name in ("node", "npm"))
+    return _FOR_WEB if there else (*_FOR_WEB, *_NODE)
 
 
 def missing(packages: Sequence[str]) -> list[str]:

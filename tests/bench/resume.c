@@ -3,6 +3,7 @@
 //
 //   resume creates FILE            makes the file, by its very first system call after the C library's
 //   resume reads FILE FILE         opens the first, which is held, then makes the second
+//   resume acts FILE FILE FILE     opens the first, which is held, then makes one with each call
 //   resume ATTACK DEAF VICTIM...   runs the victim, says its pid, attacks it, says "done", waits
 //
 // ATTACK is `later` (fifty times, once it is held for a while), `at-once` (as soon as it stops) or
@@ -34,6 +35,10 @@ static int victim(char **words) {
   char byte;
   if (!strcmp(words[1], "creates")) return create(words[2]);
   int file = open(words[2], O_RDONLY);
+  if (!strcmp(words[1], "acts")) {
+    int first = open(words[3], O_CREAT | O_WRONLY, 0666), second = open(words[4], O_CREAT | O_WRONLY, 0666);
+    return file < 0 || first < 0 || second < 0;
+  }
   if (read(file, &byte, 1) < 0) return 1;
   return create(words[3]);
 }
@@ -57,7 +62,7 @@ static void attack(const char *how, pid_t child) {
 
 int main(int count, char **words) {
   if (count < 3) return 2;
-  if (!strcmp(words[1], "creates") || !strcmp(words[1], "reads")) return victim(words);
+  if (!strcmp(words[1], "creates") || !strcmp(words[1], "reads") || !strcmp(words[1], "acts")) return victim(words);
   int ready[2];
   char byte = 0;
   if (pipe(ready)) return 1;

@@ -20,6 +20,7 @@ class Sizes:
     opens: int
     spawns: int
     connects: int
+    signals: int
     sources: int  # C files that the compile is of
     # Latency: rounds of each number of open holds, and answered holds in one.
     latency_rounds: int
@@ -42,6 +43,7 @@ FULL = Sizes(
     opens=40_000,
     spawns=400,
     connects=6_000,
+    signals=200_000,
     sources=36,
     latency_rounds=4,
     latency_holds=60,
@@ -62,6 +64,7 @@ SMALL = Sizes(
     opens=1_000,
     spawns=20,
     connects=200,
+    signals=5_000,
     sources=2,
     latency_rounds=1,
     latency_holds=3,

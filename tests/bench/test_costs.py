@@ -58,6 +58,8 @@ class Costs:
             "open, close, observed": [program, "open", str(self.files.observed), str(sizes.opens)],
             "fork, exec, wait": [program, "spawn", str(sizes.spawns)],
             "connect, close": [program, "connect", str(sizes.connects)],
+            "kill, handled": [program, "handled", str(sizes.signals)],
+            "kill by SIGCONT": [program, "continued", str(sizes.signals)],
             COMPILE: [program, "time", "/bin/sh", str(self.build), own],
         }
 

@@ -5,6 +5,8 @@
  *   open PATH N          open and close
  *   spawn N              fork, exec of this program, wait
  *   connect N            TCP connect over loopback, and close
+ *   handled N            kill of itself by a signal that it handles
+ *   continued N          kill of itself by SIGCONT, which does nothing to who runs
  *   time COMMAND...      one run of a command
  *       print: operations nanoseconds
  *   flood PATH RATE MS   open and close, RATE a second (0: as fast as it goes), for MS milliseconds
@@ -16,6 +18,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +111,22 @@ static uint64_t connects(long count)
     return spent;
 }
 
+static volatile sig_atomic_t handled;
+
+static void handle(int signal)
+{
+    (void)signal;
+    handled++;
+}
+
+static void kills(int number, long count)
+{
+    pid_t me = getpid();
+    for (long n = 0; n < count; n++)
+        if (kill(me, number))
+            fail("kill");
+}
+
 static void flood(const char *path, long rate, long milliseconds)
 {
     uint64_t began = now(), until = began + milliseconds * (SECOND / 1000);
@@ -148,6 +167,16 @@ static void measure(int argc, char **argv)
         spent = now() - began;
     } else if (!strcmp(what, "connect")) {
         spent = connects(count);
+    } else if (!strcmp(what, "handled")) {
+        signal(SIGUSR1, handle);
+        began = now();
+        kills(SIGUSR1, count);
+        spent = now() - began;
+        if (handled != count)
+            fail("a signal was not handled");
+    } else if (!strcmp(what, "continued")) {
+        kills(SIGCONT, count);
+        spent = now() - began;
     } else {
         count = 1;
         spawn_once(argv + 2);

@@ -14,5 +14,5 @@ def test_a_flood_is_accounted_for_to_the_last_and_holds_stay_answerable(tmp_path
     with flooded_house(tmp_path) as flood:
         outcome = flood.run(seconds=6, rate=50_000)
     print(outcome)
-    assert outcome.delivered + outcome.lost == outcome.flooded.opens
+    assert outcome.delivered + outcome.lost == outcome.flooded.acts
     assert (outcome.lost_otherwise, outcome.broken) == (0, 0)

@@ -29,6 +29,7 @@ SIZES = {
     "hf_paths": (252, 4),
     "hf_tails": (36, 4),
     "hf_names": (32, 4),
+    "hf_sieves": (4, tables._SIEVE.size),
     "hf_inodes": (16, 4),
     "hf_anything": (4, 4),
     "hf_net4": (12, 8),

@@ -84,7 +84,7 @@ class Capacity:
             read += count
         took = time.thread_time_ns() - began
         assert self._watched.losses() == before, "the ring was full; give less opens"
-        assert read == made.opens == opens
+        assert read == made.acts == opens
         return Taken(opens, self._rows, took)
 
     def _add(self, columns: Columns, rows: int) -> None:

@@ -143,9 +143,12 @@ class Centre:
         child, self.collector = self.collector, None
         return child.stop(number)
 
-    def token(self, name: str, role: str, *, logins: Sequence[str] = ()) -> str:
+    def token(
+        self, name: str, role: str, *, logins: Sequence[str] = (), groups: Sequence[str] = ()
+    ) -> str:
         """Return a new token of a person."""
         options = [word for login in logins for word in ("--login", login)]
+        options += [word for group in groups for word in ("--group", group)]
         return self.run(
             *("token", "create", "--name", name, "--role", role, *options),
             *("--config", str(self.config)),
@@ -156,10 +159,11 @@ class Centre:
         """Return the header that carries a token."""
         return {"Authorization": f"Bearer {token}"}
 
-    def enroll(self, name: str) -> Path:
-        """Enrol a host and return the path of its bundle."""
+    def enroll(self, name: str, *labels: str) -> Path:
+        """Enrol a host with these labels and return the path of its bundle."""
         bundle = self.directory / f"{name}.bundle.toml"
-        self.run("enroll", name, "--out", str(bundle), "--config", str(self.config))
+        given = [word for label in labels for word in ("--label", label)]
+        self.run("enroll", name, "--out", str(bundle), *given, "--config", str(self.config))
         return bundle
 
     def run(self, *words: str) -> str:

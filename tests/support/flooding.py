@@ -1,4 +1,4 @@
-"""A flood of observed opens while ten acts are held: what comes of both, as the trail counts."""
+"""A flood of observed acts while ten others are held: what comes of both, as the trail counts."""
 
 import shutil
 import signal
@@ -14,12 +14,17 @@ from tests.support.house import House, Request, house, is_still, place_for_all, 
 
 HOLDS = 10
 _ANSWERED_MEANWHILE = 4
-_FILES = 16
+_DIFFERENT = 16
+_SOCKETS = "holdfast-test-flood-"  # abstract ones, of the flood itself
 _ARRIVAL_TRIES = 600
 
 
-def rules(place: Path) -> str:
-    """Return rules that ask about one program and observe all opens below `flood`."""
+def rules(place: Path, act: str) -> str:
+    """Return rules that ask about one program and observe what the flood does."""
+    match = {
+        "open": f"open: {{path: {place}/flood/**}}",
+        "connect": f'connect: {{path: "@{_SOCKETS}*"}}',
+    }[act]
     return f"""
 rules:
   - id: flood.held
@@ -28,9 +33,9 @@ rules:
     match: {{exec: {{path: {place}/held}}}}
     action: ask
   - id: flood.seen
-    description: Opens one of the files that are opened all the time.
+    description: Does what is done all the time.
     severity: info
-    match: {{open: {{path: {place}/flood/**}}}}
+    match: {{{match}}}
     action: observe
 """
 
@@ -40,7 +45,7 @@ class Outcome:
     """What one flood came to. Memory in kB; times in ms from the answer to what the host says."""
 
     flooded: Flooded
-    delivered: int = 0  # opens that rows of the trail stand for
+    delivered: int = 0  # acts that rows of the trail stand for
     rows: int = 0
     lost: int = 0  # what gap rows stand for
     lost_otherwise: int = 0  # of that, not for want of room in the kernel's ring
@@ -58,8 +63,8 @@ class Outcome:
         """Return the figures, to be printed."""
         made = self.flooded
         return (
-            f"\nflood: {made.opens} opens in {made.elapsed_ns / 1e9:.1f} s, "
-            f"{made.a_second:.0f} a second, {made.cpu_ns_each:.0f} ns of CPU each with its close\n"
+            f"\nflood: {made.acts} acts in {made.elapsed_ns / 1e9:.1f} s, "
+            f"{made.a_second:.0f} a second, {made.cpu_ns_each:.0f} ns of CPU each\n"
             f"trail: {self.delivered} in {self.rows} rows, {self.lost} in gaps, "
             f"all there {self.arrived_s:.1f} s after the end\n"
             f"agent: {self.agent_kb} kB, at most {self.agent_peak_kb} kB, "
@@ -77,16 +82,20 @@ def _rounded(values: Sequence[float]) -> str:
 class Flood:
     """Ten holds and the flood. Use `run` once."""
 
-    def __init__(self, home: House, place: Path, files: int) -> None:
+    def __init__(self, home: House, place: Path, act: str, different: int) -> None:
         self._home = home
+        self._act = act
         self._program = build(place)
         self._held = place / "held"
         shutil.copy("/bin/true", self._held)
-        directory = place / "flood"
-        directory.mkdir()
-        self._files = [directory / str(number) for number in range(files)]
-        for file in self._files:
-            file.touch()
+        self._names: Sequence[Path | str]
+        if act == "open":
+            (place / "flood").mkdir()
+            self._names = [place / "flood" / str(number) for number in range(different)]
+            for file in self._names:
+                Path(file).touch()
+        else:
+            self._names = [f"{_SOCKETS}{number}" for number in range(different)]
 
     def run(self, *, seconds: int, rate: int = 0, processes: int = 1) -> Outcome:
         """Flood while acts are held; answer some meanwhile, the others afterwards.
@@ -98,7 +107,7 @@ class Flood:
         home = self._home
         before_ms = [self._answer(*self._hold(), number) for number in range(2)]
         waiting = [self._hold() for _ in range(HOLDS)]
-        what = command(self._program, self._files, seconds=seconds, rate=rate)
+        what = command(self._program, self._names, seconds=seconds, rate=rate, act=self._act)
         floods = [home.start(what) for _ in range(processes)]
         agent_cpu = _cpu_s(self._agent)
         for flood in floods:
@@ -165,7 +174,7 @@ class Flood:
                     "  'gap: the kernel''s ring was full'), 0)::BIGINT FROM events"
                 )
             )
-            if outcome.delivered + outcome.lost >= outcome.flooded.opens:
+            if outcome.delivered + outcome.lost >= outcome.flooded.acts:
                 break
             # As in test_main_job: events travel behind, and the trail has no event of its own.
             subprocess.run(["sleep", "0.2"], check=True)
@@ -207,11 +216,13 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def flooded_house(directory: Path, *, files: int = _FILES) -> Iterator[Flood]:
-    """Have a whole Holdfast that awaits the flood of opens of so many files in turn.
+def flooded_house(
+    directory: Path, *, act: str = "open", different: int = _DIFFERENT
+) -> Iterator[Flood]:
+    """Have a whole Holdfast that awaits the flood of an act (`open`, `connect`), on so many things.
 
     Opens of a few files fold into few rows. Of some thousands hardly any are read together, so
     each is a row, and what comes after the kernel has as much to do as there are opens.
     """
-    with place_for_all() as place, house(directory, rules(place)) as home:
-        yield Flood(home, place, files)
+    with place_for_all() as place, house(directory, rules(place, act)) as home:
+        yield Flood(home, place, act, different)

@@ -16,6 +16,15 @@ def write_creator(program: Path, creates: Path) -> None:
     _write(program, _create_and_exit(os.fsencode(creates)))
 
 
+def write_creator_of_two(program: Path, first: Path, second: Path) -> None:
+    """Write a program that creates one file, by its next call another, and then exits."""
+    name = os.fsencode(first) + b"\0"
+    assert len(name) < 128, "the jump is a short one"
+    code = b"\xbf" + _address(2) + bytes.fromhex("bea4010000 b855000000 0f05")  # creat(name, 0644)
+    jump = b"\xeb" + bytes([len(name)])
+    _write(program, jump + name + code + _create_and_exit(os.fsencode(second)))
+
+
 def write_old_opener(program: Path, opens: Path, creates: Path) -> None:
     """Write a program that opens a file by the 32-bit call, then creates another and exits."""
     name = os.fsencode(opens) + b"\0"

@@ -62,6 +62,7 @@ def _image(arguments, direct):
     header += "#define PROGRAMS_ID %dU\n" % programs_id(source_digest(os.path.dirname(HERE)))
     if arguments.holds:
         header += "#define MAXIMUM_HOLDS %d\n" % arguments.holds
+    header += "".join("#define %s 0\n" % layer for layer in arguments.without)
     name = image.key(source_digest(os.path.dirname(HERE)), header)
     kept = image.read(arguments.cache, name) if arguments.cache else None
     if kept is not None:
@@ -196,10 +197,18 @@ def main():
     parser.add_argument(
         "--upgrade", metavar="DIRECTORY", help="go on with the maps of the programs pinned here"
     )
-    # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds.
+    # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds,
+    # leave out a layer of the guard.
     parser.add_argument("--shift", help=argparse.SUPPRESS)
     parser.add_argument("--helpers", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--holds", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--without",
+        action="append",
+        choices=("STOPS_AGAIN", "KILLS_FOR_RUNNING"),
+        default=[],
+        help=argparse.SUPPRESS,
+    )
     try:
         print(json.dumps(run(parser.parse_args())))
     except LoadError as error:

@@ -5,6 +5,14 @@
 
 #define CODE_CONTINUED 6  // CLD_CONTINUED
 
+// The loader sets one to 0 only to have it measured what the other does alone.
+#ifndef STOPS_AGAIN
+#define STOPS_AGAIN 1
+#endif
+#ifndef KILLS_FOR_RUNNING
+#define KILLS_FOR_RUNNING 1
+#endif
+
 static __always_inline int guard(struct facts *facts) {
   u32 tgid = facts->act.tgid;
   struct guarded *known = hf_guarded.lookup(&tgid);
@@ -57,7 +65,7 @@ static __always_inline void stop_again(u64 info) {
   int code = 0;
   if (info < 2 || !guarded(bpf_get_current_task(), tgid)) return;  // 0 and 1: a signal without facts
   READ(code, info, kernel_siginfo, si_code);
-  if (code == CODE_CONTINUED) bpf_send_signal(SIGNAL_STOP);
+  if (STOPS_AGAIN && code == CODE_CONTINUED) bpf_send_signal(SIGNAL_STOP);
 }
 
 // In the sender's context, under the lock of the receiver's signals, so that counting needs none.
@@ -65,16 +73,18 @@ static __always_inline void note_resume(u64 task) {
   u32 tgid = 0, zero = 0, yes = 1, by = bpf_get_current_pid_tgid() >> 32;
   READ(tgid, task, task_struct, tgid);
   struct guarded *known = guarded(task, tgid);
+  if (!known) return;
   struct config *config = configuration();
-  if (!known || !config || by == config->agent_tgid) return;
+  if (!config || by == config->agent_tgid) return;
   known->resumes++;
+  hf_resumed.update(&zero, &yes);  // each time: the agent may have taken it back for another process
   if (known->resumes < known->tell_at) return;
   known->tell_at *= 10;
-  hf_resumed.update(&zero, &yes);
   tell_of(known, tgid, RESUMED);
 }
 
-// raw tracepoint signal_generate(signal, info, task, group, result)
+// raw tracepoint signal_generate(signal, info, task, group, result). Always attached, since the next
+// SIGCONT may come before any agent has heard of the hold; of other signals it sees the number only.
 int on_signal(struct bpf_raw_tracepoint_args *ctx) {
   int number = ctx->args[0];
   if (number == SIGNAL_CHILD)
@@ -88,7 +98,7 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx) {
 // way to the stop, so only a process that somebody has resumed is taken to run.
 static __always_inline int killed_for_running(void) {
   u32 zero = 0, *resumed = hf_resumed.lookup(&zero), tgid;
-  if (!resumed || !*resumed) return 0;
+  if (!KILLS_FOR_RUNNING || !resumed || !*resumed) return 0;
   tgid = bpf_get_current_pid_tgid() >> 32;
   struct guarded *known = guarded(bpf_get_current_task(), tgid);
   if (!known || !known->resumes) return 0;

@@ -49,6 +49,11 @@ struct name_key {
   u8 table;
   char name[31];
 };
+// What no name and no tail of a rule can be, known by a letter or two: most of what is opened.
+struct sieve {
+  u32 lengths[256];  // by first letter: bit n is set if a name of n bytes (31: or more) begins so
+  u8 endings[256];   // by letter: bit n is set if a tail has it n places from the end, or ends there
+};
 struct inode_key {
   u64 inode;
   u32 device;
@@ -138,6 +143,7 @@ BPF_RINGBUF_OUTPUT(hf_execs, 1024);
 BPF_LPM_TRIE(hf_paths, struct path_key, u32, 16384);
 BPF_LPM_TRIE(hf_tails, struct tail_key, u32, 4096);
 BPF_HASH(hf_names, struct name_key, u32, 16384);
+BPF_ARRAY(hf_sieves, struct sieve, 32);  // by generation << 4 | table
 BPF_HASH(hf_inodes, struct inode_key, u32, 16384);
 BPF_ARRAY(hf_anything, u32, 32);
 BPF_LPM_TRIE(hf_net4, struct net4_key, struct region, 8192);

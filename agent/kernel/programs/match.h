@@ -26,12 +26,27 @@ static __always_inline void want_anything(struct walk *walk, u8 table) {
   if (want) walk->want |= *want;
 }
 
+static __always_inline void swap(char *target, const char *from) {
+  u64 bytes;
+  __builtin_memcpy(&bytes, from, 8);
+  bytes = __builtin_bswap64(bytes);
+  __builtin_memcpy(target, &bytes, 8);
+}
+
+static __always_inline struct sieve *sieve_of(u8 table) {
+  u32 index = table;
+  return hf_sieves.lookup(&index);
+}
+
+// `name` is a component of the walk's or the record's own copy of a path.
 static __always_inline void want_name(struct walk *walk, u8 table, const char *name, u32 bytes) {
-  __builtin_memset(&walk->name_key, 0, sizeof(walk->name_key));
-  walk->name_key.table = table;
+  struct sieve *sieve = sieve_of(table);
   if (bytes > 31) bytes = 31;
   asm volatile("" : "+r"(bytes));
   bytes &= 31;
+  if (sieve && !(sieve->lengths[(u8)*name] >> bytes & 1)) return;
+  __builtin_memset(&walk->name_key, 0, sizeof(walk->name_key));
+  walk->name_key.table = table;
   bpf_probe_read_kernel(walk->name_key.name, bytes, name);
   u32 *want = hf_names.lookup(&walk->name_key);
   if (want) walk->want |= *want;
@@ -52,16 +67,28 @@ static __always_inline void want_prefix(struct walk *walk, u8 table, const char 
   if (want) walk->want |= *want;
 }
 
-// `end` points behind the last of `bytes` (at most 31) characters; 31 bytes before it can be read.
-static __always_inline void want_tail(struct walk *walk, u8 table, const char *end, u32 bytes) {
-  bpf_probe_read_kernel(walk->tail, 31, end - 31);
+// What the rules want of a path that ends with the 31 bytes at `tail`, of which `bytes` are its own.
+static __always_inline void want_ending(struct walk *walk, u8 table, const char *tail, u32 bytes) {
+  struct sieve *sieve = sieve_of(table);
+  if (sieve && (!(sieve->endings[(u8)tail[30]] & 1) || !(sieve->endings[(u8)tail[29]] & 2) ||
+                !(sieve->endings[(u8)tail[28]] & 4)))
+    return;
   walk->tail_key.table = table;
-#pragma unroll
-  for (int i = 0; i < 31; i++) walk->tail_key.reversed[i] = walk->tail[30 - i];
-  // Only what belongs to the text counts; what lies before it in the buffer does not.
+  // Turned round eight bytes at a time; the last eight have one byte again.
+  swap(&walk->tail_key.reversed[0], &tail[23]);
+  swap(&walk->tail_key.reversed[8], &tail[15]);
+  swap(&walk->tail_key.reversed[16], &tail[7]);
+  swap(&walk->tail_key.reversed[23], &tail[0]);
+  // Only what belongs to the path counts; what lies before it in the buffer does not.
   walk->tail_key.prefix_bits = 8 * (1 + bytes);
   u32 *want = hf_tails.lookup(&walk->tail_key);
   if (want) walk->want |= *want;
+}
+
+// `end` points behind the last of `bytes` (at most 31) characters; 31 bytes before it can be read.
+static __always_inline void want_tail(struct walk *walk, u8 table, const char *end, u32 bytes) {
+  bpf_probe_read_kernel(walk->tail, 31, end - 31);
+  want_ending(walk, table, walk->tail, bytes);
 }
 
 // As the two before, for the path that starts at `position` of the walk's buffer and ends at
@@ -81,12 +108,7 @@ static __always_inline void want_path(struct walk *walk, u8 table, u32 position)
   } else {
     want_prefix(walk, table, &walk->buffer[position & (WALK_BYTES - 1)]);
   }
-  walk->tail_key.table = table;
-#pragma unroll
-  for (int i = 0; i < 31; i++) walk->tail_key.reversed[i] = walk->buffer[WALK_BYTES - 1 - i];
-  walk->tail_key.prefix_bits = 8 * (1 + (bytes > 31 ? 31 : bytes));
-  want = hf_tails.lookup(&walk->tail_key);
-  if (want) walk->want |= *want;
+  want_ending(walk, table, &walk->buffer[WALK_BYTES - 31], bytes > 31 ? 31 : bytes);
 }
 
 // The name as the caller wrote it: each of its components may be what a rule names.

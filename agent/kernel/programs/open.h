@@ -50,10 +50,10 @@ static __always_inline u32 wanted_of_open(u32 want, u32 flags) {
   return want & mask;
 }
 
-// A failed open did nothing; that it was tried is recorded by the name that the caller gave.
+// A failed open did nothing; that it was tried is recorded by the name that the caller gave. Adds to
+// walk->want what the rules want of that name, which is then in facts->filename.
 static __always_inline void open_failed(struct facts *facts, struct walk *walk, u8 table, u64 name) {
   facts->act.marks |= MARK_UNRESOLVED;
-  walk->want = 0;
   __builtin_memset(facts->filename, 0, sizeof(facts->filename));
   if (bpf_probe_read_user_str(facts->filename, sizeof(facts->filename), (void *)name) >= FILENAME_BYTES) {
     facts->act.marks |= MARK_PATH_CUT;
@@ -62,7 +62,6 @@ static __always_inline void open_failed(struct facts *facts, struct walk *walk, 
   if (!facts->filename[0]) return;
   want_filename(walk, table, facts);
   want_anything(walk, table);
-  if (wanted_of_open(walk->want, facts->act.open_flags)) report(&facts->act, facts->filename, walk->length);
 }
 
 // Where the path of what was opened starts in the walk's buffer; WALK_BYTES if nobody can say.
@@ -93,30 +92,36 @@ static __always_inline u32 opened(struct act *act, struct walk *walk, u64 task, 
   return file_path(walk, act, file, table);
 }
 
-static __always_inline void judge_open(struct config *config, struct label *label, u64 task, long result, struct opening *opening) {
-  u32 zero = 0, bytes = 0, want, position;
-  struct facts *facts = hf_facts.lookup(&zero);
-  struct walk *walk = hf_walk.lookup(&zero);
-  if (!facts || !walk) return;
+// The label is in the act already; most opens are of what no rule is about, and nothing more is read
+// of their process.
+static __always_inline void judge_open(struct config *config, struct facts *facts, struct walk *walk, u64 task, long result, struct opening *opening) {
+  u32 bytes = 0, want, position;
   struct act *act = &facts->act;
   u8 table = table_byte(config, TABLE_OPEN);
-  read_act(act, task, label, config->mount_namespace);
   act->kind = KIND_OPEN;
   act->result = result;
   act->open_flags = opening->flags;
   act->guarantee = opening->flags & (OPEN_CREATE | OPEN_TRUNCATE) ? GUARANTEE_LATE : GUARANTEE_STOPPED;
-  if (result < 0) {
+  walk->want = 0;
+  if (result < 0)
     open_failed(facts, walk, table, opening->name);
+  else
+    walk->position = opened(act, walk, task, table, opening);
+  if (act->open_flags & OPEN_PATH_ONLY && result >= 0) return;
+  want_anything(walk, table);
+  walk->want = wanted_of_open(walk->want, act->open_flags);
+  // Kept in memory: the verifier need not follow what either way has come to.
+  asm volatile("" ::: "memory");
+  want = walk->want;
+  if (!want) return;
+  read_process(act, task, config->mount_namespace);
+  if (result < 0) {
+    report(act, facts->filename, walk->length);
     return;
   }
-  walk->want = 0;
-  position = opened(act, walk, task, table, opening);
   if (shares_descriptors(task)) act->marks |= MARK_SHARED;
   if (act->marks & (MARK_CREATED | MARK_SHARED)) act->guarantee = GUARANTEE_LATE;
-  if (act->open_flags & OPEN_PATH_ONLY) return;
-  want_anything(walk, table);
-  want = wanted_of_open(walk->want, act->open_flags);
-  if (!want) return;
+  position = walk->position;
   if (!(want & (WANT_STOP_READ | WANT_STOP_WRITE))) {
     report(act, &walk->buffer[position & 2047], WALK_BYTES - position);
     return;
@@ -138,11 +143,14 @@ static __always_inline int open_returned(u64 regs, u64 nr, long result) {
   u64 first, second, third;
   if (!IS_OPEN(nr, NR_) && !IS_OPEN(nr, OLD_NR_)) return 0;
   u64 task = bpf_get_current_task();
-  u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task);
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task), zero = 0;
   if (old ? !IS_OPEN(nr, OLD_NR_) : !IS_OPEN(nr, NR_)) return 0;
   struct label label = {};
   struct config *config = configuration();
-  if (!config || !find_label(task, tgid, config, &label, 0)) return 0;
+  struct facts *facts = hf_facts.lookup(&zero);
+  struct walk *walk = hf_walk.lookup(&zero);
+  if (!config || !facts || !walk || !find_label(task, tgid, config, &label, 0)) return 0;
+  begin_act(&facts->act, &label);
   first = ARGUMENT(regs, old, di, bx);
   second = ARGUMENT(regs, old, si, cx);
   third = ARGUMENT(regs, old, dx, dx);
@@ -161,6 +169,6 @@ static __always_inline int open_returned(u64 regs, u64 nr, long result) {
   } else if (nr == (old ? OLD_NR_io_uring_setup : NR_io_uring_setup)) {
     opening = (struct opening){.flags = OPEN_READ_WRITE, .ring = 1};
   }
-  judge_open(config, &label, task, result, &opening);
+  judge_open(config, facts, walk, task, result, &opening);
   return 0;
 }

@@ -39,7 +39,7 @@ static __always_inline u32 walk_path(struct walk *walk, u64 dentry, u64 vfsmount
     walk->position = position;
     walk->buffer[position & (WALK_BYTES - 1)] = '/';
     bpf_probe_read_kernel(&walk->buffer[(position & (WALK_BYTES - 1)) + 1], length, (void *)name);
-    if (table) want_name(walk, table, (char *)name, length);
+    if (table) want_name(walk, table, &walk->buffer[(position & (WALK_BYTES - 1)) + 1], length);
     if (dentry == parent) {
       // Not in any directory: a memfd, a pipe, an anonymous inode. Its bare name is all there is.
       walk->position = position + 1;

@@ -113,24 +113,34 @@ static __always_inline u32 mount_namespace_of(u64 task) {
   return number;
 }
 
-static __always_inline void read_act(struct act *act, u64 task, struct label *label, u32 mount_namespace) {
-  u64 ids = bpf_get_current_pid_tgid(), cred = 0;
+// An act of which nothing is known but whose label its process has.
+static __always_inline void begin_act(struct act *act, struct label *label) {
   __builtin_memset(act, 0, sizeof(*act));
-  act->boot_ns = bpf_ktime_get_boot_ns();
-  act->start_ns = start_of(task);
   act->root_start_ns = label->root_start_ns;
   act->root_tgid = label->root_tgid;
   act->subject = label->subject;
+  act->login_uid = label->login_uid;
+}
+
+// When it is, and what the current process is.
+static __always_inline void read_process(struct act *act, u64 task, u32 mount_namespace) {
+  u64 ids = bpf_get_current_pid_tgid(), cred = 0;
+  act->boot_ns = bpf_ktime_get_boot_ns();
+  act->start_ns = start_of(task);
   act->tgid = ids >> 32;
   act->tid = ids;
   // The identity that the kernel judges by is the effective one.
   READ(cred, task, task_struct, cred);
   READ(act->uid, cred, cred, euid);
   READ(act->gid, cred, cred, egid);
-  act->login_uid = label->login_uid;
   // Whoever has mounts of its own can give any file any path.
   if (mount_namespace_of(task) != mount_namespace) act->marks |= MARK_UNRESOLVED;
   bpf_get_current_comm(act->comm, sizeof(act->comm));
+}
+
+static __always_inline void read_act(struct act *act, u64 task, struct label *label, u32 mount_namespace) {
+  begin_act(act, label);
+  read_process(act, task, mount_namespace);
 }
 
 static __always_inline void read_ancestors(struct facts *facts, u64 task) {

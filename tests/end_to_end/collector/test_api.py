@@ -145,9 +145,15 @@ async def test_openapi_lists_every_route_with_its_failures(people: People) -> No
         ("GET", "/api/v1/requests/{request_id}"),
         ("POST", "/api/v1/requests/{request_id}/decision"),
         ("POST", "/api/v1/requests/{request_id}/comments"),
+        ("GET", "/api/v1/grants"),
+        ("POST", "/api/v1/grants/{grant_id}/revoke"),
+        ("GET", "/api/v1/quarantines"),
+        ("POST", "/api/v1/quarantines"),
+        ("POST", "/api/v1/quarantines/{quarantine_id}/lift"),
         ("GET", "/api/v1/hosts"),
         ("GET", "/api/v1/events"),
         ("POST", "/api/v1/trail/query"),
+        ("GET", "/api/v1/channels"),
     }
     for path, methods in described["paths"].items():
         for route in methods.values():

@@ -28,10 +28,10 @@ from wire.messages import HoldOpened
 pytestmark = pytest.mark.nats
 
 # The stream has no end of its own; its tests are in test_api.
-_ENDLESS = "/api/v1/requests/stream"
+ENDLESS = "/api/v1/requests/stream"
 # What a caller may mean is not all in the description, and text in a query that reads as the value
 # wanted is taken for it. The token is ours to choose: here it is none and a forged one in turn.
-_LOOSE = [positive_data_acceptance, negative_data_rejection, ignored_auth]
+LOOSE = [positive_data_acceptance, negative_data_rejection, ignored_auth]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_every_operation_answers_as_it_is_described(
     operations = [found.ok() for found in description.get_all_operations()]
     for operation in operations:
         takes_nothing = operation.path == "/healthz" and mode is GenerationMode.NEGATIVE
-        if takes_nothing or (operation.path == _ENDLESS and who in ("reviewer", "viewer")):
+        if takes_nothing or (operation.path == ENDLESS and who in ("reviewer", "viewer")):
             continue
 
         @settings(max_examples=settings().max_examples // 5)
@@ -87,7 +87,7 @@ def test_every_operation_answers_as_it_is_described(
                 case.headers = {**(case.headers or {}), **Centre.auth(token)}
             answer = case.call(timeout=WAIT_S)
             assert answer.status_code < 500, answer.text
-            case.validate_response(answer, excluded_checks=_LOOSE)
+            case.validate_response(answer, excluded_checks=LOOSE)
             if who in ("nobody", "forger") and case.operation.path != "/healthz":
                 assert answer.status_code in (401, 405, 413, 422)
 

@@ -289,7 +289,7 @@ LINES = [
             at(HoldStateName.KILLED, 2, ground=Ground.TIMEOUT_POLICY),
         ],
         make_decision(),
-        "killed at 12:00:20 UTC: nobody answered in time, and the rule says so; "
+        "killed at 12:00:20 UTC: nobody answered in time, as the rule or the policy says; "
         "too late: approved by ann@example.com at 12:00:05 UTC",
     ),
     (

@@ -25,6 +25,7 @@ from collector.trail.reader import Reader
 from collector.trail.store import open_trail
 from collector.trail.writer import Job, Writer
 from tests.support.centre import Centre, centre
+from tests.support.policies import any_reviewer
 from tests.support.wire_host import wire_host
 from wire.signing import Signer, Verifier
 
@@ -75,7 +76,7 @@ async def _fed(made: Centre, place: Path) -> AsyncIterator[tuple[Noticing, Count
     writer, reader = Slow(connection, on_fatal=pytest.fail), Reader(connection)
     book, signer = Book(Register(), reader), Signer.generate()
     verifier = Verifier(frozenset({signer.key_id}))
-    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier)
+    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
     intake = Counting(book, decider, Ledger())
     feed = Noticing(client, intake, writer, trail="t")
     feed.again = asyncio.Event()

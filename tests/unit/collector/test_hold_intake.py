@@ -22,6 +22,7 @@ from collector.trail.reader import Reader
 from collector.trail.rows import decision_row, opened_row, state_row, vote_row
 from collector.trail.store import open_trail
 from collector.trail.writer import Writer
+from tests.support.policies import any_reviewer
 from tests.support.wire_host import opened, state
 from wire import subjects
 from wire.codec import encode
@@ -45,7 +46,9 @@ class Centre:
         await book.load()
         signer = Signer.generate()
         publisher = Publisher(Client(), timeout_s=1)
-        decider = Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})))
+        decider = Decider(
+            book, publisher, signer, Verifier(frozenset({signer.key_id})), any_reviewer()
+        )
         return book, HoldIntake(book, decider, Ledger())
 
 

@@ -135,7 +135,7 @@ def test_every_error_code_of_the_api_is_documented() -> None:
     """docs/api.md lists each code that the collector's source can answer with."""
     sources = [
         path.read_text(encoding="utf-8")
-        for room in ("api", "approvals", "trail")
+        for room in ("api", "approvals", "identity", "oidc", "trail")
         for path in (REPOSITORY / "collector" / room).glob("*.py")
     ]
     codes = set()

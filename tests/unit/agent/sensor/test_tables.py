@@ -7,8 +7,10 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.sensor.tables import RuleTables
+from agent.sensor.tables import _SIEVE, RuleTables
 from rules.superset import ByTransport, KernelTables, NetworkWant, Table, Want
 
 W = Want.STOP_READ
@@ -113,6 +115,49 @@ def test_suffixes_are_stored_backwards_and_cut_from_the_front(maps: Maps) -> Non
         struct.pack("<IB31s", 40, 1 << 4 | Table.OPEN, b"mep."): W,
         struct.pack("<IB31s", 256, 1 << 4 | Table.OPEN, b"mep." + b"x" * 27): W,
     }
+
+
+def sieve(maps: Maps, table: Table) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the lengths and the endings of a table's sieve in the half in force."""
+    raw = maps.by_name["hf_sieves"].entries[struct.pack("<I", maps.half() << 4 | table)]
+    found = _SIEVE.unpack(raw)
+    return found[:256], found[256:]
+
+
+def passes(maps: Maps, table: Table, path: bytes) -> tuple[bool, bool]:
+    """Return whether the kernel looks up a name, and whether an ending; see match.h."""
+    lengths, endings = sieve(maps, table)
+    end = (b"?" * 31 + path)[::-1]
+    by_name = bool(lengths[path[0]] >> min(len(path), 31) & 1) if path else False
+    return by_name, all(endings[end[place]] >> place & 1 for place in range(3))
+
+
+LETTERS = st.characters(codec="utf-8", exclude_characters="/\0")
+TEXTS = st.text(LETTERS, min_size=1, max_size=40)
+
+
+@given(names=st.lists(TEXTS, max_size=4), before=st.text(LETTERS, max_size=3))
+def test_a_sieve_holds_back_nothing_that_is_in_the_tables(names: list[str], before: str) -> None:
+    """Names whole, and endings behind whatever stands before them, however short they are."""
+    maps = Maps()
+    entries = {(Table.OPEN, name): W for name in names}
+    maps.tables.put(tables(components=entries, suffixes=entries))
+    for name in names:
+        assert passes(maps, Table.OPEN, os.fsencode(name))[0]
+        assert passes(maps, Table.OPEN, os.fsencode(before + name))[1]
+
+
+def test_a_sieve_holds_back_most_of_what_no_rule_names(maps: Maps) -> None:
+    """By length and first letter, by the last three letters; each table has its own."""
+    maps.tables.put(
+        tables(components={(Table.OPEN, ".ssh"): W}, suffixes={(Table.OPEN, ".pem"): W})
+    )
+    assert passes(maps, Table.OPEN, b"include") == (False, False)
+    assert passes(maps, Table.OPEN, b"stdio.h") == (False, False)
+    assert passes(maps, Table.OPEN, b".git") == (True, False)
+    assert passes(maps, Table.OPEN, b"item") == (False, False)
+    assert passes(maps, Table.OPEN, b"a.pem") == (False, True)
+    assert passes(maps, Table.EXEC, b".ssh") == (False, False)
 
 
 @pytest.mark.parametrize("part", ["components", "exact", "suffixes"])
@@ -231,8 +276,9 @@ def test_rules_that_do_not_fit_change_nothing(maps: Maps, full: str) -> None:
         )
     assert maps.tables.config() == config
     after = {name: dict(one.entries) for name, one in maps.by_name.items()}
-    before.pop("hf_anything")
-    after.pop("hf_anything")
+    for name in ("hf_anything", "hf_sieves"):  # what they say of the half not in force counts not
+        before.pop(name)
+        after.pop(name)
     assert after == before
 
 

@@ -43,6 +43,13 @@ def as_request(
             "decision": None,
             "ground": None,
             "states": states,
+            "votes": [],
+            "policy": {
+                "id": "one-reviewer",
+                "missing": "1 reviewer",
+                "stuck": "",
+                "reason_required": opened.rule.reason_required,
+            },
             "comments": [],
             "may_decide": {"allowed": not why_not, "why": why_not},
             "card": as_dict(render(opened, states, decision)),

@@ -111,7 +111,7 @@ def test_options_of_all_commands_are_in_the_documents(option: str) -> None:
 
 def test_every_section_is_of_a_command_that_there_is() -> None:
     """A command that was renamed is not left behind."""
-    named = re.findall(r"^### `(holdfast [a-z ]*[a-z])", PAGE, re.MULTILINE)
+    named = re.findall(r"^### `(holdfast [a-z -]*[a-z])", PAGE, re.MULTILINE)
     assert set(named) == {words for words, one in COMMANDS.items() if not hasattr(one, "commands")}
 
 

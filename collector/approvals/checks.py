@@ -1,16 +1,17 @@
-"""Who may answer a request, and with what. Pure; asked at the moment of the answer."""
+"""Whether an answer may be given: who, to what, with which words. Pure; asked at that moment."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 
+from collector.approvals.applied import Applied
+from collector.approvals.own import own_request
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.errors import Refusal
+from collector.identity.names import same_person
 from collector.identity.people import Caller
+from wire.messages import Answer, Ground, Vote
 
 LONGEST_REASON = 4000
 LONGEST_COMMENT = 8000
-_SEVERAL = re.compile(r"[,;\uff0c\uff1b]|\s(?:and|&)\s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +22,44 @@ class MayDecide:
     why: str
 
 
-def may_decide(record: Record, caller: Caller) -> MayDecide:
-    """Return what `check` would say, for showing beside the request."""
+def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) -> MayDecide:
+    """Return what the checks would say, for showing beside the request."""
     try:
-        check_caller(record, caller)
+        check_caller(record, caller, applied, now_ns)
         check_open(record)
     except Refusal as refusal:
         return MayDecide(False, refusal.message)
     return MayDecide(True, "")
 
 
-def check_caller(record: Record, caller: Caller) -> None:
+def check_caller(record: Record, caller: Caller, applied: Applied, now_ns: int) -> None:
     """Raise Refusal unless this person may decide this request; admins have no exemption."""
+    check_reviewer(record, caller)
+    if not applied.counts_for(caller, now_ns):
+        policy = applied.policy
+        groups = " and ".join(dict.fromkeys(quota.group for quota in policy.approve))
+        raise Refusal(
+            403,
+            "not_approver",
+            f"policy {policy.id} asks people of {groups}, and {caller.name} is not one of them",
+            "leave it to them; who is in a group is the identity provider's to say",
+        )
+
+
+def check_person(caller: Caller) -> None:
+    """Raise Refusal for a machine: only people answer, and speak, beside a request."""
+    if caller.machine:
+        raise Refusal(
+            403,
+            "machine_caller",
+            f"{caller.name} is a machine, and machines neither decide nor comment",
+            "have a person sign in and answer",
+        )
+
+
+def check_reviewer(record: Record, caller: Caller) -> None:
+    """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
+    check_person(caller)
     if not caller.role.decides:
         raise Refusal(
             403,
@@ -44,24 +71,45 @@ def check_caller(record: Record, caller: Caller) -> None:
         raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
 
 
-def own_request(record: Record, caller: Caller) -> str | None:
-    """Return why the request counts as the caller's own, or None.
+def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: str) -> None:
+    """Raise Refusal unless the policy lets this person release without the others."""
+    check_reviewer(record, caller)
+    if not frozenset(caller.groups) & frozenset(applied.policy.break_glass):
+        groups = ", ".join(applied.policy.break_glass) or "nobody"
+        raise Refusal(
+            403,
+            "not_break_glass",
+            f"policy {applied.policy.id} lets {groups} break the glass, not {caller.name}",
+            "have somebody of those groups do it, or ask for the approvals that are missing",
+        )
+    if not reason:
+        raise Refusal(
+            422,
+            "reason_required",
+            "breaking the glass needs a reason, whatever the policy says of others",
+            "say what the emergency is; everybody who was passed over is told",
+        )
 
-    Names are written in many ways, so any form in common counts: to refuse one person too many
-    costs a second pair of eyes, to refuse one too few costs the boundary.
-    """
-    mine = _forms(caller.name).union(*map(_forms, caller.logins))
-    if mine & set[str]().union(*map(_forms, _SEVERAL.split(record.opened.owner))):
-        return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
-    login = record.opened.act.login_user
-    if mine & _forms(login):
-        return f"the session was started by login user {login}, who is you"
-    return None
+
+def voted_before(
+    record: Record, caller: Caller, answer: Answer, counts_for: tuple[str, ...]
+) -> Vote | None:
+    """Return the vote by which this person has said as much already: they count once."""
+    same = (
+        vote
+        for vote in record.votes
+        if vote.answer is answer
+        and same_person(vote.by, caller.name)
+        and (answer is Answer.DENY or set(counts_for) <= set(vote.counts_for))
+    )
+    return next(same, None)
 
 
 def check_open(record: Record) -> None:
     """Raise Refusal unless the request still waits for an answer."""
     ended = record.ended_by_host
+    if record.decision is not None and record.decision.ground is Ground.TIMEOUT_POLICY:
+        ended = ended or RequestState.EXPIRED
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
     if record.opened.grant is not None:
@@ -90,7 +138,7 @@ def check_open(record: Record) -> None:
         raise _ended_by_host(record)
 
 
-def check_answer(record: Record, *, reason: str, digest: str | None) -> None:
+def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:
     """Raise Refusal if the answer is not about the act as it stands, or gives no reason."""
     if digest is not None and digest != record.opened.digest:
         raise Refusal(
@@ -100,11 +148,12 @@ def check_answer(record: Record, *, reason: str, digest: str | None) -> None:
             "look at the request again and answer what it shows now",
             {"digest": record.opened.digest},
         )
-    if record.opened.rule.reason_required and not reason:
+    if applied.reason_required and not reason:
+        asks = f"rule {record.opened.rule.id}" if applied.policy.reason is None else "the policy"
         raise Refusal(
             422,
             "reason_required",
-            f"rule {record.opened.rule.id} asks for a reason",
+            f"{asks} asks for a reason",
             "say in a few words why; it is kept in the trail",
         )
 
@@ -140,21 +189,7 @@ def _ended_by_host(record: Record) -> Refusal:
 
 
 _GONE = {
-    RequestState.EXPIRED: "nobody answered in time and the host has acted on that",
+    RequestState.EXPIRED: "nobody answered in time, and that ended the wait",
     RequestState.CANCELLED: "the process is gone",
     RequestState.SUPERSEDED: "a newer rule, grant or quarantine has settled it",
 }
-
-
-def _forms(name: str) -> frozenset[str]:
-    """Return the ways in which one name may be written: DOMAIN\\alice, alice@example.com, alice."""
-    whole = _plain(name)
-    account = whole.rpartition("\\")[2]
-    forms = {whole, whole.partition("@")[0], account, account.partition("@")[0]}
-    return frozenset(form for form in map(str.strip, forms) if form)
-
-
-def _plain(text: str) -> str:
-    # Folding can undo a normal form, so it is made once more.
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", folded).strip()

@@ -1,12 +1,16 @@
 """Who may answer which request, with what."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from collector.approvals.policy import (
+from collector.approvals.applied import Applied
+from collector.approvals.checks import (
     LONGEST_REASON,
+    MayDecide,
     check_answer,
+    check_break_glass,
     check_caller,
     check_open,
     check_text,
@@ -15,6 +19,7 @@ from collector.approvals.policy import (
 from collector.approvals.record import Record
 from collector.errors import Refusal
 from collector.identity.people import Caller, Role
+from collector.policy.model import Policy, Quota, Step
 from tests.support.wire_host import exec_act, opened, rule, state
 from wire.ids import HostId, RequestId
 from wire.messages import Answer, Decision, Ground, HoldStateName
@@ -28,6 +33,16 @@ def _caller(
     return Caller(name=name, role=role, logins=logins, token="t")  # noqa: S106 - an id, no secret
 
 
+def _applied(record: Record, policy: Policy | None = None) -> Applied:
+    chosen = policy or Policy(id="one-reviewer")
+    required = chosen.reason_required(record.opened.rule)
+    return Applied(chosen, record.opened.opened_ns, required)
+
+
+def _may(record: Record, caller: Caller, policy: Policy | None = None) -> MayDecide:
+    return may_decide(record, caller, _applied(record, policy), record.opened.opened_ns)
+
+
 def _record(**options: Any) -> Record:
     return Record(opened(HOST, **options))
 
@@ -37,7 +52,32 @@ def _record(**options: Any) -> Record:
 )
 def test_roles(role: Role, allowed: bool) -> None:
     """Viewers read; reviewers and admins decide."""
-    assert may_decide(_record(), _caller(role=role)).allowed is allowed
+    assert _may(_record(), _caller(role=role)).allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("owner", "login_user"), [("Ann Example", ""), ("", "aexample"), ("bob, aexample@corp", "")]
+)
+def test_every_name_that_the_provider_gives_a_person_is_theirs(owner: str, login_user: str) -> None:
+    """Also the display name and the account name, not only the one that the trail shows."""
+    record = _record(owner=owner, act=exec_act(login_user=login_user))
+    names = ("Ann Example", "aexample@example.com")
+    caller = Caller("ann@example.com", Role.ADMIN, (), "t", names=names)
+    with pytest.raises(Refusal) as refused:
+        check_caller(record, caller, _applied(record), 0)
+    assert refused.value.code == "own_request"
+    other = Caller("bob.b@example.com", Role.REVIEWER, (), "t", names=("Bob B",))
+    check_caller(record, other, _applied(record), 0)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_machine_never_decides(role: Role) -> None:
+    """Whatever role a mistake may give it, and before anything else is asked."""
+    caller = Caller("ci", role, (), "t", machine=True, scopes=("asks:write",))
+    with pytest.raises(Refusal) as refused:
+        check_caller(_record(), caller, _applied(_record()), 0)
+    assert refused.value.code == "machine_caller"
+    assert not _may(_record(), caller).allowed
 
 
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.ADMIN])
@@ -76,7 +116,7 @@ def test_nobody_decides_their_own_and_admins_have_no_exemption(
     """The owner of the subject and whoever launched the session are requesters."""
     record = _record(owner=owner, act=exec_act(login_user=login_user))
     with pytest.raises(Refusal) as caught:
-        check_caller(record, _caller(name, role, logins))
+        check_caller(record, _caller(name, role, logins), _applied(record), 0)
     assert (caught.value.status, caught.value.code) == (403, "own_request")
 
 
@@ -94,7 +134,7 @@ def test_nobody_decides_their_own_and_admins_have_no_exemption(
 def test_others_may(owner: str, login_user: str) -> None:
     """An empty owner or login user is nobody's."""
     record = _record(owner=owner, act=exec_act(login_user=login_user))
-    assert may_decide(record, _caller()).allowed
+    assert _may(record, _caller()).allowed
 
 
 def test_a_decided_request_tells_who_when_and_why() -> None:
@@ -155,13 +195,76 @@ def test_gone_is_gone(name: HoldStateName, code: str) -> None:
 def test_answers_are_about_what_was_shown_and_give_a_reason() -> None:
     """Digest and reason are checked; what the rule waives is waived."""
     record = _record()
-    check_answer(record, reason="x", digest=None)
-    check_answer(record, reason="x", digest=record.opened.digest)
+    applied = _applied(record)
+    check_answer(record, applied, reason="x", digest=None)
+    check_answer(record, applied, reason="x", digest=record.opened.digest)
     with pytest.raises(Refusal, match="another act"):
-        check_answer(record, reason="x", digest="0" * 64)
+        check_answer(record, applied, reason="x", digest="0" * 64)
     with pytest.raises(Refusal, match="asks for a reason"):
-        check_answer(record, reason="", digest=None)
-    check_answer(_record(rule_facts=rule(reason_required=False)), reason="", digest=None)
+        check_answer(record, applied, reason="", digest=None)
+    waived = _record(rule_facts=rule(reason_required=False))
+    check_answer(waived, _applied(waived), reason="", digest=None)
+
+
+def test_a_policy_says_itself_whether_a_reason_is_asked_for() -> None:
+    """It may waive what the rule asks for, and ask for what the rule waives."""
+    record, waived = _record(), _record(rule_facts=rule(reason_required=False))
+    check_answer(record, _applied(record, Policy(id="p", reason=False)), reason="", digest=None)
+    with pytest.raises(Refusal, match="the policy asks for a reason"):
+        check_answer(waived, _applied(waived, Policy(id="p", reason=True)), reason="", digest=None)
+
+
+def test_a_machine_decides_nothing_whatever_its_role() -> None:
+    """An account of a program is refused, an administrator's too."""
+    robot = replace(_caller("ci", Role.ADMIN), machine=True)
+    with pytest.raises(Refusal) as caught:
+        check_caller(_record(), robot, _applied(_record()), 0)
+    assert (caught.value.status, caught.value.code) == (403, "machine_caller")
+
+
+def test_only_people_of_the_groups_that_the_policy_asks_may_answer() -> None:
+    """A reviewer of another group is refused, and told whom the policy asks."""
+    record, policy = _record(), Policy(id="db", approve=(Quota(group="dba"),))
+    with pytest.raises(Refusal, match="people of dba") as caught:
+        check_caller(record, _caller(), _applied(record, policy), 0)
+    assert caught.value.code == "not_approver"
+    assert _may(record, replace(_caller(), groups=("dba",)), policy).allowed
+
+
+def test_escalation_lets_others_stand_in_after_its_time_and_not_before() -> None:
+    """A step's groups count for the groups that are asked, from its moment on."""
+    record = _record()
+    step = Step(after_s=60, groups=("leads",))
+    applied = _applied(record, Policy(id="db", approve=(Quota(group="dba"),), escalate=(step,)))
+    lead, opened_ns = replace(_caller(), groups=("leads",)), record.opened.opened_ns
+    assert applied.counts_for(lead, opened_ns + 59 * 10**9) == ()
+    assert applied.counts_for(lead, opened_ns + 60 * 10**9) == ("dba",)
+    assert replace(applied, stuck="nobody").counts_for(lead, opened_ns) == ("dba",)
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason", "code"),
+    [((), "fire", "not_break_glass"), (("duty",), "", "reason_required"), (("duty",), "fire", "")],
+)
+def test_who_may_break_the_glass(groups: tuple[str, ...], reason: str, code: str) -> None:
+    """Only those whom the policy names, and only with a reason."""
+    record, caller = _record(), replace(_caller(), groups=groups)
+    applied = _applied(record, Policy(id="db", reason=False, break_glass=("duty",)))
+    if not code:
+        check_break_glass(record, caller, applied, reason)
+        return
+    with pytest.raises(Refusal) as caught:
+        check_break_glass(record, caller, applied, reason)
+    assert caught.value.code == code
+
+
+def test_breaking_the_glass_is_no_way_to_ones_own_request() -> None:
+    """Who answers for the subject is refused here too."""
+    record = _record(owner="ann@example.com")
+    applied = _applied(record, Policy(id="db", break_glass=("duty",)))
+    with pytest.raises(Refusal) as caught:
+        check_break_glass(record, replace(_caller(), groups=("duty",)), applied, "fire")
+    assert caught.value.code == "own_request"
 
 
 def test_text_has_a_limit() -> None:

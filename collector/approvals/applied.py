@@ -1,0 +1,123 @@
+"""The policies in force, and what they say of one request at a moment."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.approvals.own import own_request
+from collector.approvals.record import Record
+from collector.identity.people import Caller
+from collector.policy.load import load
+from collector.policy.model import FOR_EVER, ONE_REVIEWER, Policy, PolicySet, Silence
+from wire.ids import HostId
+
+_NS = 1_000_000_000
+# How long it may take until somebody new counts as known: only words and escalation wait for it.
+_KNOWN_S = 5.0
+_FOR_EVER = 1 << 62
+
+# The enrolled name and the labels of a host, from its id and the name that it claims.
+HostFacts = Callable[[HostId, str], tuple[str, Mapping[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the policy of one request says. `stuck`: why nobody who is known may approve it, or "".
+
+    For somebody who is not there nobody waits: a request that is stuck is escalated at once.
+    """
+
+    policy: Policy
+    opened_ns: int
+    reason_required: bool
+    stuck: str = ""
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When silence becomes a denial, since the epoch; None: not by this policy."""
+        if self.policy.deadline_s is None or self.policy.silence is Silence.KEEP:
+            return None
+        return self.opened_ns + self.policy.deadline_s * _NS
+
+    def counts_for(self, caller: Caller, now_ns: int) -> tuple[str, ...]:
+        """Return the groups of the policy whose quota an approval by this person may fill."""
+        mine = frozenset(caller.groups)
+        stands_in = bool(mine & self.policy.stand_ins(self._waited(now_ns)))
+        wanted = dict.fromkeys(quota.group for quota in self.policy.approve)
+        return tuple(group for group in wanted if not group or stands_in or group in mine)
+
+    def shown_in(self, now_ns: int) -> tuple[str, ...]:
+        """Return the channels that the request is shown in."""
+        return self.policy.shown_in(self._waited(now_ns))
+
+    def steps_ns(self) -> tuple[int, ...]:
+        """Return when escalation lets others in, since the epoch."""
+        if self.stuck:
+            return ()
+        return tuple(self.opened_ns + step.after_s * _NS for step in self.policy.escalate)
+
+    def _waited(self, now_ns: int) -> int:
+        return FOR_EVER if self.stuck else now_ns - self.opened_ns
+
+
+class Policies:
+    """Chooses policies from a file that can be read again; the old ones stay if it is broken."""
+
+    def __init__(
+        self, file: Path | None, *, host: HostFacts, people: Callable[[], Sequence[Caller]]
+    ) -> None:
+        """`people`: everybody who has signed in or has a token. Raises ConfigError."""
+        self._file = file
+        self._set = ONE_REVIEWER if file is None else load(file)
+        self._host = host
+        self._people = people
+        self._known: Sequence[Caller] = ()
+        self._known_until = float("-inf")
+        # Raises ConfigError for a set that cannot be put in force here.
+        self.check: Callable[[PolicySet], None] = lambda found: None
+
+    @property
+    def policies(self) -> PolicySet:
+        """The set in force."""
+        return self._set
+
+    def reload(self) -> None:
+        """Read the file again; raise ConfigError, with what is in force left as it is."""
+        if self._file is not None:
+            found = load(self._file)
+            self.check(found)
+            self._set = found
+
+    def apply(self, record: Record) -> Applied:
+        """Return what is asked for a request now."""
+        opened = record.opened
+        policy = self._set.choose(opened, *self._host(opened.host, opened.host_name))
+        return Applied(
+            policy=policy,
+            opened_ns=opened.opened_ns,
+            reason_required=policy.reason_required(opened.rule),
+            stuck=_stuck(record, policy, self._known_people()),
+        )
+
+    def _known_people(self) -> Sequence[Caller]:
+        now = time.monotonic()
+        if now >= self._known_until:
+            self._known = tuple(
+                one for one in self._people() if one.role.decides and not one.machine
+            )
+            self._known_until = now + _KNOWN_S
+        return self._known
+
+
+def _stuck(record: Record, policy: Policy, known: Sequence[Caller]) -> str:
+    for quota in policy.approve:
+        able = [
+            one
+            for one in known
+            if (not quota.group or quota.group in one.groups) and own_request(record, one) is None
+        ]
+        if len(able) < quota.votes:
+            whom = f"group {quota.group}" if quota.group else "reviewers"
+            return f"{whom}: {quota.votes} must approve, and {len(able)} are known who may"
+    return ""

@@ -1,0 +1,103 @@
+"""What time does to open requests: escalation lets others in, and silence becomes a denial.
+
+By the centre's clock and the policy. The host's own deadline stands beside it, and the earlier one
+counts.
+"""
+
+import heapq
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from collector.approvals.applied import Policies
+from collector.approvals.book import Book
+from collector.approvals.decide import Decider
+from collector.approvals.record import Record, RequestState
+from collector.approvals.tally import silence_of
+from collector.errors import CentreError
+from wire.ids import RequestId
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S = 2.0
+_QUEUE = 4096
+_NS = 1_000_000_000
+
+
+class Waiting:
+    """Keeps the moments at which something is due for open requests. One task: `run`."""
+
+    def __init__(
+        self,
+        book: Book,
+        decider: Decider,
+        policies: Policies,
+        *,
+        escalated: Callable[[RequestId], Awaitable[None]],
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`escalated` is told of a request that others are let in on; `clock` gives UTC in ns."""
+        self._book = book
+        self._decider = decider
+        self._policies = policies
+        self._escalated = escalated
+        self._clock = clock
+        self._due: list[tuple[int, RequestId]] = []
+        self._known: set[RequestId] = set()
+
+    async def run(self) -> None:
+        """Work for ever; cancel to stop."""
+        while True:
+            with self._book.listen(_QUEUE, "waiting") as listener:
+                self._take(self._book.register.unfinished())
+                while not listener.overrun.is_set():
+                    try:
+                        record = await listener.next(self._pause_s())
+                    except TimeoutError:
+                        await self._see_to_due()
+                        continue
+                    if record is None:
+                        return
+                    self._take((record,))
+
+    def _take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            if record.state is not RequestState.OPEN:
+                self._known.discard(record.id)
+            elif record.id not in self._known:
+                self._known.add(record.id)
+                applied = self._policies.apply(record)
+                moments = [*applied.steps_ns()]
+                if applied.deadline_ns is not None:
+                    moments.append(applied.deadline_ns)
+                for moment in moments:
+                    heapq.heappush(self._due, (moment, record.id))
+
+    def _pause_s(self) -> float:
+        if not self._due:
+            return 3600.0
+        return min(3600.0, max(0.0, (self._due[0][0] - self._clock()) / _NS))
+
+    async def _see_to_due(self) -> None:
+        now = self._clock()
+        while self._due and self._due[0][0] <= now:
+            _, request = heapq.heappop(self._due)
+            record = self._book.register.get(request)
+            if record is None or record.state is not RequestState.OPEN:
+                continue
+            try:
+                await self._see_to(record, now)
+            except CentreError as error:
+                log.warning("request %s: silence is not stored yet: %s", request, error)
+                heapq.heappush(self._due, (now + int(_AGAIN_S * _NS), request))
+                return
+
+    async def _see_to(self, record: Record, now: int) -> None:
+        applied = self._policies.apply(record)
+        deadline = applied.deadline_ns
+        if deadline is not None and deadline <= now:
+            policy = applied.policy.id
+            decision = silence_of(record.id, record.opened.digest, policy, deadline)
+            await self._decider.complete(record, decision)
+        else:
+            await self._escalated(record.id)

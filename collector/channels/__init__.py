@@ -1,0 +1,1 @@
+"""Channels: where requests are shown to people besides the API, and how cards are kept current."""

@@ -1,0 +1,232 @@
+"""Which card was posted where, and what it last showed: one SQLite file, synced at each commit.
+
+It has a thread of its own, so that a slow disk never holds up the event loop.
+"""
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from collector.channels.interface import Posted, Route
+from collector.errors import StateError
+from wire.ids import RequestId
+
+# A click on a card that is older than this is answered as on a card that never was.
+KEEP_NS = 30 * 86_400 * 10**9
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE card (
+    request TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    place TEXT NOT NULL,
+    nonce TEXT NOT NULL UNIQUE,
+    reference TEXT,                      -- NULL until the channel has accepted the card
+    tried INTEGER NOT NULL DEFAULT 0,    -- 1: it may have been accepted, and nobody knows
+    shown INTEGER NOT NULL DEFAULT 0,    -- version that the card shows
+    failed INTEGER NOT NULL DEFAULT 0,   -- version that the channel has refused for good
+    why TEXT NOT NULL DEFAULT '',        -- its words for that
+    finished INTEGER NOT NULL DEFAULT 0, -- 1: nothing more will be shown
+    changed_ns INTEGER NOT NULL,
+    PRIMARY KEY (request, channel, place)
+) STRICT;
+CREATE INDEX unfinished ON card (finished) WHERE finished = 0;
+CREATE INDEX refused ON card (changed_ns) WHERE failed > 0;
+"""
+_SELECT = (
+    "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished"
+    " FROM card"
+)
+_UPDATE = "UPDATE card SET "
+_WHERE = " WHERE request = ? AND channel = ? AND place = ?"
+_Row = tuple[str, str, str, str, str | None, int, int, int, str, int]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCard:
+    """What is recorded of one card. `posted` is None until the channel has accepted it."""
+
+    request: RequestId
+    route: Route
+    nonce: str
+    posted: Posted | None
+    tried: bool
+    shown: int
+    failed: int
+    why: str
+    finished: bool
+
+
+class Cards:
+    """The record of cards. Every method raises StateError if the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; raise StateError naming it and the remedy."""
+        self._path = path
+        self._closed = False
+        self._thread = ThreadPoolExecutor(1, "channels")
+        with self._errors():
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            try:
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    async def close(self) -> None:
+        """Let go of the file, after what is under way; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._do(self._connection.close)
+            self._thread.shutdown()
+
+    async def get(self, request: RequestId, route: Route) -> KnownCard | None:
+        """Return one card, or None."""
+        found = await self._select(_WHERE, request, route.channel, route.to)
+        return found[0] if found else None
+
+    async def of(self, request: RequestId) -> list[KnownCard]:
+        """Return the cards of one request, oldest first."""
+        return await self._select(" WHERE request = ? ORDER BY rowid", request)
+
+    async def open(self) -> list[KnownCard]:
+        """Return every card that does not show the end of its request."""
+        return await self._select(" WHERE finished = 0 ORDER BY rowid")
+
+    async def failures(self, limit: int) -> list[KnownCard]:
+        """Return the cards that a channel has refused, newest first."""
+        return await self._select(" WHERE failed > 0 ORDER BY changed_ns DESC LIMIT ?", limit)
+
+    async def belongs(self, request: RequestId, nonce: str, channel: str) -> bool:
+        """Say whether a channel was given this nonce for this very request."""
+        where = " WHERE nonce = ? AND request = ? AND channel = ?"
+        return bool(await self._select(where, nonce, request, channel))
+
+    async def begin(self, request: RequestId, route: Route) -> KnownCard:
+        """Record that a card is about to be posted; return it as it was before.
+
+        `tried` of what is returned says whether an earlier attempt may have been accepted.
+        """
+        key = (request, route.channel, route.to)
+
+        def work() -> list[_Row]:
+            self._connection.execute(
+                "INSERT INTO card (request, channel, place, nonce, changed_ns)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*key, secrets.token_urlsafe(18), time.time_ns()),
+            )
+            rows = self._connection.execute(_SELECT + _WHERE, key).fetchall()
+            self._connection.execute(_UPDATE + "tried = 1" + _WHERE, key)
+            return rows
+
+        return _card((await self._write(work))[0])
+
+    async def rejected(self, request: RequestId, route: Route) -> None:
+        """Record that the attempt which was begun was certainly not accepted."""
+        await self._set(request, route, "tried = 0")
+
+    async def shows(
+        self, request: RequestId, route: Route, posted: Posted, *, version: int, finished: bool
+    ) -> None:
+        """Record that the channel has accepted what the card shows now."""
+        values = "reference = ?, tried = 0, shown = ?, failed = 0, why = '', finished = ?"
+        await self._set(request, route, values, posted.reference, version, int(finished))
+
+    async def refused(
+        self, request: RequestId, route: Route, *, version: int, why: str, finished: bool
+    ) -> None:
+        """Record that the channel will not take this version."""
+        values = "failed = ?, why = ?, finished = ?"
+        await self._set(request, route, values, version, why, int(finished))
+
+    async def over(self, request: RequestId, route: Route) -> None:
+        """Record that a card which was never posted need not be any more."""
+        await self._set(request, route, "finished = 1")
+
+    async def start(self) -> None:
+        """Forget what is old, and give what was refused another chance."""
+        oldest = time.time_ns() - KEEP_NS
+
+        def work() -> None:
+            self._connection.execute("DELETE FROM card WHERE changed_ns < ?", (oldest,))
+            self._connection.execute("UPDATE card SET failed = 0 WHERE finished = 0")
+
+        await self._write(work)
+
+    async def _set(self, request: RequestId, route: Route, values: str, *given: object) -> None:
+        sql = _UPDATE + values + ", changed_ns = ?" + _WHERE
+        filled = (*given, time.time_ns(), request, route.channel, route.to)
+        await self._write(lambda: self._connection.execute(sql, filled))
+
+    async def _select(self, where: str, *given: object) -> list[KnownCard]:
+        rows = await self._do(lambda: self._connection.execute(_SELECT + where, given).fetchall())
+        return [_card(row) for row in rows]
+
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        def transaction() -> _T:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                done = work()
+                self._connection.execute("COMMIT")
+                return done
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+        return await self._do(transaction)
+
+    async def _do(self, work: Callable[[], _T]) -> _T:
+        with self._errors():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _migrate(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # Without FULL, a write-ahead log is not synced at commit.
+        self._connection.execute("PRAGMA synchronous = FULL")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StateError(
+                f"{self._path}: written by a newer collector (schema {version}, this one knows "
+                f"{_VERSION}); upgrade this collector"
+            )
+        if version == 0:
+            self._connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(
+                f"{self._path}: cannot be used ({error}); make room on its disk and run as the "
+                "collector's user, or move the file away: requests that wait are then posted anew"
+            ) from error
+
+
+def _card(row: _Row) -> KnownCard:
+    request, channel, place, nonce, reference, tried, shown, failed, why, finished = row
+    return KnownCard(
+        request=RequestId(request),
+        route=Route(channel, place),
+        nonce=nonce,
+        posted=None if reference is None else Posted(reference),
+        tried=bool(tried),
+        shown=shown,
+        failed=failed,
+        why=why,
+        finished=bool(finished),
+    )

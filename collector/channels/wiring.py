@@ -1,0 +1,107 @@
+"""Puts the channels together as the configuration says; the next one gets its lines here."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from collector.approvals.applied import Policies
+from collector.approvals.book import Book
+from collector.approvals.record import Record
+from collector.channels.dispatcher import Dispatcher
+from collector.channels.http import Http
+from collector.channels.interface import Channel, Route, Routes
+from collector.channels.notices import Notices
+from collector.channels.settings import routes_of
+from collector.channels.store import Cards
+from collector.channels.teams import Teams
+from collector.channels.webhook import Webhook
+from collector.config import Config
+from collector.errors import ChannelError, ConfigError
+from collector.identity.hosts import HostNames
+from collector.policy.model import FOR_EVER
+from collector.web.settings import base_url, request_url
+from wire.ids import RequestId
+from wire.messages import Ground
+
+FILE = "channels.sqlite3"
+
+
+def start_channels(
+    config: Config, book: Book, policies: Policies, stack: AsyncExitStack
+) -> Dispatcher:
+    """Return the dispatcher, ready to run; raise CollectorError if a channel is set up wrongly."""
+    channels = set_up(config, stack)
+    default = routes_of(config.channels.default, place="channels.default")
+    fallback = routes_of(config.channels.fallback, place="channels.fallback")
+    check_channels((*default, *fallback), channels, place="channels")
+    policies.check = lambda found: check_channels(
+        (Route.parse(text) for policy in found.policies for text in policy.shown_in(FOR_EVER)),
+        channels,
+        place=config.approvals.policy_file,
+    )
+    policies.check(policies.policies)
+    beside = Path(config.identities.file).with_name(FILE)
+    cards = Cards(Path(config.channels.file) if config.channels.file else beside)
+    stack.push_async_callback(cards.close)
+    notices = Notices(HostNames(Path(config.identities.file)), links(config))
+    dispatcher = Dispatcher(
+        book, cards, notices, channels, routes(policies, default), fallback=fallback
+    )
+    stack.push_async_callback(dispatcher.close)
+    return dispatcher
+
+
+def routes(policies: Policies, default: Sequence[Route]) -> Routes:
+    """Return what says where requests go: where their policy says, else where `default` does.
+
+    A request that was released by breaking the glass goes to every place that its policy names,
+    so that whoever was passed over is told.
+    """
+
+    def of(record: Record) -> Sequence[Route]:
+        applied = policies.apply(record)
+        decision = record.decision
+        broken = decision is not None and decision.ground is Ground.BREAK_GLASS
+        shown_in = applied.policy.shown_in(FOR_EVER) if broken else applied.shown_in(time.time_ns())
+        return tuple(map(Route.parse, shown_in)) or default
+
+    return of
+
+
+def check_channels(wanted: Iterable[Route], channels: Sequence[Channel], *, place: str) -> None:
+    """Raise ConfigError for a route of a channel that is not set up."""
+    known = {channel.name for channel in channels}
+    for route in wanted:
+        if route.channel not in known:
+            raise ConfigError(
+                f"{place}: {route} has no section of its own in the configuration; channels that "
+                f"are set up: {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+def set_up(config: Config, stack: AsyncExitStack) -> list[Channel]:
+    """Return the channels that have a section; raise ConfigError if one cannot be used."""
+    found: list[Channel] = []
+    if config.webhook.directory:
+        found.append(Webhook(Path(config.webhook.directory), _http(config, stack, webhook=True)))
+    if config.teams.directory:
+        found.append(Teams(Path(config.teams.directory), _http(config, stack)))
+    return found
+
+
+def _http(config: Config, stack: AsyncExitStack, *, webhook: bool = False) -> Http:
+    try:
+        http = Http(
+            timeout_s=config.channels.timeout_s, tls_ca=config.webhook.tls_ca if webhook else ""
+        )
+    except ChannelError as error:
+        raise ConfigError(f"webhook.tls_ca: {error}") from error
+    stack.push_async_callback(http.close)
+    return http
+
+
+def links(config: Config) -> Callable[[RequestId], str]:
+    """Return what gives the address of a request's page."""
+    base = base_url(config.web, listen=config.api.listen, tls=bool(config.api.tls_certificate))
+    return lambda request: request_url(base, request)

@@ -1,0 +1,22 @@
+"""How an older trail becomes one of today: statements by the version that they lead to.
+
+What is already written keeps its meaning: a new column says of old rows what was true of them.
+"""
+
+from collections.abc import Mapping
+
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {
+    # Approval policies: until then each vote decided, and nothing was known of groups.
+    2: (
+        "ALTER TABLE votes ADD COLUMN groups VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN groups SET NOT NULL",
+        "ALTER TABLE votes ADD COLUMN policy VARCHAR DEFAULT ''",
+        "ALTER TABLE votes ALTER COLUMN policy SET NOT NULL",
+        "ALTER TABLE votes ADD COLUMN counts_for VARCHAR[] DEFAULT ['']",
+        "ALTER TABLE votes ALTER COLUMN counts_for SET NOT NULL",
+        "ALTER TABLE votes ADD COLUMN ground VARCHAR DEFAULT 'decision'",
+        "ALTER TABLE votes ALTER COLUMN ground SET NOT NULL",
+        "ALTER TABLE decisions ADD COLUMN policy VARCHAR DEFAULT ''",
+        "ALTER TABLE decisions ALTER COLUMN policy SET NOT NULL",
+    ),
+}

@@ -1,0 +1,177 @@
+"""One request: its card, its history, what else the session did, the answer and the comments."""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Literal
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse, Response
+
+from collector import reasons
+from collector.approvals.listing import list_records
+from collector.approvals.record import Record, RequestState
+from collector.errors import Refusal
+from collector.identity.sessions import Session
+from collector.trail.reader import EventFilter, RequestFilter
+from collector.web.desk import Desk, DeskDep, FormDep, PersonDep
+from collector.web.happenings import Happening, happening
+from collector.web.pages import Notice, notice_of
+from collector.web.request_view import request_view
+from collector.web.rows import Row
+from collector.web.timeline import timeline
+from wire.messages import Answer
+
+router = APIRouter(prefix="/requests", include_in_schema=False)
+
+_EVENTS = 20
+_OTHERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was in the form when it was refused; nobody types it twice."""
+
+    answer: str = ""
+    picked: str = ""
+    reason: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What else the AI session did."""
+
+    events: list[Happening]
+    more_events: bool
+    requests: list[Row]
+
+
+@router.get("/{request_id}")
+async def show_request(
+    request_id: str,
+    desk: DeskDep,
+    session: PersonDep,
+    answer: Literal["approve", "deny", ""] = "",
+) -> Response:
+    """Show a request; `answer` says which way the reader leans, and decides nothing."""
+    record = await desk.services.book.resolve(request_id)
+    return await _page(desk, session, record, Typed(answer=answer))
+
+
+@router.post("/{request_id}/decision")
+async def decide(
+    request_id: str,
+    desk: DeskDep,
+    session: FormDep,
+    answer: Annotated[Answer, Form()],
+    digest: Annotated[str, Form()],
+    picked: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Answer about the act that the form was shown with; a refusal shows the page as it is now."""
+    record = await desk.services.book.resolve(request_id)
+    try:
+        await desk.services.decider.decide(
+            session.caller,
+            record,
+            answer=answer,
+            reason=reasons.joined(picked, reason),
+            digest=digest,
+            via="web",
+        )
+    except Refusal as refusal:
+        typed = Typed(answer=answer.value, picked=picked, reason=reason)
+        return await _refused(desk, session, record, typed, refusal)
+    return RedirectResponse(f"/requests/{record.id}", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/{request_id}/comments")
+async def comment(
+    request_id: str,
+    desk: DeskDep,
+    session: FormDep,
+    text: Annotated[str, Form()] = "",
+) -> Response:
+    """Leave a remark that decides nothing."""
+    record = await desk.services.book.resolve(request_id)
+    try:
+        await desk.services.decider.comment(session.caller, record, text=text, via="web")
+    except Refusal as refusal:
+        return await _refused(desk, session, record, Typed(comment=text), refusal)
+    return RedirectResponse(f"/requests/{record.id}#history", HTTPStatus.SEE_OTHER)
+
+
+@router.get("/{request_id}/{_}")
+async def back_to_request(request_id: str, _: Literal["decision", "comments"]) -> Response:
+    """Lead whoever opens the address of a form to the page that it is on."""
+    return RedirectResponse(f"/requests/{quote(request_id, safe='')}", HTTPStatus.SEE_OTHER)
+
+
+async def _refused(
+    desk: Desk,
+    session: Session,
+    record: Record,
+    typed: Typed,
+    refusal: Refusal,
+) -> Response:
+    record = await desk.services.book.get(record.id) or record
+    back = f"/requests/{record.id}" + (f"?answer={typed.answer}" if typed.answer else "")
+    notice = notice_of(refusal, back=back)
+    return await _page(desk, session, record, typed, notice=notice, status=refusal.status)
+
+
+async def _page(
+    desk: Desk,
+    session: Session,
+    record: Record,
+    typed: Typed,
+    *,
+    notice: Notice | None = None,
+    status: int = 200,
+) -> Response:
+    act = record.opened.act
+    out = desk.services.shower.show(record, session.caller, with_card=True)
+    return desk.pages.render(
+        "request",
+        session=session,
+        status=status,
+        notice=notice,
+        view=request_view(record, out),
+        row=desk.rows.row(record, session.caller),
+        history=timeline(record),
+        others=await _session(desk, session, record),
+        session_link="/search?" + urlencode({"session": act.session, "host": record.opened.host}),
+        next_waiting=_next(desk, record),
+        typed=typed,
+        for_approval=reasons.FOR_APPROVAL,
+        for_denial=reasons.FOR_DENIAL,
+    )
+
+
+async def _session(desk: Desk, session: Session, record: Record) -> Activity:
+    services, act = desk.services, record.opened.act
+    host = record.opened.host
+    events, listed = await asyncio.gather(
+        services.reader.events(EventFilter(host=host, session=act.session, limit=_EVENTS)),
+        list_records(
+            services.book,
+            services.reader,
+            RequestFilter(host=host, session=act.session, limit=_OTHERS + 1),
+        ),
+    )
+    name = services.names.name(record.opened.host, record.opened.host_name)
+    others = [one for one in listed.records if one.id != record.id][:_OTHERS]
+    return Activity(
+        events=[happening(event, name) for event in events[:_EVENTS]],
+        more_events=len(events) > _EVENTS,
+        requests=[desk.rows.row(one, session.caller) for one in others],
+    )
+
+
+def _next(desk: Desk, record: Record) -> str:
+    """Return where the request is that has waited longest, but for this one; empty if none."""
+    newest_first = desk.services.book.register.unfinished()
+    waiting = (one.id for one in reversed(newest_first) if one.state is RequestState.OPEN)
+    return next((f"/requests/{one}" for one in waiting if one != record.id), "")

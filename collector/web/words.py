@@ -1,0 +1,65 @@
+"""How states, times and severities are said and drawn on the pages: by word and shape."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from collector.approvals.record import Outcome, Record, RequestState
+from wire.acts import Guarantee, Kind
+
+VERBS = {
+    Kind.EXEC: "asks to run",
+    Kind.OPEN: "asks to open",
+    Kind.CONNECT: "asks to connect to",
+    Kind.SEND: "asks to send to",
+}
+_GUARANTEES = {
+    Guarantee.HELD: "held before the act",
+    Guarantee.STOPPED: "stopped after the call",
+    Guarantee.LATE: "noticed late",
+}
+_STATES = {
+    RequestState.OPEN: "waiting",
+    RequestState.APPROVED: "approved",
+    RequestState.DENIED: "denied",
+    RequestState.EXPIRED: "expired",
+    RequestState.CANCELLED: "cancelled",
+    RequestState.SUPERSEDED: "superseded",
+}
+_OUTCOMES = {
+    Outcome.RELEASED: "process runs on",
+    Outcome.KILLED: "process killed",
+    Outcome.REFUSED: "act refused",
+}
+_UNCONFIRMED = (RequestState.APPROVED, RequestState.DENIED, RequestState.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a request stands: `key` picks the shape, `done` what the host confirms, in words."""
+
+    key: str
+    word: str
+    done: str
+
+
+def status(record: Record) -> Status:
+    """Return how a request stands; nothing is said to be done that the host has not confirmed."""
+    state, outcome = record.state, record.outcome
+    if outcome is not None:
+        return Status(outcome.value, _STATES[state], _OUTCOMES[outcome])
+    return Status(
+        state.value, _STATES[state], "host has not confirmed" if state in _UNCONFIRMED else ""
+    )
+
+
+def guarantee(value: Guarantee) -> str:
+    """Return in few words when the process was stopped."""
+    return _GUARANTEES[value]
+
+
+def iso(time_ns: int) -> str:
+    """Return an instant for the `datetime` of an element; empty if it cannot be one."""
+    try:
+        return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return ""
