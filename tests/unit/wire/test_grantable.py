@@ -60,7 +60,7 @@ def test_commands_files_and_addresses_may_be_granted(act: Act) -> None:
         (ADDRESS, {"port": 0}),
         (ADDRESS, {"transport": Transport.UNIX, "address": "", "path": "@abstract"}),
     ],
-    ids=str,
+    ids=lambda value: str(value.kind) if isinstance(value, Act) else str(value),
 )
 def test_what_was_not_seen_whole_or_has_happened_is_never_granted(
     act: Act, changes: dict[str, Any]
