@@ -36,7 +36,7 @@ _ASKED = 1000
 T = TypeVar("T", KnownGrant, KnownQuarantine)
 
 
-@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401))
+@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401, 403))
 async def list_grants(_: RequestsReaderDep, services: ServicesDep, all: bool = False) -> GrantList:
     """List the grants in force, newest first; with `all` also those that are over."""
     now_ns = time.time_ns()

@@ -30,6 +30,7 @@ from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
 from collector.orders.issue import Issuer
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -139,7 +140,6 @@ async def pages_alone(
         decider=decider,
         issuer=Issuer(Ledger(), decider, publisher, signer, hosts=names.all, limits=Grants()),
         policies=policies,
-        issuer=cast("Issuer", None),
         publisher=publisher,
         reader=reader,
         writer=writer,
