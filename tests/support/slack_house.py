@@ -202,7 +202,7 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book,
     undecided = Undecided(book, decider)
     await book.load()
     intakes = (
-        HoldIntake(book, decider),
+        HoldIntake(book, decider, undecided),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
     )

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
+from collector.approvals.undecided import Undecided
 from collector.config import Trail
 from collector.ingest import feed as feeds
 from collector.ingest.feed import Feed
@@ -75,9 +76,8 @@ async def _fed(made: Centre, place: Path) -> AsyncIterator[tuple[Noticing, Count
     writer, reader = Slow(connection, on_fatal=pytest.fail), Reader(connection)
     book, signer = Book(Register(), reader), Signer.generate()
     verifier = Verifier(frozenset({signer.key_id}))
-    intake = Counting(
-        book, Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
-    )
+    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
+    intake = Counting(book, decider, Undecided(book, decider))
     feed = Noticing(client, intake, writer, trail="t")
     feed.again = asyncio.Event()
     await feed.prepare(client.jetstream())
