@@ -85,6 +85,9 @@ class Checker:
             return Late(verdict, hold)
         if not hold.waiting:
             return Refused(f"hold {hold.id} is {hold.state} already and waits for no answer")
+        if hold.deadline_boot_ns and boot_ns >= hold.deadline_boot_ns:
+            # Whatever the verdict says of its own life, and though the wait is not closed yet.
+            return Refused(f"hold {hold.id}: its deadline has come")
         if verdict.expires_boot_ns and boot_ns >= verdict.expires_boot_ns:
             return Refused(f"hold {hold.id}: verdict {verdict.verdict} has expired")
         return Obey(verdict)

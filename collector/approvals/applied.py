@@ -96,10 +96,13 @@ class Policies:
     def reload(self) -> None:
         """Read the file again; raise ConfigError, with what is in force left as it is."""
         if self._file is not None:
-            found = load(self._file)
-            self.check(found)
-            self._set = found
-            self._known = Crowd(self._seen)
+            self.replace(load(self._file))
+
+    def replace(self, found: PolicySet) -> None:
+        """Put another set in force; raise ConfigError, with nothing changed, if it cannot be."""
+        self.check(found)
+        self._set = found
+        self._known = Crowd(self._seen)  # it remembers what it said of the old ones
         self.changed()
 
     async def follow_people(self) -> None:

@@ -44,9 +44,14 @@ class Decider:
         verifier: Verifier,
         policies: Policies,
         check_fresh: CheckFresh | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`check_fresh` raises Refusal if too long ago a caller has proved who they are."""
+        """`check_fresh` raises Refusal if too long ago a caller has proved who they are.
+
+        `clock` gives UTC in nanoseconds.
+        """
         self._book = book
+        self._clock = clock
         self._check_fresh = check_fresh
         self._policies = policies
         self._publisher = publisher
@@ -72,7 +77,7 @@ class Decider:
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self._policies.apply(record)
-        now_ns = time.time_ns()
+        now_ns = self._clock()
         checks.check_caller(record, caller, applied, now_ns)
         checks.check_open(record)
         checks.check_in_time(applied, now_ns)
@@ -83,7 +88,7 @@ class Decider:
         whole = applied.known.whole(caller)
         if (earlier := checks.voted_before(record, whole, answer, counts_for)) is not None:
             await self._again(record, applied, earlier)
-        vote = _vote(caller, record, applied, answer=answer, reason=reason, via=via)
+        vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
         return await self._cast(record, applied, replace(vote, counts_for=counts_for))
 
     async def break_glass(
@@ -95,14 +100,15 @@ class Decider:
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self._policies.apply(record)
-        now_ns = time.time_ns()
+        now_ns = self._clock()
         checks.check_break_glass(record, caller, applied, reason)
         checks.check_open(record)
         checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
         if self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
-        vote = _vote(caller, record, applied, answer=Answer.APPROVE, reason=reason, via=via)
+        answer = Answer.APPROVE
+        vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
         return await self._cast(
             record, applied, replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
         )
@@ -156,7 +162,7 @@ class Decider:
             by=caller.name,
             via=via,
             text=text,
-            time_ns=time.time_ns(),
+            time_ns=self._clock(),
         )
         with self._book.coming(comment.comment):
             await self._append(comment)
@@ -206,7 +212,7 @@ class Decider:
             reason=decision.reason,
             boot_id=opened.boot_id,
             expires_boot_ns=opened.deadline_boot_ns,
-            time_ns=time.time_ns(),
+            time_ns=self._clock(),
         )
         data = encode(verdict)
         stored = await self._publisher.first(
@@ -304,7 +310,14 @@ class Decider:
 
 
 def _vote(
-    caller: Caller, record: Record, applied: Applied, *, answer: Answer, reason: str, via: str
+    caller: Caller,
+    record: Record,
+    applied: Applied,
+    now_ns: int,
+    *,
+    answer: Answer,
+    reason: str,
+    via: str,
 ) -> Vote:
     return Vote(
         vote=VoteId(new_id()),
@@ -314,7 +327,7 @@ def _vote(
         answer=answer,
         reason=reason,
         digest=record.opened.digest,
-        time_ns=time.time_ns(),
+        time_ns=now_ns,
         groups=caller.groups,
         policy=applied.policy.id,
         names=applied.known.whole(caller).names,

@@ -45,14 +45,16 @@ class Undecided:
             await asyncio.sleep(due - asyncio.get_running_loop().time())
             while True:
                 try:
-                    await self._see_to(vote)
+                    await self.see_to(vote)
                     break
                 except CentreError as error:
                     log.warning("request %s: not decided yet: %s", vote.request, error)
                     await asyncio.sleep(_AGAIN_S)
 
-    async def _see_to(self, vote: Vote) -> None:
+    async def see_to(self, vote: Vote) -> None:
+        """Decide now if nobody has, and the votes are enough; raise CentreError if it fails."""
         record = self._book.register.get(vote.request)
+        # One whose hold is not here yet comes again with it.
         if record is None or record.decision is not None or record.ended_by_host is not None:
             return
         # Of several votes that a policy asks for, each may be the last that is missing.

@@ -52,16 +52,16 @@ class Waiting:
             with self._book.listen(_QUEUE, "waiting") as listener:
                 self._listener = listener
                 self._moments = {}  # those that were closed unheard are not in it again
-                self._take(self._book.register.unfinished())
+                self.take(self._book.register.unfinished())
                 while not listener.overrun.is_set():
-                    await self._see_to_due()
+                    await self.see_to_due()
                     try:
                         record = await listener.next(self._pause_s())
                     except TimeoutError:
                         continue
                     if record is None:
                         return
-                    self._take((record,))
+                    self.take((record,))
 
     def reconsider(self) -> None:
         """Look at every open request anew: another policy may be in force for it."""
@@ -71,7 +71,8 @@ class Waiting:
                 if self._listener is not None:
                     self._listener.offer(record)
 
-    def _take(self, records: Iterable[Record]) -> None:
+    def take(self, records: Iterable[Record]) -> None:
+        """Keep the moments of those that are open, and forget those of others."""
         for record in records:
             if record.state is not RequestState.OPEN:
                 self._moments.pop(record.id, None)
@@ -90,7 +91,8 @@ class Waiting:
             return 3600.0
         return min(3600.0, max(0.0, (self._due[0][0] - self._clock()) / _NS))
 
-    async def _see_to_due(self) -> None:
+    async def see_to_due(self) -> None:
+        """Do what is due by now."""
         now = self._clock()
         while self._due and self._due[0][0] <= now:
             _, request = heapq.heappop(self._due)

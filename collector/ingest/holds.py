@@ -1,7 +1,7 @@
 """Takes in what hosts say of their holds: the opening and each later state."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from collector.approvals.book import Book
@@ -25,7 +25,16 @@ class HoldIntake:
 
     stream = subjects.HOLDS
 
-    def __init__(self, book: Book, decider: Decider, undecided: Undecided, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        book: Book,
+        decider: Decider,
+        undecided: Undecided,
+        ledger: Ledger,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`clock` gives UTC in nanoseconds."""
+        self._clock = clock
         self._book = book
         self._decider = decider
         self._undecided = undecided
@@ -72,7 +81,7 @@ class HoldIntake:
         return record if now is None else replace(now, states=record.states)
 
     def _accept(self, work: Work, delivery: Delivery, message: HoldOpened | HoldState) -> None:
-        now = time.time_ns()
+        now = self._clock()
         # The row first: what does not fit into the trail must not be in memory either.
         if isinstance(message, HoldOpened):
             row = opened_row(message, delivery.data, now)
