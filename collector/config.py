@@ -17,6 +17,8 @@ import msgspec
 
 from collector.channels import settings as channel_settings
 from collector.channels.settings import Channels, Teams, Webhook
+from collector.channels.slack import settings as slack_settings
+from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
@@ -106,6 +108,7 @@ class Config:
     channels: Channels = field(default_factory=Channels)
     webhook: Webhook = field(default_factory=Webhook)
     teams: Teams = field(default_factory=Teams)
+    slack: Slack = field(default_factory=Slack)
     oidc: Oidc = field(default_factory=Oidc)
     log: Log = field(default_factory=Log)
 
@@ -125,6 +128,9 @@ _PATHS = {
     ("webhook", "directory"),
     ("webhook", "tls_ca"),
     ("teams", "directory"),
+    ("slack", "bot_token_file"),
+    ("slack", "app_token_file"),
+    ("slack", "signing_secret_file"),
     ("oidc", "client_secret_file"),
     ("oidc", "tls_ca"),
 }
@@ -261,7 +267,8 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
-    web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    web_settings.check(config.web, place=f"{path}: web")
+    slack_settings.check(path, config.slack)
     channel_settings.check(config.channels, place=f"{path}: channels")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:

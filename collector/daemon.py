@@ -26,7 +26,8 @@ from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.wiring import start_channels
+from collector.channels.slack.wiring import Answers
+from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
@@ -47,7 +48,7 @@ from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
-from collector.web import site
+from collector.web.site import add_pages
 from wire import subjects
 from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
@@ -149,7 +150,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     waiting = await book.load()
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider),
+        HoldIntake(book, decider, undecided),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
@@ -163,18 +164,28 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
-    dispatcher = start_channels(config, book, policies, stack)
     ways_in = signing_in(config, stack)
+    answers = Answers(decider, policies, ways_in.links, ways_in.base)
+    dispatcher = start_channels(config, book, policies, stack, answers=answers)
     services = _services(
         config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
     )
     app = build(services)
+    for router in http_routes(dispatcher):
+        app.include_router(router)
     if config.web.enabled:
-        site.serve(app, services)
+        add_pages(app, services)
     server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
+
+    def judge_anew() -> None:
+        undecided.take_up(book.register.unfinished())  # fewer votes may be enough now
+        waits.reconsider()
+
+    policies.changed = judge_anew
+    tasks.append(_watched(stop, "who is known", policies.follow_people()))
     tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))

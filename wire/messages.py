@@ -133,6 +133,7 @@ class Vote:
     policy: str = ""  # the approval policy that admitted the vote
     counts_for: tuple[str, ...] = ("",)  # groups whose quota it may fill; "": any reviewer's
     ground: Ground = Ground.DECISION  # or break_glass, which needs no other vote
+    names: tuple[str, ...] = ()  # further ones of the person: under all of them they count once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class Shower:
 
 def _policy(record: Record, applied: Applied) -> PolicyOut:
     policy = applied.policy
-    standing = tally(record.votes, policy.approve)
+    standing = tally(record.votes, policy.approve, policy.break_glass)
     return PolicyOut(
         id=policy.id,
         description=policy.description,

@@ -6,7 +6,7 @@ from collector.approvals.applied import Applied
 from collector.approvals.own import own_request
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.errors import Refusal
-from collector.identity.names import same_person
+from collector.identity.names import forms_of
 from collector.identity.people import Caller
 from wire.messages import Answer, Ground, Vote
 
@@ -27,6 +27,7 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
     try:
         check_caller(record, caller, applied, now_ns)
         check_open(record)
+        check_in_time(applied, now_ns)
     except Refusal as refusal:
         return MayDecide(False, refusal.message)
     return MayDecide(True, "")
@@ -34,7 +35,7 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
 
 def check_caller(record: Record, caller: Caller, applied: Applied, now_ns: int) -> None:
     """Raise Refusal unless this person may decide this request; admins have no exemption."""
-    check_reviewer(record, caller)
+    check_reviewer(record, applied.known.whole(caller))
     if not applied.counts_for(caller, now_ns):
         policy = applied.policy
         groups = " and ".join(dict.fromkeys(quota.group for quota in policy.approve))
@@ -73,7 +74,7 @@ def check_reviewer(record: Record, caller: Caller) -> None:
 
 def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: str) -> None:
     """Raise Refusal unless the policy lets this person release without the others."""
-    check_reviewer(record, caller)
+    check_reviewer(record, applied.known.whole(caller))
     if not frozenset(caller.groups) & frozenset(applied.policy.break_glass):
         groups = ", ".join(applied.policy.break_glass) or "nobody"
         raise Refusal(
@@ -95,11 +96,13 @@ def voted_before(
     record: Record, caller: Caller, answer: Answer, counts_for: tuple[str, ...]
 ) -> Vote | None:
     """Return the vote by which this person has said as much already: they count once."""
+    mine = forms_of((caller.name, *caller.names))
     same = (
         vote
         for vote in record.votes
         if vote.answer is answer
-        and same_person(vote.by, caller.name)
+        and vote.ground is Ground.DECISION
+        and mine & forms_of((vote.by, *vote.names))
         and (answer is Answer.DENY or set(counts_for) <= set(vote.counts_for))
     )
     return next(same, None)
@@ -128,6 +131,17 @@ def check_open(record: Record) -> None:
         )
     if ended is not None or record.finished:
         raise _ended_by_host(record)
+
+
+def check_in_time(applied: Applied, now_ns: int) -> None:
+    """Raise Refusal once the policy's deadline has passed, stored as silence yet or not."""
+    if applied.late(now_ns):
+        raise Refusal(
+            410,
+            RequestState.EXPIRED.value,
+            _GONE[RequestState.EXPIRED],
+            "nothing is left to decide",
+        )
 
 
 def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:

@@ -8,6 +8,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
+from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
@@ -22,9 +23,10 @@ class HoldIntake:
 
     stream = subjects.HOLDS
 
-    def __init__(self, book: Book, decider: Decider) -> None:
+    def __init__(self, book: Book, decider: Decider, undecided: Undecided) -> None:
         self._book = book
         self._decider = decider
+        self._undecided = undecided
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return rows for what the register accepts, and tell listeners of new holds.
@@ -58,6 +60,8 @@ class HoldIntake:
         while work.decided:
             await self._decider.deliver(work.decided[0])
             work.decided.pop(0)
+        while work.voted:
+            self._undecided.add(work.voted.pop(0))
 
     def _with_answers(self, record: Record) -> Record:
         """Return the record with what people have said since, which was told then."""
@@ -69,7 +73,7 @@ class HoldIntake:
         # The row first: what does not fit into the trail must not be in memory either.
         if isinstance(message, HoldOpened):
             row = opened_row(message, delivery.data, now)
-            outcome = self._book.opened(message)
+            outcome = self._book.opened(message, now)
         else:
             row = state_row(message, now)
             outcome = self._book.register.state(message)
@@ -80,6 +84,8 @@ class HoldIntake:
             work.changed.append(outcome.record)
             if isinstance(message, HoldOpened):
                 self._book.announce(outcome.record)
+                # Votes that came before their hold: whoever stored them may be gone.
+                work.voted.extend(outcome.record.votes)
 
 
 def _read(delivery: Delivery) -> HoldOpened | HoldState | WireError:

@@ -19,4 +19,9 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE decisions ADD COLUMN policy VARCHAR DEFAULT ''",
         "ALTER TABLE decisions ALTER COLUMN policy SET NOT NULL",
     ),
+    # Whoever voted until then was known by one name.
+    3: (
+        "ALTER TABLE votes ADD COLUMN names VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN names SET NOT NULL",
+    ),
 }

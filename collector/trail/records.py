@@ -22,7 +22,9 @@ from wire.messages import (
 Rows = list[tuple[Any, ...]]
 Said = Vote | Comment | Decision
 
-_VOTE = 'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground'
+_VOTE = (
+    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names'
+)
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
 
@@ -54,7 +56,10 @@ def read_records(
     for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
     decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
-    opened = [decode_as(row[1], HoldOpened) for row in rows("message", "holds", "hold")]
+    opened = [
+        (decode_as(message, HoldOpened), heard_ns)
+        for _, message, heard_ns in rows("message, received_ns", "holds", "hold")
+    ]
     cursor.execute("COMMIT")
     return tuple(
         Record(
@@ -65,8 +70,9 @@ def read_records(
                 sorted(comments.get(hold.hold, ()), key=lambda c: (c.time_ns, c.comment))
             ),
             decision=decisions.get(hold.hold),
+            heard_ns=heard_ns,
         )
-        for hold in opened
+        for hold, heard_ns in opened
     )
 
 
@@ -102,7 +108,8 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 
 def _vote(row: tuple[Any, ...]) -> Vote:
-    request, vote, by, via, answer, reason, digest, time_ns, groups, policy, counts, ground = row
+    request, vote, by, via, answer, reason, digest, time_ns, *later = row
+    groups, policy, counts, ground, names = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -116,6 +123,7 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         policy=policy,
         counts_for=tuple(counts),
         ground=Ground(ground),
+        names=tuple(names),
     )
 
 

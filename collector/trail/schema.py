@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 2
+VERSION = 3
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -162,6 +162,7 @@ VOTES = Table(
         policy=_TEXT,  # the approval policy that admitted the vote
         counts_for=_TEXTS,  # groups whose quota it may fill; "": any reviewer's
         ground=_TEXT,  # decision, or break_glass
+        names=_TEXTS,  # further ones of the person, under which they would count as the same
     ),
     key=("vote",),
 )

@@ -13,6 +13,7 @@ from collector.approvals.decide import Decider
 from collector.approvals.known import Known
 from collector.approvals.record import RequestState
 from collector.approvals.register import Register
+from collector.approvals.undecided import Undecided
 from collector.config import Trail
 from collector.ingest.holds import HoldIntake
 from collector.ingest.work import Delivery
@@ -48,7 +49,7 @@ class Centre:
         decider = Decider(
             book, publisher, signer, Verifier(frozenset({signer.key_id})), any_reviewer()
         )
-        return book, HoldIntake(book, decider)
+        return book, HoldIntake(book, decider, Undecided(book, decider))
 
 
 @pytest.fixture

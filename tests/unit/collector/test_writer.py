@@ -281,6 +281,17 @@ async def test_a_job_is_written_whole_or_not_at_all_and_alone(trail: Opened) -> 
     assert trail.count("holds") == 2
 
 
+async def test_a_writer_outlives_a_caller_who_went_away(trail: Opened) -> None:
+    """Whoever is cancelled while they wait takes nobody else's rows with them."""
+    hold = opened(HOST)
+    gone = asyncio.create_task(trail.writer.write([_opened(hold)]))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await trail.writer.write([_opened(opened(HOST))])
+    assert trail.writer.healthy
+    assert trail.count("holds") == 2
+
+
 async def test_records_come_back_from_the_file_as_they_went_in(trail: Opened) -> None:
     """A restart finds exactly what was there, and only what waits is loaded at once."""
     hold, done = opened(HOST), opened(HOST)
