@@ -156,8 +156,21 @@ class MayDecideOut(BaseModel):
     why: str = Field(description="empty if allowed")
 
 
+class HoldOut(BaseModel):
+    """One of the identical holds of a request, and what became of it."""
+
+    hold: str
+    state: RequestState
+    outcome: Outcome | None
+    ground: Ground | None
+    opened_ns: int
+    deadline_ns: int
+    pid: int
+    digest: str
+
+
 class RequestOut(BaseModel):
-    """One held act and what became of it."""
+    """One held act and what became of it; or several identical ones, that one stands for."""
 
     request: str
     host: str
@@ -170,6 +183,8 @@ class RequestOut(BaseModel):
     rule: RuleFacts
     digest: str
     act: Act
+    count: int = Field(description="how many identical holds the request is about")
+    holds: list[HoldOut] = Field(description="each of them; the first is the one described here")
     decision: DecisionOut | None
     ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
     states: list[HoldState]

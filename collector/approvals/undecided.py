@@ -12,6 +12,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.errors import CentreError
+from wire.ids import RequestId
 from wire.messages import Vote
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,11 @@ class Undecided:
                     await asyncio.sleep(_AGAIN_S)
 
     async def _see_to(self, vote: Vote) -> None:
-        record = self._book.register.get(vote.request)
+        for hold in (vote.request, *vote.also):
+            await self._see_to_hold(RequestId(hold))
+
+    async def _see_to_hold(self, request: RequestId) -> None:
+        record = self._book.register.get(request)
         if record is None or record.decision is not None or record.ended_by_host is not None:
             return
         # Of several votes that a policy asks for, each may be the last that is missing.

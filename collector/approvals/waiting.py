@@ -72,7 +72,7 @@ class Waiting:
                     self._listener.offer(record)
 
     def _take(self, records: Iterable[Record]) -> None:
-        for record in records:
+        for record in (hold for request in records for hold in request.holds):
             if record.state is not RequestState.OPEN:
                 self._moments.pop(record.id, None)
                 continue

@@ -28,6 +28,8 @@ def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
     rows: list[Row] = []
     for request in requests:
         who, what, where = summary_of(request["act"])
+        if (count := request.get("count", 1)) > 1:
+            what += f" ({count} identical)"
         severity = request["rule"]["severity"]
         marked = Text(visible(severity), COLOURS.get(severity, ""))
         waits = request["state"] == "open"
