@@ -88,6 +88,14 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What "approve for a time" may amount to at most."""
+
+    longest_minutes: int = 60
+    most_uses: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -110,6 +118,7 @@ class Config:
     teams: Teams = field(default_factory=Teams)
     slack: Slack = field(default_factory=Slack)
     oidc: Oidc = field(default_factory=Oidc)
+    grants: Grants = field(default_factory=Grants)
     log: Log = field(default_factory=Log)
 
 
@@ -152,6 +161,9 @@ _MOST: dict[str, int] = {
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
     "channels.timeout_s": 300,
+    # A host takes no grant for more than a day, and its clock may differ.
+    "grants.longest_minutes": 720,
+    "grants.most_uses": 10_000,
 }
 
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from wire.acts import Act
-from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
+from wire.ids import HoldId, HostId, OrderId, RequestId, VerdictId, VoteId
+from wire.orders import FileState, Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 
 class Ground(StrEnum):
@@ -80,7 +81,10 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOpened:
-    """A process is stopped and a person is asked. Only the host writes it, once."""
+    """A process is stopped and a person is asked. Only the host writes it, once.
+
+    With `grant` nobody is asked: the host lets it run on, since that grant covers the act.
+    """
 
     type: ClassVar[str] = "hold.opened"
 
@@ -95,6 +99,10 @@ class HoldOpened:
     owner: str  # who answers for the subject, from the host's configuration; may be empty
     act: Act
     digest: str  # act_digest(act)
+    grant: OrderId | None = None
+    # What a grant for this act needs besides it, and why the host would not take one.
+    program: FileState | None = None
+    not_grantable: str = "its host has not said that it may be"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +118,7 @@ class HoldState:
     time_ns: int
     ground: Ground | None = None
     verdict: VerdictId | None = None
+    order: OrderId | None = None  # the grant or quarantine that settled it
     by: str = ""
     reason: str = ""
     detail: str = ""  # what the host found, in words
@@ -239,4 +248,17 @@ class EventBatch:
     columns: dict[str, list[object]]
 
 
-Message = HoldOpened | HoldState | Vote | Comment | Decision | Verdict | HostRecord | EventBatch
+Message = (
+    HoldOpened
+    | HoldState
+    | Vote
+    | Comment
+    | Decision
+    | Verdict
+    | Grant
+    | GrantRevoked
+    | Quarantine
+    | QuarantineLifted
+    | HostRecord
+    | EventBatch
+)

@@ -18,6 +18,7 @@ from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -30,6 +31,7 @@ class Services:
     book: Book
     decider: Decider
     policies: Policies
+    issuer: Issuer
     publisher: Publisher
     reader: Reader
     writer: Writer

@@ -9,6 +9,7 @@ from collector.alike import alike
 from collector.api.models import (
     CommentOut,
     DecisionOut,
+    GrantableOut,
     HoldOut,
     MayDecideOut,
     PolicyOut,
@@ -22,6 +23,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
+from collector.orders.terms import grantable
 from wire.messages import HoldOpened
 
 _KEPT_CARDS = 256
@@ -100,6 +102,7 @@ def _request(
     card: dict[str, Any] | None,
 ) -> RequestOut:
     decision = record.decision
+    why_not = grantable(record)
     return RequestOut(
         request=record.id,
         host=opened.host,
@@ -137,5 +140,7 @@ def _request(
         ],
         policy=policy,
         may_decide=may,
+        grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
+        grant=opened.grant,
         card=card,
     )

@@ -136,8 +136,7 @@ class Decider:
         """
         standing = _tally(record.votes, applied.policy)
         if standing.answer is not None:
-            await self._settle(record.waiting)
-            checks.check_open(self._shown(record))
+            checks.check_open(await self._settle(record.waiting))
         raise Refusal(
             409,
             "already_voted",

@@ -116,6 +116,8 @@ class Record:
         """The host's word first: a decision that came too late did not end the wait."""
         if (end := self.ended_by_host) is not None:
             return end
+        if self.opened.grant is not None:
+            return RequestState.APPROVED  # by the host itself, which says so next
         if self.decision is None:
             return RequestState.OPEN
         if self.decision.ground is Ground.TIMEOUT_POLICY:

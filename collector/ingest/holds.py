@@ -10,6 +10,8 @@ from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
 from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
+from collector.orders.ledger import Ledger
+from collector.trail.orders import effect_row
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
 from wire.codec import decode
@@ -23,10 +25,11 @@ class HoldIntake:
 
     stream = subjects.HOLDS
 
-    def __init__(self, book: Book, decider: Decider, undecided: Undecided) -> None:
+    def __init__(self, book: Book, decider: Decider, undecided: Undecided, ledger: Ledger) -> None:
         self._book = book
         self._decider = decider
         self._undecided = undecided
+        self._ledger = ledger
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return rows for what the register accepts, and tell listeners of new holds.
@@ -80,6 +83,9 @@ class HoldIntake:
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
         work.rows.append(row)
+        if isinstance(message, HoldState) and message.order is not None:
+            work.rows.append(effect_row(message, now))
+            self._ledger.used(message.order, message.host, message.hold)
         if isinstance(outcome, Changed):
             work.changed.append(outcome.record)
             if isinstance(message, HoldOpened):

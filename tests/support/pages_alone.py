@@ -22,13 +22,15 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
 from collector.channels.dispatcher import Dispatcher
-from collector.config import Trail
+from collector.config import Grants, Trail
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -132,9 +134,11 @@ async def pages_alone(
     policies = any_reviewer()
     names, tokens = HostNames(database), Tokens(database)
     sessions, links = Sessions(database), Links(database)
+    decider = Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies)
     services = Services(
         book=book,
-        decider=Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies),
+        decider=decider,
+        issuer=Issuer(Ledger(), decider, publisher, signer, hosts=names.all, limits=Grants()),
         policies=policies,
         publisher=publisher,
         reader=reader,

@@ -42,7 +42,8 @@ from collector.ingest.said import SaidIntake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
-from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.nats.streams import ensure_host_consumers, ensure_streams
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
@@ -197,14 +198,14 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book,
     stack.push_async_callback(client.close)
     await ensure_streams(client.jetstream())
     for host in HostNames(Path(settings.identities.file)).all():
-        await ensure_verdict_consumer(client.jetstream(), host.host)
+        await ensure_host_consumers(client.jetstream(), host.host)
     book = Book(Register(), reader)
     policies = open_policies(settings, HostNames(Path(settings.identities.file)))
     decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, policies)
     undecided = Undecided(book, decider)
     await book.load()
     intakes = (
-        HoldIntake(book, decider),
+        HoldIntake(book, decider, undecided, Ledger()),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
     )

@@ -22,6 +22,7 @@ from wire.messages import (
     Verdict,
     Vote,
 )
+from wire.orders import Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 MESSAGES: tuple[type[Any], ...] = (
     HoldOpened,
@@ -30,6 +31,10 @@ MESSAGES: tuple[type[Any], ...] = (
     Comment,
     Decision,
     Verdict,
+    Grant,
+    GrantRevoked,
+    Quarantine,
+    QuarantineLifted,
     HostRecord,
     EventBatch,
 )
