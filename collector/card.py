@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from collector.alike import ONE, Alike
 from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
 from collector.happened import guarantee_words, happened_words
 from collector.progress import state_line
@@ -52,6 +53,7 @@ class Card:
     guarantee: str
     digest: str
     hidden_bytes: int
+    count: int = 1  # identical holds that the request is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,19 @@ def as_dict(card: Card) -> dict[str, Any]:
 
 
 def render(
-    opened: HoldOpened, states: Sequence[HoldState] = (), decision: Decision | None = None
+    opened: HoldOpened,
+    states: Sequence[HoldState] = (),
+    decision: Decision | None = None,
+    alike: Alike = ONE,
 ) -> Card:
-    """Return the card of a hold, with what the host has said since and what people decided."""
+    """Return the card of a hold, with what the host has said since and what people decided.
+
+    `alike`: the identical holds that are one request with it.
+    """
     act = opened.act
     sheet = _Sheet()
+    if alike.words:
+        sheet.add("Identical", alike.words)
     _who(sheet, act, opened.owner)
     _what(sheet, act)
     _where(sheet, act, opened)
@@ -97,7 +107,7 @@ def render(
     if sheet.redacted:
         sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
     return Card(
-        title=_title(act),
+        title=_title(act) + (f" ({alike.count} identical)" if alike.count > 1 else ""),
         severity=opened.rule.severity.value,
         state_line=state_line(opened, states, decision),
         facts=tuple(sheet.facts),
@@ -106,6 +116,7 @@ def render(
         guarantee=guarantee_words(act.guarantee),
         digest=clean(opened.digest, _LINE_LIMIT).text,
         hidden_bytes=sheet.hidden_bytes,
+        count=alike.count,
     )
 
 

@@ -126,7 +126,11 @@ class HoldState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One person's say on one request, signed by the collector that knew who it was."""
+    """One person's say on one request, signed by the collector that knew who it was.
+
+    Where identical holds were folded into the request, `also` names the others that the vote is
+    about, and `also_digests` their acts, one for one.
+    """
 
     type: ClassVar[str] = "vote"
 
@@ -143,6 +147,14 @@ class Vote:
     counts_for: tuple[str, ...] = ("",)  # groups whose quota it may fill; "": any reviewer's
     ground: Ground = Ground.DECISION  # or break_glass, which needs no other vote
     names: tuple[str, ...] = ()  # further ones of the person: under all of them they count once
+    also: tuple[HoldId, ...] = ()
+    also_digests: tuple[str, ...] = ()
+
+    def digest_for(self, hold: HoldId) -> str:
+        """Return the digest of the act of a hold, as the vote is about it; "" if it is not."""
+        if str(hold) == self.request:  # a request has the id of its first hold
+            return self.digest
+        return dict(zip(self.also, self.also_digests, strict=False)).get(hold, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

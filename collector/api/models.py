@@ -158,6 +158,19 @@ class MayDecideOut(BaseModel):
     why: str = Field(description="empty if allowed")
 
 
+class HoldOut(BaseModel):
+    """One of the identical holds of a request, and what became of it."""
+
+    hold: str
+    state: RequestState
+    outcome: Outcome | None
+    ground: Ground | None
+    opened_ns: int
+    deadline_ns: int
+    pid: int
+    digest: str
+
+
 class GrantableOut(BaseModel):
     """Whether the request can be approved for a time as well as once."""
 
@@ -246,7 +259,7 @@ class EndIn(BaseModel):
 
 
 class RequestOut(BaseModel):
-    """One held act and what became of it."""
+    """One held act and what became of it; or several identical ones, that one stands for."""
 
     request: str
     host: str
@@ -259,6 +272,8 @@ class RequestOut(BaseModel):
     rule: RuleFacts
     digest: str
     act: Act
+    count: int = Field(description="how many identical holds the request is about")
+    holds: list[HoldOut] = Field(description="each of them; the first is the one described here")
     decision: DecisionOut | None
     ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
     states: list[HoldState]
@@ -307,6 +322,43 @@ class DecisionIn(BaseModel):
         default=None, description="approve for a time: the same act again asks nobody"
     )
     via: Literal["cli", "api"] = "api"
+
+
+class AnswerIn(BaseModel):
+    """One answer of several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request: Annotated[Text, Field(max_length=64, description="its id or a unique prefix")]
+    answer: Answer
+    reason: Text = ""
+    digest: Text | None = Field(
+        default=None, description="of the act as it was shown; checked if given"
+    )
+
+
+class AnswersIn(BaseModel):
+    """Several answers at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=100)]
+    via: Literal["cli", "api"] = "api"
+
+
+class ResultOut(BaseModel):
+    """What came of one answer of several: `result`, or `error` as its own route would say it."""
+
+    request: str
+    status: int = Field(description="that the route for this one request would have had")
+    result: RequestOut | None
+    error: ErrorBody | None
+
+
+class AnswersOut(BaseModel):
+    """The results, in the order of the answers."""
+
+    results: list[ResultOut]
 
 
 class BreakGlassIn(BaseModel):
@@ -374,6 +426,38 @@ class ChannelsOut(BaseModel):
 
     routes: list[RouteOut]
     refused: list[CardFailureOut]
+
+
+class Figures(BaseModel):
+    """How answers were given; seconds run from the opening of the hold to the answer."""
+
+    median_seconds: float
+    p90_seconds: float
+    share_under_2_s: float = Field(description="0 to 1; what nobody can have read")
+    share_approved: float = Field(description="0 to 1")
+    last: str = Field(description="the newest answer, in UTC")
+
+
+class ReviewerFigures(Figures):
+    """One person's own answers, whoever else had to answer too."""
+
+    who: str
+    answers: int
+
+
+class RuleFigures(Figures):
+    """What people decided on the requests of one rule."""
+
+    rule: str
+    decisions: int
+    holds: int = Field(description="that they decided; identical ones were one request")
+
+
+class FiguresOut(BaseModel):
+    """By person and by rule, most answers first."""
+
+    reviewers: list[ReviewerFigures]
+    rules: list[RuleFigures]
 
 
 class EventPage(BaseModel):

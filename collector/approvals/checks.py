@@ -159,7 +159,7 @@ def check_in_time(applied: Applied, now_ns: int) -> None:
 
 def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:
     """Raise Refusal if the answer is not about the act as it stands, or gives no reason."""
-    if digest is not None and digest != record.opened.digest:
+    if digest is not None and digest not in [one.opened.digest for one in record.holds]:
         raise Refusal(
             409,
             "digest_mismatch",

@@ -24,4 +24,11 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE votes ADD COLUMN names VARCHAR[] DEFAULT []",
         "ALTER TABLE votes ALTER COLUMN names SET NOT NULL",
     ),
+    # Until then each vote was about one hold.
+    4: (
+        "ALTER TABLE votes ADD COLUMN also VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN also SET NOT NULL",
+        "ALTER TABLE votes ADD COLUMN also_digests VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN also_digests SET NOT NULL",
+    ),
 }

@@ -15,6 +15,7 @@ import duckdb
 from collector.approvals.record import Record
 from collector.errors import TrailError
 from collector.orders.ledger import Ledger
+from collector.trail.figures import reviewer_figures, rule_figures
 from collector.trail.orders import read_ledger
 from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
@@ -188,6 +189,22 @@ class Reader:
             "host name mode kernel version subjects ruleset started_ns last_event_ns gap_events"
         ).split()
         return [dict(zip(names, row, strict=True)) for row in await self._fetch(_HOSTS, [])]
+
+    async def figures(self, since_ns: int) -> dict[str, list[dict[str, Any]]]:
+        """Return the figures of `reviewers` and of `rules`, times as ISO 8601."""
+
+        def rows(cursor: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+            found = cursor.execute(sql, [since_ns]).fetchall()
+            names = [column[0] for column in cursor.description or ()]
+            named = (dict(zip(names, row, strict=True)) for row in found)
+            return [one | {"last": f"{one['last'].isoformat()}Z"} for one in named]
+
+        return await self._run(
+            lambda cursor: {
+                "reviewers": rows(cursor, reviewer_figures("?")),
+                "rules": rows(cursor, rule_figures("?")),
+            }
+        )
 
     async def _fetch(self, sql: str, values: Sequence[object]) -> Rows:
         return await self._run(lambda cursor: cursor.execute(sql, list(values)).fetchall())

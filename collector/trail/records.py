@@ -23,7 +23,8 @@ Rows = list[tuple[Any, ...]]
 Said = Vote | Comment | Decision
 
 _VOTE = (
-    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names'
+    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names, '
+    "also, also_digests"
 )
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
@@ -50,8 +51,10 @@ def read_records(
     ):
         states.setdefault(row[0], []).append(_state(row))
     votes: dict[str, list[Vote]] = {}
-    for row in rows(_VOTE, "votes", "request"):
-        votes.setdefault(row[0], []).append(_vote(row))
+    wanted = set(requests)
+    for vote in _votes_on(cursor, requests):
+        for hold in wanted.intersection((vote.request, *map(RequestId, vote.also))):
+            votes.setdefault(hold, []).append(vote)
     comments: dict[str, list[Comment]] = {}
     for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
@@ -84,11 +87,26 @@ def read_early(cursor: duckdb.DuckDBPyConnection) -> tuple[Said, ...]:
             f"SELECT request, {columns} FROM {table} ANTI JOIN holds USING (request)"  # noqa: S608
         ).fetchall()
 
+    early = cursor.execute(
+        f"SELECT request, {_VOTE} FROM votes WHERE vote IN"  # noqa: S608 - fixed text
+        " (SELECT vote FROM (SELECT vote, unnest(list_append(also, request)) AS hold FROM votes)"
+        "  ANTI JOIN holds USING (hold))"
+    ).fetchall()
     return (
-        *map(_vote, rows(_VOTE, "votes")),
+        *map(_vote, early),
         *map(_comment, rows(_COMMENT, "comments")),
         *map(_decision, rows(_DECISION, "decisions")),
     )
+
+
+def _votes_on(cursor: duckdb.DuckDBPyConnection, requests: Sequence[RequestId]) -> list[Vote]:
+    """Return the votes that name any of these holds."""
+    rows = cursor.execute(
+        f"SELECT request, {_VOTE} FROM votes"  # noqa: S608 - fixed text, values are bound
+        " WHERE request IN (SELECT unnest($1::VARCHAR[])) OR list_has_any(also, $1::VARCHAR[])",
+        [list(requests)],
+    ).fetchall()
+    return [_vote(row) for row in rows]
 
 
 def _state(row: tuple[Any, ...]) -> HoldState:
@@ -109,7 +127,7 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 def _vote(row: tuple[Any, ...]) -> Vote:
     request, vote, by, via, answer, reason, digest, time_ns, *later = row
-    groups, policy, counts, ground, names = later
+    groups, policy, counts, ground, names, also, also_digests = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -124,6 +142,8 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         counts_for=tuple(counts),
         ground=Ground(ground),
         names=tuple(names),
+        also=tuple(HoldId(hold) for hold in also),
+        also_digests=tuple(also_digests),
     )
 
 

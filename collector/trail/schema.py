@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 3
+VERSION = 4
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -163,6 +163,8 @@ VOTES = Table(
         counts_for=_TEXTS,  # groups whose quota it may fill; "": any reviewer's
         ground=_TEXT,  # decision, or break_glass
         names=_TEXTS,  # further ones of the person, under which they would count as the same
+        also=_TEXTS,  # the other holds that the vote is about, where identical ones were folded
+        also_digests=_TEXTS,  # the digests of their acts, one for one
     ),
     key=("vote",),
 )

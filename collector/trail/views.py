@@ -1,5 +1,7 @@
 """The views that answer an auditor's questions by name. Times are UTC; see docs/trail.md."""
 
+from collector.trail.figures import reviewer_figures, rule_figures
+
 # One row per hold, with what people said and what the host did. The host's word on how the wait
 # ended comes before the centre's decision: a decision that came too late did not end it.
 _REQUESTS = """
@@ -156,17 +158,6 @@ GROUP BY q.quarantine, q.subject, q.everywhere
 ORDER BY since DESC
 """
 
-_DECISION_TIMES = """
-SELECT d."by" AS who, count(*) AS decisions,
-       median((d.time_ns - h.opened_ns) / 1e9) AS median_seconds,
-       avg(((d.time_ns - h.opened_ns) < 2000000000)::INT) AS share_under_2_s,
-       avg((d.answer = 'approve')::INT) AS share_approved
-FROM decisions d
-JOIN holds h ON h.request = d.request
-GROUP BY d."by"
-ORDER BY decisions DESC
-"""
-
 VIEWS: dict[str, str] = {
     "requests": _REQUESTS,
     "who_allowed": _WHO_ALLOWED,
@@ -175,7 +166,8 @@ VIEWS: dict[str, str] = {
     "break_glass": _BREAK_GLASS,
     "pending": _PENDING,
     "gaps": _GAPS,
-    "decision_times": _DECISION_TIMES,
+    "reviewer_figures": reviewer_figures(),
+    "rule_figures": rule_figures(),
     "grants_in_force": _GRANTS_IN_FORCE,
     "grant_uses": _GRANT_USES,
     "quarantines_in_force": _QUARANTINES_IN_FORCE,
