@@ -25,13 +25,15 @@ from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.wiring import start_channels
+from collector.channels.wiring import links, start_channels
 from collector.config import Config, size
 from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
+from collector.ingest.asks import AskIntake
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
@@ -150,6 +152,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
         HoldIntake(book, decider),
+        AskIntake(book, verifier),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
@@ -165,8 +168,19 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     await tokens.check("")  # opens the file
     dispatcher = start_channels(config, book, policies, stack)
     ways_in = signing_in(config, stack)
+    asks = Asks(book, decider, publisher, signer, verifier, config.asks)
     services = _services(
-        config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
+        config,
+        storage,
+        book,
+        decider,
+        publisher,
+        tokens,
+        names,
+        policies,
+        dispatcher,
+        ways_in,
+        asks,
     )
     app = build(services)
     if config.web.enabled:
@@ -177,6 +191,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
     tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
+    tasks.append(_watched(stop, "asks", asks.endings.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -259,6 +274,7 @@ def _services(
     policies: Policies,
     dispatcher: Dispatcher,
     ways_in: SigningIn,
+    asks: Asks,
 ) -> Services:
     return Services(
         book=book,
@@ -273,6 +289,8 @@ def _services(
         tokens=tokens,
         channels=dispatcher,
         signing_in=ways_in,
+        asks=asks,
+        link=links(config),
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,

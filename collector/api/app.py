@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from collector.api import auth, channels, errors, requests, trail
+from collector.api import asks, auth, channels, errors, requests, trail
 from collector.api.models import Health
 from collector.api.services import Services, ServicesDep
 from collector.config import Api, listen_address
@@ -43,6 +43,7 @@ def build(services: Services) -> FastAPI:
         return Health(status="ok" if nats and written else "degraded", nats=nats, trail=written)
 
     app.include_router(requests.router, prefix=BASE)
+    app.include_router(asks.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)
     app.include_router(auth.router, prefix=BASE)

@@ -1,5 +1,6 @@
 """What the routes work with, and who is calling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
@@ -21,6 +23,7 @@ from collector.oidc.wiring import SigningIn
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
+from wire.ids import RequestId
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Services:
     tokens: Tokens
     channels: Dispatcher
     signing_in: SigningIn
+    asks: Asks
+    link: Callable[[RequestId], str]
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

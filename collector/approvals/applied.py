@@ -32,13 +32,16 @@ class Applied:
     opened_ns: int
     reason_required: bool
     stuck: str = ""
+    ask_ends_ns: int | None = None  # of an ask: its own deadline, which no policy lengthens
 
     @property
     def deadline_ns(self) -> int | None:
-        """When silence becomes a denial, since the epoch; None: not by this policy."""
-        if self.policy.deadline_s is None or self.policy.silence is Silence.KEEP:
-            return None
-        return self.opened_ns + self.policy.deadline_s * _NS
+        """When silence becomes a denial, since the epoch; None: not by the centre."""
+        policy = self.policy
+        if policy.deadline_s is None or policy.silence is Silence.KEEP:
+            return self.ask_ends_ns
+        ends_ns = self.opened_ns + policy.deadline_s * _NS
+        return ends_ns if self.ask_ends_ns is None else min(ends_ns, self.ask_ends_ns)
 
     def counts_for(self, caller: Caller, now_ns: int) -> tuple[str, ...]:
         """Return the groups of the policy whose quota an approval by this person may fill."""
@@ -98,6 +101,7 @@ class Policies:
             opened_ns=opened.opened_ns,
             reason_required=policy.reason_required(opened.rule),
             stuck=_stuck(record, policy, self._known_people()),
+            ask_ends_ns=opened.deadline_ns if record.is_ask else None,
         )
 
     def _known_people(self) -> Sequence[Caller]:

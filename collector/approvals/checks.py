@@ -110,6 +110,8 @@ def check_open(record: Record) -> None:
     ended = record.ended_by_host
     if record.decision is not None and record.decision.ground is Ground.TIMEOUT_POLICY:
         ended = ended or RequestState.EXPIRED
+    if record.state is RequestState.CANCELLED and record.is_ask:
+        raise Refusal(410, "cancelled", "who asked has withdrawn it", "nothing is left to decide")
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
     if record.decision is not None:
@@ -128,6 +130,16 @@ def check_open(record: Record) -> None:
         )
     if ended is not None or record.finished:
         raise _ended_by_host(record)
+
+
+def check_in_time(record: Record, now_ns: int) -> None:
+    """Raise Refusal for an ask whose time is over: there is no host that would refuse the answer.
+
+    Silence may not be stored yet when the clock says so.
+    """
+    if record.is_ask and record.opened.deadline_ns <= now_ns:
+        expired = RequestState.EXPIRED
+        raise Refusal(410, expired.value, _GONE[expired], "nothing is left to decide")
 
 
 def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:

@@ -73,6 +73,7 @@ class Decider:
         now_ns = time.time_ns()
         checks.check_caller(record, caller, applied, now_ns)
         checks.check_open(record)
+        checks.check_in_time(record, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
         if answer is Answer.APPROVE and self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
@@ -93,6 +94,7 @@ class Decider:
         applied = self._policies.apply(record)
         checks.check_break_glass(record, caller, applied, reason)
         checks.check_open(record)
+        checks.check_in_time(record, time.time_ns())
         checks.check_answer(record, applied, reason=reason, digest=digest)
         if self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, time.time_ns())

@@ -19,4 +19,11 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE decisions ADD COLUMN policy VARCHAR DEFAULT ''",
         "ALTER TABLE decisions ALTER COLUMN policy SET NOT NULL",
     ),
+    # Claims: until then nobody was asked why before they acted.
+    3: (
+        "ALTER TABLE holds ADD COLUMN claim VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN claim SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN claim_ns BIGINT DEFAULT 0",
+        "ALTER TABLE holds ALTER COLUMN claim_ns SET NOT NULL",
+    ),
 }

@@ -6,10 +6,13 @@ from typing import Any
 import duckdb
 
 from collector.approvals.record import Record
-from wire.codec import decode_as
+from collector.asks.opened import as_opened
+from wire.codec import decode
+from wire.errors import MessageError
 from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
 from wire.messages import (
     Answer,
+    AskOpened,
     Comment,
     Decision,
     Ground,
@@ -54,7 +57,7 @@ def read_records(
     for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
     decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
-    opened = [decode_as(row[1], HoldOpened) for row in rows("message", "holds", "hold")]
+    opened = [_opened(row[1]) for row in rows("message", "holds", "hold")]
     cursor.execute("COMMIT")
     return tuple(
         Record(
@@ -83,6 +86,15 @@ def read_early(cursor: duckdb.DuckDBPyConnection) -> tuple[Said, ...]:
         *map(_comment, rows(_COMMENT, "comments")),
         *map(_decision, rows(_DECISION, "decisions")),
     )
+
+
+def _opened(packed: bytes) -> HoldOpened:
+    message = decode(packed)
+    if isinstance(message, AskOpened):
+        return as_opened(message)
+    if not isinstance(message, HoldOpened):
+        raise MessageError(f"the trail has a message of type {message.type} for a hold")
+    return message
 
 
 def _state(row: tuple[Any, ...]) -> HoldState:

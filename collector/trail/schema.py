@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 2
+VERSION = 3
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -123,8 +123,10 @@ HOLDS = Table(
         address=_TEXT,
         port=_INT,
         act=_TEXT,  # the whole act, JSON
-        message=_BYTES,  # exactly what the host sent
+        message=_BYTES,  # exactly what the host sent, or the collector for an ask
         received_ns=_INT,
+        claim=_TEXT,  # why, in the words of who acts, said before the act; checked by nobody
+        claim_ns=_INT,  # when it was said; 0: nothing was
     ),
     key=("hold",),
 )
