@@ -123,9 +123,7 @@ def approval(
     raise kind(found["state_line"], ask=found["ask"], by=found["by"], reason=found["reason"])
 
 
-def needs_approval(
-    action: str, resource: str, why: str, **options: Any
-) -> Callable[[F], F]:
+def needs_approval(action: str, resource: str, why: str, **options: Any) -> Callable[[F], F]:
     """Decorate a function that runs only once people have approved that call.
 
     `resource`, `why` and the values of `details` may name arguments: "production/{service}".
@@ -141,8 +139,7 @@ def needs_approval(
             given = dict(options)
             if "details" in given:
                 given["details"] = {
-                    name: text.format(**bound.arguments)
-                    for name, text in given["details"].items()
+                    name: text.format(**bound.arguments) for name, text in given["details"].items()
                 }
             approval(
                 action,
@@ -180,7 +177,7 @@ class _Centre:
             raise AskFailed(f"{url}: the token must not cross a network in the clear; use https://")
         self._url = url.rstrip("/") + "/api/v1/asks"
         self._token = token
-        # A proxy has no way to this machine's own loopback, and a redirect would carry the token on.
+        # A redirect would carry the token on, and a proxy has no way to this machine's loopback.
         handlers: "list[Any]" = [_NoRedirect()]
         if local:
             handlers.append(urllib.request.ProxyHandler({}))

@@ -21,7 +21,7 @@ Name = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length
 
 
 class AskIn(BaseModel):
-    """What is asked for. Who it is on behalf of may not approve it, nor who answers for the asker."""
+    """What is asked for. Neither who answers for the asker nor `on_behalf_of` may approve it."""
 
     model_config = ConfigDict(extra="forbid")
 
