@@ -73,8 +73,7 @@ def summary(act: Act) -> Summary:
     """Return who did what and where, sanitised and redacted."""
     who = clean(act.user or f"uid {act.process.uid}", 40).text
     if act.kind is Kind.ASK:
-        target = clean(act.path, _TITLE_LIMIT).text
-        return Summary(who, f"ask for {clean(act.executable, _TITLE_LIMIT).text}", target)
+        return Summary(who, _target(act), "")
     if act.kind is Kind.EXEC:
         where = clean(act.cwd, _TITLE_LIMIT).text
         return Summary(who, _target(act), where)

@@ -18,6 +18,8 @@ import msgspec
 from collector.asks.settings import AskSettings
 from collector.channels import settings as channel_settings
 from collector.channels.settings import Channels, Teams, Webhook
+from collector.channels.slack import settings as slack_settings
+from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
@@ -88,6 +90,14 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What "approve for a time" may amount to at most."""
+
+    longest_minutes: int = 60
+    most_uses: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -109,7 +119,9 @@ class Config:
     channels: Channels = field(default_factory=Channels)
     webhook: Webhook = field(default_factory=Webhook)
     teams: Teams = field(default_factory=Teams)
+    slack: Slack = field(default_factory=Slack)
     oidc: Oidc = field(default_factory=Oidc)
+    grants: Grants = field(default_factory=Grants)
     log: Log = field(default_factory=Log)
 
 
@@ -128,6 +140,9 @@ _PATHS = {
     ("webhook", "directory"),
     ("webhook", "tls_ca"),
     ("teams", "directory"),
+    ("slack", "bot_token_file"),
+    ("slack", "app_token_file"),
+    ("slack", "signing_secret_file"),
     ("oidc", "client_secret_file"),
     ("oidc", "tls_ca"),
 }
@@ -153,6 +168,9 @@ _MOST: dict[str, int] = {
     "asks.longest_timeout_s": 31 * 86_400,
     "asks.open_per_asker": 1 << 20,
     "asks.waiting": 1 << 20,
+    # A host takes no grant for more than a day, and its clock may differ.
+    "grants.longest_minutes": 720,
+    "grants.most_uses": 10_000,
 }
 
 
@@ -268,7 +286,8 @@ def _check(path: Path, config: Config) -> None:
             f"{path}: api.listen is {config.api.listen!r}, which others can reach, and there is no "
             "certificate; set api.tls_certificate and api.tls_key, or listen on 127.0.0.1"
         )
-    web_settings.check(config.web, listens_on=host, place=f"{path}: web")
+    web_settings.check(config.web, place=f"{path}: web")
+    slack_settings.check(path, config.slack)
     channel_settings.check(config.channels, place=f"{path}: channels")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:

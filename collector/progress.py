@@ -62,6 +62,8 @@ def _wait(
         if opened.act.kind is Kind.ASK:
             return _said(decision)
         return f"{_said(decision)}, waiting for the host to confirm"
+    if opened.grant is not None:
+        return f"covered by grant {opened.grant[:8]}, waiting for the host to confirm"
     if opened.deadline_ns:
         return f"waiting until {clock(opened.deadline_ns)}"
     return "waiting, without a deadline"
@@ -90,7 +92,9 @@ def _ended(end: HoldState) -> str:
             "somebody let it run on before that is not known"
         )
     if end.state is HoldStateName.SUPERSEDED:
-        return f"superseded at {when}: another request took its place"
+        by = f" by {_name(end.by)}" if end.by else ""
+        cause = f"{_name(end.detail)}{by}" if end.detail else "a newer order or rule has settled it"
+        return f"superseded at {when}: {cause}"
     by = f" by {_name(end.by)}" if end.by else ""
     return f"{end.state.value}{by} at {when}, waiting for the host to confirm"
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from wire.acts import Act
-from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
+from wire.ids import HoldId, HostId, OrderId, RequestId, VerdictId, VoteId
+from wire.orders import FileState, Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 
 class Ground(StrEnum):
@@ -81,7 +82,10 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOpened:
-    """A process is stopped and a person is asked. Only the host writes it, once."""
+    """A process is stopped and a person is asked. Only the host writes it, once.
+
+    With `grant` nobody is asked: the host lets it run on, since that grant covers the act.
+    """
 
     type: ClassVar[str] = "hold.opened"
 
@@ -98,6 +102,10 @@ class HoldOpened:
     digest: str  # act_digest(act)
     claim: str = ""  # why, in the words of who acts: said before the act, and checked by nobody
     claim_ns: int = 0  # when it was said, since the epoch; 0: nothing was
+    grant: OrderId | None = None
+    # What a grant for this act needs besides it, and why the host would not take one.
+    program: FileState | None = None
+    not_grantable: str = "its host has not said that it may be"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +143,7 @@ class HoldState:
     time_ns: int
     ground: Ground | None = None
     verdict: VerdictId | None = None
+    order: OrderId | None = None  # the grant or quarantine that settled it
     by: str = ""
     reason: str = ""
     detail: str = ""  # what the host found, in words
@@ -158,6 +167,7 @@ class Vote:
     policy: str = ""  # the approval policy that admitted the vote
     counts_for: tuple[str, ...] = ("",)  # groups whose quota it may fill; "": any reviewer's
     ground: Ground = Ground.DECISION  # or break_glass, which needs no other vote
+    names: tuple[str, ...] = ()  # further ones of the person: under all of them they count once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +269,10 @@ Message = (
     | Comment
     | Decision
     | Verdict
+    | Grant
+    | GrantRevoked
+    | Quarantine
+    | QuarantineLifted
     | HostRecord
     | EventBatch
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from collector.api import asks, auth, channels, errors, requests, trail
+from collector.api import asks, auth, channels, errors, orders, requests, trail
 from collector.api.models import Health
 from collector.api.services import Services, ServicesDep
 from collector.config import Api, listen_address
@@ -44,6 +44,7 @@ def build(services: Services) -> FastAPI:
 
     app.include_router(requests.router, prefix=BASE)
     app.include_router(asks.router, prefix=BASE)
+    app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)
     app.include_router(auth.router, prefix=BASE)

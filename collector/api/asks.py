@@ -11,6 +11,7 @@ from collector.approvals.record import Record
 from collector.approvals.tally import missing_words, tally
 from collector.asks.desk import Wanted
 from collector.card import render
+from collector.web.settings import request_url
 
 router = APIRouter(prefix="/asks", tags=["asks"])
 
@@ -94,5 +95,5 @@ def _out(record: Record, services: Services) -> AskOut:
         deadline_ns=applied.deadline_ns or opened.deadline_ns,
         missing=missing_words(tally(record.votes, applied.policy.approve).missing),
         stuck=applied.stuck,
-        link=services.link(record.id),
+        link=request_url(services.signing_in.base, record.id),
     )

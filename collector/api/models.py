@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from collector.approvals.record import Outcome, RequestState
 from collector.identity.people import Role
-from wire.acts import Act
+from collector.orders.ledger import GrantState
+from collector.orders.terms import Scope
+from wire.acts import Act, Kind
 from wire.messages import Answer, Ground, HoldState, RuleFacts
 
 
@@ -156,6 +158,93 @@ class MayDecideOut(BaseModel):
     why: str = Field(description="empty if allowed")
 
 
+class GrantableOut(BaseModel):
+    """Whether the request can be approved for a time as well as once."""
+
+    allowed: bool
+    why: str = Field(description="empty if allowed")
+
+
+class GrantOut(BaseModel):
+    """A decision that covers later acts, and how it stands."""
+
+    grant: str
+    state: GrantState
+    host: str
+    host_name: str
+    subject: str
+    session: str = Field(description="the AI session; empty: every session of the subject")
+    kind: Kind
+    what: str = Field(description="the command, path or address, made safe to show")
+    rule: str
+    uses: int
+    used: int = Field(description="acts that the host has let pass by it")
+    expires_ns: int = Field(description="the host's own clocks decide")
+    request: str = Field(description="the request that it was made with")
+    by: str
+    via: str
+    reason: str
+    time_ns: int
+    revoked_by: str | None = None
+    revoked_ns: int | None = None
+
+
+class GrantList(BaseModel):
+    """Grants, newest first."""
+
+    grants: list[GrantOut]
+
+
+class QuarantineHostOut(BaseModel):
+    """One host of a quarantine."""
+
+    host: str
+    host_name: str
+    lifted: bool
+
+
+class QuarantineOut(BaseModel):
+    """A subject that does nothing until that is lifted."""
+
+    quarantine: str
+    subject: str
+    everywhere: bool = Field(description="also on hosts that are enrolled later")
+    hosts: list[QuarantineHostOut]
+    by: str
+    via: str
+    reason: str
+    time_ns: int
+    lifted_by: str | None = None
+    lifted_reason: str | None = None
+    lifted_ns: int | None = None
+
+
+class QuarantineList(BaseModel):
+    """Quarantines, newest first."""
+
+    quarantines: list[QuarantineOut]
+
+
+class QuarantineIn(BaseModel):
+    """Whom to stop, where and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Text
+    host: Text | None = Field(default=None, description="id or enrolled name; null: everywhere")
+    reason: Text
+    via: Literal["cli", "api"] = "api"
+
+
+class EndIn(BaseModel):
+    """The end of a grant or a quarantine; the latter asks for a reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = ""
+    via: Literal["cli", "api"] = "api"
+
+
 class RequestOut(BaseModel):
     """One held act and what became of it."""
 
@@ -177,6 +266,11 @@ class RequestOut(BaseModel):
     comments: list[CommentOut]
     policy: PolicyOut
     may_decide: MayDecideOut
+    grantable: GrantableOut
+    grant: str | None = Field(description="the grant that covers it, so that nobody is asked")
+    granted: GrantOut | None = Field(
+        default=None, description="the grant that this very answer has made"
+    )
     card: dict[str, Any] | None = Field(
         default=None, description="the request as a person should see it; absent in lists"
     )
@@ -189,6 +283,16 @@ class RequestPage(BaseModel):
     next: str | None = Field(description="give it as `after` for the next page; null at the end")
 
 
+class GrantIn(BaseModel):
+    """For how long, how often and for whom an approval counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    minutes: int
+    uses: int
+    scope: Scope = Scope.SESSION
+
+
 class DecisionIn(BaseModel):
     """An answer to a request."""
 
@@ -198,6 +302,9 @@ class DecisionIn(BaseModel):
     reason: Text = ""
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
+    )
+    grant: GrantIn | None = Field(
+        default=None, description="approve for a time: the same act again asks nobody"
     )
     via: Literal["cli", "api"] = "api"
 

@@ -1,6 +1,5 @@
 """What the routes work with, and who is calling."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,10 +19,10 @@ from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
-from wire.ids import RequestId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,7 @@ class Services:
     book: Book
     decider: Decider
     policies: Policies
+    issuer: Issuer
     publisher: Publisher
     reader: Reader
     writer: Writer
@@ -43,7 +43,6 @@ class Services:
     channels: Dispatcher
     signing_in: SigningIn
     asks: Asks
-    link: Callable[[RequestId], str]
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

@@ -8,6 +8,7 @@ from typing import Any
 from collector.api.models import (
     CommentOut,
     DecisionOut,
+    GrantableOut,
     MayDecideOut,
     PolicyOut,
     RequestOut,
@@ -20,6 +21,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
+from collector.orders.terms import grantable
 from wire.messages import HoldOpened
 
 _KEPT_CARDS = 256
@@ -64,7 +66,7 @@ class Shower:
 
 def _policy(record: Record, applied: Applied) -> PolicyOut:
     policy = applied.policy
-    standing = tally(record.votes, policy.approve)
+    standing = tally(record.votes, policy.approve, policy.break_glass)
     return PolicyOut(
         id=policy.id,
         description=policy.description,
@@ -84,6 +86,7 @@ def _request(
     card: dict[str, Any] | None,
 ) -> RequestOut:
     decision = record.decision
+    why_not = grantable(record)
     return RequestOut(
         request=record.id,
         host=opened.host,
@@ -119,5 +122,7 @@ def _request(
         ],
         policy=policy,
         may_decide=may,
+        grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
+        grant=opened.grant,
         card=card,
     )

@@ -1,21 +1,24 @@
 """The policies in force, and what they say of one request at a moment."""
 
-import time
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from collector.approvals.own import own_request
+from collector.approvals.crowd import Crowd
 from collector.approvals.record import Record
+from collector.errors import StateError
 from collector.identity.people import Caller
 from collector.policy.load import load
 from collector.policy.model import FOR_EVER, ONE_REVIEWER, Policy, PolicySet, Silence
 from wire.ids import HostId
 
+log = logging.getLogger(__name__)
+
 _NS = 1_000_000_000
-# How long it may take until somebody new counts as known: only words and escalation wait for it.
+# How long it may take until somebody new counts as known.
 _KNOWN_S = 5.0
-_FOR_EVER = 1 << 62
 
 # The enrolled name and the labels of a host, from its id and the name that it claims.
 HostFacts = Callable[[HostId, str], tuple[str, Mapping[str, str]]]
@@ -26,12 +29,14 @@ class Applied:
     """What the policy of one request says. `stuck`: why nobody who is known may approve it, or "".
 
     For somebody who is not there nobody waits: a request that is stuck is escalated at once.
+    `asked_ns`: since when people are asked, by the centre's clock, which all its times count from.
     """
 
     policy: Policy
-    opened_ns: int
+    asked_ns: int
     reason_required: bool
     stuck: str = ""
+    known: Crowd = field(default_factory=Crowd, compare=False)
     ask_ends_ns: int | None = None  # of an ask: its own deadline, which no policy lengthens
 
     @property
@@ -40,8 +45,12 @@ class Applied:
         policy = self.policy
         if policy.deadline_s is None or policy.silence is Silence.KEEP:
             return self.ask_ends_ns
-        ends_ns = self.opened_ns + policy.deadline_s * _NS
+        ends_ns = self.asked_ns + policy.deadline_s * _NS
         return ends_ns if self.ask_ends_ns is None else min(ends_ns, self.ask_ends_ns)
+
+    def late(self, now_ns: int) -> bool:
+        """Return whether silence has become a denial by now."""
+        return self.deadline_ns is not None and now_ns >= self.deadline_ns
 
     def counts_for(self, caller: Caller, now_ns: int) -> tuple[str, ...]:
         """Return the groups of the policy whose quota an approval by this person may fill."""
@@ -58,10 +67,10 @@ class Applied:
         """Return when escalation lets others in, since the epoch."""
         if self.stuck:
             return ()
-        return tuple(self.opened_ns + step.after_s * _NS for step in self.policy.escalate)
+        return tuple(self.asked_ns + step.after_s * _NS for step in self.policy.escalate)
 
     def _waited(self, now_ns: int) -> int:
-        return FOR_EVER if self.stuck else now_ns - self.opened_ns
+        return FOR_EVER if self.stuck else now_ns - self.asked_ns
 
 
 class Policies:
@@ -75,10 +84,12 @@ class Policies:
         self._set = ONE_REVIEWER if file is None else load(file)
         self._host = host
         self._people = people
-        self._known: Sequence[Caller] = ()
-        self._known_until = float("-inf")
+        self._seen = tuple(people())
+        self._known = Crowd(self._seen)
         # Raises ConfigError for a set that cannot be put in force here.
         self.check: Callable[[PolicySet], None] = lambda found: None
+        # Called when another set is in force: what open requests wait for may be another thing.
+        self.changed: Callable[[], None] = lambda: None
 
     @property
     def policies(self) -> PolicySet:
@@ -91,6 +102,20 @@ class Policies:
             found = load(self._file)
             self.check(found)
             self._set = found
+            self._known = Crowd(self._seen)
+        self.changed()
+
+    async def follow_people(self) -> None:
+        """Keep up with who is known, for ever; the file is read beside the event loop."""
+        while True:
+            await asyncio.sleep(_KNOWN_S)
+            try:
+                seen = tuple(await asyncio.to_thread(self._people))
+            except StateError as error:
+                log.warning("who is known stays as it was: %s", error)
+                continue
+            if seen != self._seen:
+                self._seen, self._known = seen, Crowd(seen)
 
     def apply(self, record: Record) -> Applied:
         """Return what is asked for a request now."""
@@ -98,30 +123,10 @@ class Policies:
         policy = self._set.choose(opened, *self._host(opened.host, opened.host_name))
         return Applied(
             policy=policy,
-            opened_ns=opened.opened_ns,
+            # A host's clock may be wrong: it must neither let others in early nor put silence off.
+            asked_ns=record.heard_ns or opened.opened_ns,
             reason_required=policy.reason_required(opened.rule),
-            stuck=_stuck(record, policy, self._known_people()),
+            stuck=self._known.stuck(policy, record),
+            known=self._known,
             ask_ends_ns=opened.deadline_ns if record.is_ask else None,
         )
-
-    def _known_people(self) -> Sequence[Caller]:
-        now = time.monotonic()
-        if now >= self._known_until:
-            self._known = tuple(
-                one for one in self._people() if one.role.decides and not one.machine
-            )
-            self._known_until = now + _KNOWN_S
-        return self._known
-
-
-def _stuck(record: Record, policy: Policy, known: Sequence[Caller]) -> str:
-    for quota in policy.approve:
-        able = [
-            one
-            for one in known
-            if (not quota.group or quota.group in one.groups) and own_request(record, one) is None
-        ]
-        if len(able) < quota.votes:
-            whom = f"group {quota.group}" if quota.group else "reviewers"
-            return f"{whom}: {quota.votes} must approve, and {len(able)} are known who may"
-    return ""

@@ -74,9 +74,9 @@ class Book:
         self.register.restore(await self._reader.unfinished())
         return self.register.unfinished()
 
-    def opened(self, message: HoldOpened) -> Outcome:
+    def opened(self, message: HoldOpened, heard_ns: int = 0) -> Outcome:
         """Take in a hold, after `need`."""
-        outcome = self.register.opened(message)
+        outcome = self.register.opened(message, heard_ns)
         if isinstance(outcome, Changed):
             self._known.add(outcome.record.id)
         return outcome

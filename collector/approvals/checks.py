@@ -6,7 +6,7 @@ from collector.approvals.applied import Applied
 from collector.approvals.own import own_request
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.errors import Refusal
-from collector.identity.names import same_person
+from collector.identity.names import forms_of
 from collector.identity.people import Caller
 from wire.messages import Answer, Ground, Vote
 
@@ -27,6 +27,7 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
     try:
         check_caller(record, caller, applied, now_ns)
         check_open(record)
+        check_in_time(applied, now_ns)
     except Refusal as refusal:
         return MayDecide(False, refusal.message)
     return MayDecide(True, "")
@@ -34,7 +35,7 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
 
 def check_caller(record: Record, caller: Caller, applied: Applied, now_ns: int) -> None:
     """Raise Refusal unless this person may decide this request; admins have no exemption."""
-    check_reviewer(record, caller)
+    check_reviewer(record, applied.known.whole(caller))
     if not applied.counts_for(caller, now_ns):
         policy = applied.policy
         groups = " and ".join(dict.fromkeys(quota.group for quota in policy.approve))
@@ -59,6 +60,13 @@ def check_person(caller: Caller) -> None:
 
 def check_reviewer(record: Record, caller: Caller) -> None:
     """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
+    check_decides(caller)
+    if (why := own_request(record, caller)) is not None:
+        raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
+
+
+def check_decides(caller: Caller) -> None:
+    """Raise Refusal unless this is a person with a role that decides."""
     check_person(caller)
     if not caller.role.decides:
         raise Refusal(
@@ -67,13 +75,11 @@ def check_reviewer(record: Record, caller: Caller) -> None:
             f"{caller.name} has the role {caller.role.value}, which may read but not decide",
             "ask a reviewer, or have an administrator make you a token with --role reviewer",
         )
-    if (why := own_request(record, caller)) is not None:
-        raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
 
 
 def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: str) -> None:
     """Raise Refusal unless the policy lets this person release without the others."""
-    check_reviewer(record, caller)
+    check_reviewer(record, applied.known.whole(caller))
     if not frozenset(caller.groups) & frozenset(applied.policy.break_glass):
         groups = ", ".join(applied.policy.break_glass) or "nobody"
         raise Refusal(
@@ -95,11 +101,13 @@ def voted_before(
     record: Record, caller: Caller, answer: Answer, counts_for: tuple[str, ...]
 ) -> Vote | None:
     """Return the vote by which this person has said as much already: they count once."""
+    mine = forms_of((caller.name, *caller.names))
     same = (
         vote
         for vote in record.votes
         if vote.answer is answer
-        and same_person(vote.by, caller.name)
+        and vote.ground is Ground.DECISION
+        and mine & forms_of((vote.by, *vote.names))
         and (answer is Answer.DENY or set(counts_for) <= set(vote.counts_for))
     )
     return next(same, None)
@@ -114,6 +122,14 @@ def check_open(record: Record) -> None:
         raise Refusal(410, "cancelled", "who asked has withdrawn it", "nothing is left to decide")
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
+    if record.opened.grant is not None:
+        raise Refusal(
+            409,
+            "already_decided",
+            f"grant {record.opened.grant} covers it, and nobody is asked",
+            "nothing is left to decide; `holdfast grants` lists grants",
+            {"decided_by": "", "answer": "approve", "grant": record.opened.grant},
+        )
     if record.decision is not None:
         decision = record.decision
         raise Refusal(
@@ -132,14 +148,15 @@ def check_open(record: Record) -> None:
         raise _ended_by_host(record)
 
 
-def check_in_time(record: Record, now_ns: int) -> None:
-    """Raise Refusal for an ask whose time is over: there is no host that would refuse the answer.
-
-    Silence may not be stored yet when the clock says so.
-    """
-    if record.is_ask and record.opened.deadline_ns <= now_ns:
-        expired = RequestState.EXPIRED
-        raise Refusal(410, expired.value, _GONE[expired], "nothing is left to decide")
+def check_in_time(applied: Applied, now_ns: int) -> None:
+    """Raise Refusal once the policy's or an ask's deadline has passed, silence stored or not."""
+    if applied.late(now_ns):
+        raise Refusal(
+            410,
+            RequestState.EXPIRED.value,
+            _GONE[RequestState.EXPIRED],
+            "nothing is left to decide",
+        )
 
 
 def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:
@@ -195,5 +212,5 @@ def _ended_by_host(record: Record) -> Refusal:
 _GONE = {
     RequestState.EXPIRED: "nobody answered in time, and that ended the wait",
     RequestState.CANCELLED: "the process is gone",
-    RequestState.SUPERSEDED: "another hold has taken its place",
+    RequestState.SUPERSEDED: "a newer rule, grant or quarantine has settled it",
 }

@@ -6,7 +6,7 @@ there yet", then the signed verdict for the host. Whoever loses the race is told
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,10 +15,11 @@ from collector.approvals.applied import Applied, Policies
 from collector.approvals.book import Book
 from collector.approvals.record import Record
 from collector.approvals.register import Changed
-from collector.approvals.tally import decision_of, missing_words, tally
+from collector.approvals.tally import Standing, decision_of, missing_words, tally
 from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
+from collector.policy.model import Policy
 from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import SignatureError, WireError
@@ -65,20 +66,22 @@ class Decider:
     ) -> Record:
         """Return the request with the answer in it, decided if the policy needs no other.
 
-        Raises Refusal with the reason why not. A deadline that has passed on this side's clock is
-        no refusal: the host's boot clock decides, and says so when an answer came too late.
+        Raises Refusal with the reason why not. The policy's deadline is by this side's clock. The
+        host's own, passed on this side's clock, is no refusal: the host's boot clock decides, and
+        says so when an answer came too late.
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self._policies.apply(record)
         now_ns = time.time_ns()
         checks.check_caller(record, caller, applied, now_ns)
         checks.check_open(record)
-        checks.check_in_time(record, now_ns)
+        checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
         if answer is Answer.APPROVE and self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
         counts_for = applied.counts_for(caller, now_ns)
-        if (earlier := checks.voted_before(record, caller, answer, counts_for)) is not None:
+        whole = applied.known.whole(caller)
+        if (earlier := checks.voted_before(record, whole, answer, counts_for)) is not None:
             await self._again(record, applied, earlier)
         vote = _vote(caller, record, applied, answer=answer, reason=reason, via=via)
         return await self._cast(record, applied, replace(vote, counts_for=counts_for))
@@ -92,12 +95,13 @@ class Decider:
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self._policies.apply(record)
+        now_ns = time.time_ns()
         checks.check_break_glass(record, caller, applied, reason)
         checks.check_open(record)
-        checks.check_in_time(record, time.time_ns())
+        checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
         if self._check_fresh is not None:
-            self._check_fresh(caller, record.opened.rule.severity, time.time_ns())
+            self._check_fresh(caller, record.opened.rule.severity, now_ns)
         vote = _vote(caller, record, applied, answer=Answer.APPROVE, reason=reason, via=via)
         return await self._cast(
             record, applied, replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
@@ -108,7 +112,7 @@ class Decider:
 
         Whoever stored it is about to decide, or was killed before it could: so it is done here.
         """
-        standing = tally(record.votes, applied.policy.approve)
+        standing = _tally(record.votes, applied.policy)
         if standing.answer is not None:
             decision = decision_of(record.id, standing, applied.policy.id)
             decided, news = await self._decide(record, decision)
@@ -128,7 +132,7 @@ class Decider:
             await self._append(vote)
         self._book.register.said(vote)
         voted = self._book.register.get(record.id) or record
-        standing = tally(voted.votes or (vote,), applied.policy.approve)
+        standing = _tally(voted.votes or (vote,), applied.policy)
         if standing.answer is None:
             self._book.announce(voted)
             return voted
@@ -176,7 +180,7 @@ class Decider:
     def standing(self, record: Record) -> Decision | None:
         """Return the decision that the votes on a request come to, if they come to one."""
         policy = self._policies.apply(record).policy
-        standing = tally(record.votes, policy.approve)
+        standing = _tally(record.votes, policy)
         if standing.answer is None:
             return None
         return decision_of(record.id, standing, policy.id)
@@ -313,7 +317,12 @@ def _vote(
         time_ns=time.time_ns(),
         groups=caller.groups,
         policy=applied.policy.id,
+        names=applied.known.whole(caller).names,
     )
+
+
+def _tally(votes: Sequence[Vote], policy: Policy) -> Standing:
+    return tally(votes, policy.approve, policy.break_glass)
 
 
 @contextmanager

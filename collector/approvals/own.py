@@ -1,7 +1,7 @@
 """Whose request it is: nobody decides their own, administrators included. Pure."""
 
 from collector.approvals.record import Record
-from collector.identity.names import forms, forms_of, forms_of_list
+from collector.identity.names import forms_of, forms_of_list
 from collector.identity.people import Caller
 
 
@@ -10,7 +10,10 @@ def own_request(record: Record, caller: Caller) -> str | None:
     mine = forms_of((caller.name, *caller.names, *caller.logins))
     if mine & forms_of_list(record.opened.owner):
         return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
-    login = record.opened.act.login_user
-    if mine & forms(login):
+    act = record.opened.act
+    # The number too: the host may have no name for it, and then it is all that is known.
+    number = "" if act.login_uid is None else str(act.login_uid)
+    if mine & forms_of((act.login_user, number)):
+        login = act.login_user or f"with the number {number}"
         return f"the session was started by login user {login}, who is you"
     return None

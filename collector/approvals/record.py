@@ -54,13 +54,17 @@ _DECIDED = {Answer.APPROVE: RequestState.APPROVED, Answer.DENY: RequestState.DEN
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A request. `states` is in the order of the host's own sequence."""
+    """A request. `states` is in the order of the host's own sequence.
+
+    `heard_ns` is when this collector heard of it, by its own clock; 0 where that is not known.
+    """
 
     opened: HoldOpened
     states: tuple[HoldState, ...] = ()
     votes: tuple[Vote, ...] = field(default=(), repr=False)
     comments: tuple[Comment, ...] = field(default=(), repr=False)
     decision: Decision | None = None
+    heard_ns: int = field(default=0, repr=False, compare=False)
 
     @property
     def id(self) -> RequestId:
@@ -93,6 +97,8 @@ class Record:
         """The host's word first: a decision that came too late did not end the wait."""
         if (end := self.ended_by_host) is not None:
             return end
+        if self.opened.grant is not None:
+            return RequestState.APPROVED  # by the host itself, which says so next
         if self.decision is None:
             return RequestState.OPEN
         if self.decision.ground is Ground.TIMEOUT_POLICY:

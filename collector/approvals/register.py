@@ -88,7 +88,7 @@ class Register:
         waiting = (record for record in self._records.values() if not record.finished)
         return tuple(sorted(waiting, key=lambda r: (r.opened.opened_ns, r.id), reverse=True))
 
-    def opened(self, message: HoldOpened) -> Outcome:
+    def opened(self, message: HoldOpened, heard_ns: int = 0) -> Outcome:
         """Take in a hold. The first to open it is the one shown, decided and released."""
         if message.digest != act_digest(message.act):
             return Rejected("the digest is not that of the act")
@@ -99,7 +99,7 @@ class Register:
             if known.opened.host != message.host:
                 return Rejected("another host has opened a hold of this id")
             return Rejected("the hold was opened before, with other facts")
-        return Changed(self._store(self._with_early(Record(message))))
+        return Changed(self._store(self._with_early(Record(message, heard_ns=heard_ns))))
 
     def state(self, message: HoldState) -> Outcome:
         """Take in what the host says of its hold."""

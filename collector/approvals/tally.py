@@ -1,13 +1,14 @@
 """What the votes on a request add up to. Pure: the same votes give the same, whoever counts them.
 
 Any denial ends it. Approvals fill the quotas of the policy; a person fills one place, however many
-groups they are in, and however often they say it.
+groups they are in, and however often and under whichever of their names they say it. One approval
+more never makes less of those before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from collector.identity.names import same_person
+from collector.identity.names import apart, forms_of
 from collector.policy.model import Quota
 from wire.ids import RequestId
 from wire.messages import Answer, Decision, Ground, Vote
@@ -26,22 +27,54 @@ class Standing:
     missing: tuple[Quota, ...]
 
 
-def tally(votes: Sequence[Vote], quotas: Sequence[Quota]) -> Standing:
-    """Return how the votes stand against the quotas."""
+def tally(
+    votes: Sequence[Vote], quotas: Sequence[Quota], break_glass: Collection[str] = ()
+) -> Standing:
+    """Return how the votes stand against the quotas.
+
+    `break_glass`: whose vote to break the glass is obeyed here, whatever another collector admits.
+    """
     ordered = sorted(votes, key=lambda vote: (vote.time_ns, vote.vote))
     for vote in ordered:
         if vote.answer is Answer.DENY:
             return Standing(Answer.DENY, Ground.DECISION, (vote,), ())
     for vote in ordered:
-        if vote.ground is Ground.BREAK_GLASS:
+        if vote.ground is Ground.BREAK_GLASS and set(break_glass) & set(vote.groups):
             return Standing(Answer.APPROVE, Ground.BREAK_GLASS, (vote,), ())
-    approvals = _one_each(ordered)
+    people = _people([vote for vote in ordered if vote.ground is Ground.DECISION])
     places = [quota.group for quota in quotas for _ in range(quota.votes)]
-    filled = _seat(approvals, places)
-    counted = tuple(vote for vote in approvals if vote in filled.values())
-    missing = _missing(quotas, [place for index, place in enumerate(places) if index not in filled])
-    answer = None if missing else Answer.APPROVE
-    return Standing(answer, Ground.DECISION, counted, missing)
+    seated = seat([_groups(votes) for votes in people], places)
+    # The last word of each for that place: it may be the one that says why.
+    counted = [_last(people[who], places[place]) for place, who in seated.items()]
+    missing = _missing(quotas, [place for index, place in enumerate(places) if index not in seated])
+    return Standing(
+        None if missing else Answer.APPROVE,
+        Ground.DECISION,
+        tuple(sorted(counted, key=lambda vote: (vote.time_ns, vote.vote))),
+        missing,
+    )
+
+
+def seat(people: Sequence[Collection[str]], places: Sequence[str]) -> dict[int, int]:
+    """Return which of the people fills which place, as many as can be; both by their number.
+
+    A person is given by the groups that they count for. Who could fill another place makes room.
+    """
+    seated: dict[int, int] = {}
+
+    def find(who: int, tried: set[int]) -> bool:
+        for place, group in enumerate(places):
+            if place in tried or group not in people[who]:
+                continue
+            tried.add(place)
+            if place not in seated or find(seated[place], tried):
+                seated[place] = who
+                return True
+        return False
+
+    for who in range(len(people)):
+        find(who, set())
+    return seated
 
 
 def decision_of(request: RequestId, standing: Standing, policy: str) -> Decision:
@@ -52,7 +85,7 @@ def decision_of(request: RequestId, standing: Standing, policy: str) -> Decision
         request=request,
         answer=standing.answer,
         ground=standing.ground,
-        by=", ".join(vote.by for vote in votes),
+        by=", ".join(f'"{vote.by}"' if "," in vote.by else vote.by for vote in votes),
         via=last.via,
         reason="; ".join(dict.fromkeys(vote.reason for vote in votes if vote.reason)),
         digest=last.digest,
@@ -89,32 +122,20 @@ def silence_of(request: RequestId, digest: str, policy: str, deadline_ns: int) -
     )
 
 
-def _one_each(approvals: Sequence[Vote]) -> list[Vote]:
-    """Return the last approval of each person: by then they may count for more."""
-    kept: list[Vote] = []
-    for vote in approvals:
-        kept = [other for other in kept if not same_person(vote.by, other.by)]
-        kept.append(vote)
-    return kept
+def _people(approvals: Sequence[Vote]) -> list[list[Vote]]:
+    """Return the approvals of each person, whoever came first in front."""
+    return [
+        [approvals[index] for index in mine]
+        for mine in apart([forms_of((vote.by, *vote.names)) for vote in approvals])
+    ]
 
 
-def _seat(approvals: Sequence[Vote], places: Sequence[str]) -> dict[int, Vote]:
-    """Return who fills which place, as many as can be: someone of two groups makes room."""
-    filled: dict[int, Vote] = {}
+def _groups(votes: Sequence[Vote]) -> frozenset[str]:
+    return frozenset(group for vote in votes for group in vote.counts_for)
 
-    def seat(vote: Vote, tried: set[int]) -> bool:
-        for index, group in enumerate(places):
-            if index in tried or group not in vote.counts_for:
-                continue
-            tried.add(index)
-            if index not in filled or seat(filled[index], tried):
-                filled[index] = vote
-                return True
-        return False
 
-    for vote in approvals:
-        seat(vote, set())
-    return filled
+def _last(votes: Sequence[Vote], group: str) -> Vote:
+    return next(vote for vote in reversed(votes) if group in vote.counts_for)
 
 
 def _missing(quotas: Sequence[Quota], empty: Sequence[str]) -> tuple[Quota, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from collector.approvals.applied import Policies
-from collector.approvals.book import Book
+from collector.approvals.book import Book, Listener
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record, RequestState
 from collector.approvals.tally import silence_of
@@ -43,35 +43,47 @@ class Waiting:
         self._escalated = escalated
         self._clock = clock
         self._due: list[tuple[int, RequestId]] = []
-        self._known: set[RequestId] = set()
+        self._moments: dict[RequestId, tuple[int, ...]] = {}  # of each open request
+        self._listener: Listener | None = None
 
     async def run(self) -> None:
         """Work for ever; cancel to stop."""
         while True:
             with self._book.listen(_QUEUE, "waiting") as listener:
+                self._listener = listener
+                self._moments = {}  # those that were closed unheard are not in it again
                 self._take(self._book.register.unfinished())
                 while not listener.overrun.is_set():
+                    await self._see_to_due()
                     try:
                         record = await listener.next(self._pause_s())
                     except TimeoutError:
-                        await self._see_to_due()
                         continue
                     if record is None:
                         return
                     self._take((record,))
 
+    def reconsider(self) -> None:
+        """Look at every open request anew: another policy may be in force for it."""
+        for record in self._book.register.unfinished():
+            if record.state is RequestState.OPEN:
+                heapq.heappush(self._due, (0, record.id))  # others may be let in by now
+                if self._listener is not None:
+                    self._listener.offer(record)
+
     def _take(self, records: Iterable[Record]) -> None:
         for record in records:
             if record.state is not RequestState.OPEN:
-                self._known.discard(record.id)
-            elif record.id not in self._known:
-                self._known.add(record.id)
-                applied = self._policies.apply(record)
-                moments = [*applied.steps_ns()]
-                if applied.deadline_ns is not None:
-                    moments.append(applied.deadline_ns)
-                for moment in moments:
-                    heapq.heappush(self._due, (moment, record.id))
+                self._moments.pop(record.id, None)
+                continue
+            applied = self._policies.apply(record)
+            moments = applied.steps_ns()
+            if applied.deadline_ns is not None:
+                moments = (*moments, applied.deadline_ns)
+            # A moment that is no more finds nothing due.
+            for moment in set(moments) - set(self._moments.get(record.id, ())):
+                heapq.heappush(self._due, (moment, record.id))
+            self._moments[record.id] = moments
 
     def _pause_s(self) -> float:
         if not self._due:
@@ -96,8 +108,11 @@ class Waiting:
         applied = self._policies.apply(record)
         deadline = applied.deadline_ns
         if deadline is not None and deadline <= now:
-            policy = applied.policy.id
-            decision = silence_of(record.id, record.opened.digest, policy, deadline)
+            # Votes that were enough, and whose collector was killed before it could say so, count.
+            decision = self._decider.standing(record)
+            if decision is None:
+                policy = applied.policy.id
+                decision = silence_of(record.id, record.opened.digest, policy, deadline)
             await self._decider.complete(record, decision)
         else:
             await self._escalated(record.id)

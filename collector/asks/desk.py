@@ -178,7 +178,7 @@ class Asks:
         """Show an ask that the stream has; the ingest brings it again, for the trail."""
         opened = as_opened(ask)
         await self._book.need([ask.request])
-        outcome = self._book.opened(opened)
+        outcome = self._book.opened(opened, ask.opened_ns)
         record = self._book.register.get(ask.request)
         if isinstance(outcome, Rejected) or record is None:
             raise Refusal(

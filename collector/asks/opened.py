@@ -4,6 +4,7 @@ The names of an act are taken for what comes nearest: the action is what is run,
 """
 
 from wire.acts import Act, Guarantee, Kind, Process, act_digest
+from wire.grantable import why_never
 from wire.ids import HoldId, HostId
 from wire.messages import AskOpened, HoldOpened, RuleFacts
 
@@ -50,4 +51,5 @@ def as_opened(ask: AskOpened) -> HoldOpened:
         digest=act_digest(act),
         claim=ask.why,
         claim_ns=ask.opened_ns if ask.why else 0,
+        not_grantable=why_never(act) or "",
     )

@@ -83,6 +83,10 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def channel(self, name: str) -> Channel | None:
+        """Return the channel of this name, if it is set up."""
+        return self._channels.get(name)
+
     async def reconsider(self, request: RequestId) -> None:
         """Ask for the routes of a request anew: an escalation may have added one."""
         record = await self._book.get(request)

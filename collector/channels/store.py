@@ -39,6 +39,7 @@ CREATE TABLE card (
     PRIMARY KEY (request, channel, place)
 ) STRICT;
 CREATE INDEX unfinished ON card (finished) WHERE finished = 0;
+CREATE INDEX posted ON card (reference) WHERE reference IS NOT NULL;
 CREATE INDEX refused ON card (changed_ns) WHERE failed > 0;
 """
 _SELECT = (
@@ -112,6 +113,11 @@ class Cards:
         """Say whether a channel was given this nonce for this very request."""
         where = " WHERE nonce = ? AND request = ? AND channel = ?"
         return bool(await self._select(where, nonce, request, channel))
+
+    async def showing(self, channel: str, reference: str) -> KnownCard | None:
+        """Return the card that a channel finds under this reference, or None."""
+        found = await self._select(" WHERE reference = ? AND channel = ?", reference, channel)
+        return found[0] if found else None
 
     async def begin(self, request: RequestId, route: Route) -> KnownCard:
         """Record that a card is about to be posted; return it as it was before.

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.record import Record
@@ -13,6 +15,9 @@ from collector.channels.http import Http
 from collector.channels.interface import Channel, Route, Routes
 from collector.channels.notices import Notices
 from collector.channels.settings import routes_of
+from collector.channels.slack.channel import SlackChannel
+from collector.channels.slack.door import CHANNEL
+from collector.channels.slack.wiring import Answers, slack_that_answers, slack_that_shows
 from collector.channels.store import Cards
 from collector.channels.teams import Teams
 from collector.channels.webhook import Webhook
@@ -28,9 +33,17 @@ FILE = "channels.sqlite3"
 
 
 def start_channels(
-    config: Config, book: Book, policies: Policies, stack: AsyncExitStack
+    config: Config,
+    book: Book,
+    policies: Policies,
+    stack: AsyncExitStack,
+    *,
+    answers: Answers | None = None,
 ) -> Dispatcher:
-    """Return the dispatcher, ready to run; raise CollectorError if a channel is set up wrongly."""
+    """Return the dispatcher, ready to run; raise CollectorError if a channel is set up wrongly.
+
+    Without `answers` no channel takes any.
+    """
     channels = set_up(config, stack)
     default = routes_of(config.channels.default, place="channels.default")
     fallback = routes_of(config.channels.fallback, place="channels.fallback")
@@ -45,6 +58,9 @@ def start_channels(
     cards = Cards(Path(config.channels.file) if config.channels.file else beside)
     stack.push_async_callback(cards.close)
     notices = Notices(HostNames(Path(config.identities.file)), links(config))
+    if config.slack.enabled and answers is not None:
+        slack = slack_that_answers(config.slack, answers, book, cards, notices)
+        channels = [slack if one.name == slack.name else one for one in channels]
     dispatcher = Dispatcher(
         book, cards, notices, channels, routes(policies, default), fallback=fallback
     )
@@ -87,7 +103,18 @@ def set_up(config: Config, stack: AsyncExitStack) -> list[Channel]:
         found.append(Webhook(Path(config.webhook.directory), _http(config, stack, webhook=True)))
     if config.teams.directory:
         found.append(Teams(Path(config.teams.directory), _http(config, stack)))
+    if config.slack.enabled:
+        found.append(slack_that_shows(config.slack))
     return found
+
+
+def http_routes(dispatcher: Dispatcher) -> list[APIRouter]:
+    """Return the routes by which channels bring answers to the collector's API."""
+    slack = dispatcher.channel(CHANNEL)
+    if not isinstance(slack, SlackChannel) or slack.incoming is None:
+        return []
+    made = slack.incoming.routes()
+    return [] if made is None else [made]
 
 
 def _http(config: Config, stack: AsyncExitStack, *, webhook: bool = False) -> Http:

@@ -29,8 +29,15 @@ _SILENCE_S = 45.0
 _BY_CODE: Mapping[str, type[CliError]] = {
     "own_request": OwnRequestError,
     "unknown_request": NotFoundError,
+    "unknown_grant": NotFoundError,
+    "unknown_quarantine": NotFoundError,
+    "unknown_subject": NotFoundError,
+    "unknown_host": NotFoundError,
     "ambiguous_prefix": NotFoundError,
     "already_decided": OverError,
+    "already_revoked": OverError,
+    "already_lifted": OverError,
+    "already_quarantined": OverError,
 }
 _BY_STATUS: Mapping[int, type[CliError]] = {
     401: AccessError,

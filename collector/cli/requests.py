@@ -9,8 +9,9 @@ import typer
 from collector.cli.complete import complete_request
 from collector.cli.errors import CliError, OverError, UsageError
 from collector.cli.run import Run, command
-from collector.cli.words import check_prefix, instant
+from collector.cli.words import check_prefix, clock, count, instant, minutes
 
+_USES = 5
 _MORE = "there are more: add --after"
 
 IdArgument = Annotated[
@@ -109,10 +110,40 @@ def show(
 
 
 def approve(
-    run: Run, request: IdArgument, reason: ReasonOption = None, digest: DigestOption = None
+    run: Run,
+    request: IdArgument,
+    reason: ReasonOption = None,
+    digest: DigestOption = None,
+    lasting: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="Also let the same act pass again for so long: 15m, 2h.", metavar="TIME"
+        ),
+    ] = None,
+    uses: Annotated[
+        int | None, typer.Option(min=1, help="With --for: so many times at most.  [default: 5]")
+    ] = None,
+    whole_subject: Annotated[
+        bool,
+        typer.Option(
+            "--whole-subject", help="With --for: in every session of the subject on that host."
+        ),
+    ] = False,
 ) -> None:
     """Let the process run on."""
-    _decide(run, request, "approve", reason, digest)
+    if lasting is None:
+        if uses is not None or whole_subject:
+            raise UsageError(
+                "usage", "--uses and --whole-subject say more about --for", "add --for 15m"
+            )
+        _decide(run, request, "approve", reason, digest)
+        return
+    grant = {
+        "minutes": minutes(lasting, option="--for"),
+        "uses": _USES if uses is None else uses,
+        "scope": "subject" if whole_subject else "session",
+    }
+    _decide(run, request, "approve", reason, digest, grant)
 
 
 def deny(
@@ -151,14 +182,28 @@ def comment(
 
 
 def send_answer(
-    run: Run, request: dict[str, Any], answer: str, reason: str, digest: str
+    run: Run,
+    request: dict[str, Any],
+    answer: str,
+    reason: str,
+    digest: str,
+    grant: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Answer a request as it was shown; return it as it stands then, or raise CliError."""
-    body = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    body: dict[str, Any] = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    if grant is not None:
+        body["grant"] = grant
     return run.centre.post(f"/requests/{request['request']}/decision", body)
 
 
-def _decide(run: Run, prefix: str, answer: str, reason: str | None, digest: str | None) -> None:
+def _decide(
+    run: Run,
+    prefix: str,
+    answer: str,
+    reason: str | None,
+    digest: str | None,
+    grant: dict[str, Any] | None = None,
+) -> None:
     found = _open(run, prefix, digest)
     run.say(f"{answer} {_one_line(found)}")
     if hidden := found["card"]["hidden_bytes"]:
@@ -166,7 +211,10 @@ def _decide(run: Run, prefix: str, answer: str, reason: str | None, digest: str 
     # Who may not decide is told so by the centre, and not asked for a reason first.
     if not reason and found["policy"]["reason_required"] and found["may_decide"]["allowed"]:
         reason = _ask_reason(run, found)
-    _print_state(run, send_answer(run, found, answer, reason or "", found["digest"]))
+    done = send_answer(run, found, answer, reason or "", found["digest"], grant)
+    _print_state(run, done)
+    if grant is not None and not run.json:
+        run.say(_grant_words(done))
 
 
 def _print_state(run: Run, request: dict[str, Any]) -> None:
@@ -193,6 +241,17 @@ def _open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
             {"digest": found["digest"]},
         )
     return found
+
+
+def _grant_words(done: dict[str, Any]) -> str:
+    made = done.get("granted")
+    if made is None:
+        return "no grant was made: this request is one that several decide, and for once only"
+    name = made["grant"][:8]
+    return (
+        f"grant {name}: the same again passes until {clock(made['expires_ns'])}, "
+        f"{count(made['uses'], 'time')} at most; `holdfast grants revoke {name}` ends it"
+    )
 
 
 def _get(run: Run, prefix: str) -> dict[str, Any]:

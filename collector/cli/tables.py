@@ -85,6 +85,49 @@ def print_events(console: Console, events: list[dict[str, Any]]) -> None:
     _print(console, columns, rows)
 
 
+def print_grants(console: Console, grants: list[dict[str, Any]]) -> None:
+    """Print grants, one row each."""
+    now = time.time_ns()
+    ids = [grant["grant"] for grant in grants]
+    rows = [
+        (
+            short(grant["grant"], ids),
+            left(grant["expires_ns"], now) if grant["state"] == "in_force" else grant["state"],
+            f"{grant['used']} of {grant['uses']}",
+            _text(grant["host_name"] or grant["host"]),
+            _text(grant["subject"]),
+            _text(grant["session"] or "every session"),
+            _text(grant["what"]),
+            _text(grant["by"]),
+            _text(grant["reason"]),
+        )
+        for grant in grants
+    ]
+    columns = ("ID", "LEFT", "USED", "HOST", "SUBJECT", "SESSION", "WHAT", "BY", "REASON")
+    _print(console, columns, rows)
+
+
+def print_quarantines(console: Console, quarantines: list[dict[str, Any]]) -> None:
+    """Print quarantines, one row each."""
+    now = time.time_ns()
+    ids = [one["quarantine"] for one in quarantines]
+    rows = [
+        (
+            short(one["quarantine"], ids),
+            "lifted" if one["lifted_ns"] else "in force",
+            span(now - one["time_ns"]),
+            _text(one["subject"]),
+            "everywhere"
+            if one["everywhere"]
+            else _text(", ".join(host["host_name"] or host["host"] for host in one["hosts"])),
+            _text(one["by"]),
+            _text(one["reason"]),
+        )
+        for one in quarantines
+    ]
+    _print(console, ("ID", "STATE", "AGE", "SUBJECT", "WHERE", "BY", "REASON"), rows)
+
+
 def print_rows(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print the answer to a question in SQL."""
     shown = [tuple("NULL" if cell is None else _text(cell) for cell in row) for row in rows]

@@ -4,14 +4,14 @@ import time
 from pathlib import Path
 
 from collector.identity.people import Caller, TokenKind, list_tokens
-from collector.identity.signed_in import list_people
+from collector.identity.signed_in import lasting_names, list_people
 
 
 def known_people(database: Path) -> tuple[Caller, ...]:
     """Return who could prove who they are now, as callers without a proof; it may block."""
     now = time.time_ns()
     signed_in = (
-        Caller(one.name, one.role, one.logins, "", groups=one.groups, names=one.names)
+        Caller(one.name, one.role, one.logins, "", groups=one.groups, names=lasting_names(one))
         for one in list_people(database)
         if one.known_until_ns > now
     )

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,10 @@ class Links:
         None as well once their last sign-in is too long ago to know that they are still here.
         """
         return await self._live.ask(lambda asked: self._find(asked, channel, account))
+
+    async def accounts(self, channel: str, name: str) -> Sequence[str]:
+        """Return the accounts on a channel that the person of this name has linked."""
+        return await self._live.ask(lambda asked: _accounts(asked, channel, name))
 
     async def start_link(self, channel: str, account: str, label: str = "") -> str:
         """Return a code for ten minutes and one use, to be given to the account's holder alone."""
@@ -117,6 +122,15 @@ class Links:
                 (claimed.channel, claimed.account, person[0], time.time_ns()),
             )
         return claimed
+
+
+def _accounts(connection: sqlite3.Connection, channel: str, name: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT account FROM link JOIN person ON person.id = link.person"
+        " WHERE channel = ? AND lower(person.name) = lower(?) ORDER BY linked_ns",
+        (channel, name),
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def _claimed(connection: sqlite3.Connection, code: str) -> Claimed:

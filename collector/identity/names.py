@@ -6,7 +6,7 @@ any form in common counts.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _SEVERAL = re.compile(r"[,;\uff0c\uff1b]|\s(?:and|&)\s", re.IGNORECASE)
 
@@ -32,6 +32,27 @@ def forms_of_list(text: str) -> frozenset[str]:
 def same_person(one: str, other: str) -> bool:
     """Return whether two names may be one person's."""
     return bool(forms(one) & forms(other))
+
+
+def apart(several: Sequence[frozenset[str]]) -> list[list[int]]:
+    """Return which of these belong to one person each, by their numbers: whoever shares a form.
+
+    Also by way of a third: who is ann here and a.smith there joins both.
+    """
+    people: dict[int, tuple[list[int], set[str]]] = {}
+    whose: dict[str, int] = {}
+    for number, mine in enumerate(several):
+        joined = sorted({whose[form] for form in mine if form in whose})
+        first = joined[0] if joined else number
+        numbers, known = people.setdefault(first, ([], set()))
+        for other in joined[1:]:
+            more, theirs = people.pop(other)
+            numbers += more
+            known |= theirs
+        numbers.append(number)
+        known |= mine
+        whose.update(dict.fromkeys(known if joined[1:] else mine, first))
+    return [sorted(numbers) for numbers, _ in people.values()]
 
 
 def _plain(text: str) -> str:

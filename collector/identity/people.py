@@ -17,7 +17,7 @@ from typing import Any
 from collector.errors import StateError
 from collector.identity.database import Live, connect, damaged, digest, texts
 from collector.identity.roles import Role as Role
-from collector.identity.signed_in import Person, find_person, once, theirs
+from collector.identity.signed_in import Person, find_person, lasting_names, once, theirs
 
 DAY_NS = 86_400 * 10**9
 _TOKEN = re.compile(r"hft_([0-9a-f]{12})_([0-9a-f]{64})")
@@ -184,7 +184,7 @@ def caller_of(
         logins=once((*person.logins, *logins)),
         token=proof,
         groups=person.groups,
-        names=names,
+        names=once((*lasting_names(person), *names)),
         authenticated_ns=authenticated_ns or None,
         signed_in=True,
     )

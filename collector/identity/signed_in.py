@@ -143,6 +143,14 @@ def theirs(
     return once(names), once(logins)
 
 
+def lasting_names(person: Person) -> tuple[str, ...]:
+    """Return the further names of a person, with the one that the provider never changes.
+
+    Who is renamed between two votes is still one person.
+    """
+    return once((*person.names, person.subject))
+
+
 def once(found: Sequence[str]) -> tuple[str, ...]:
     """Return each text once, in the order of their first place."""
     return tuple(dict.fromkeys(found))

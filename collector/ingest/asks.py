@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from collector.approvals.book import Book
 from collector.approvals.register import Changed, Rejected
+from collector.approvals.undecided import Undecided
 from collector.asks.opened import as_opened
 from collector.ingest.work import Delivery, RefusedError, Work
 from collector.trail.rows import opened_row
@@ -20,8 +21,9 @@ class AskIntake:
 
     stream = subjects.ASKS
 
-    def __init__(self, book: Book, verifier: Verifier) -> None:
+    def __init__(self, book: Book, undecided: Undecided, verifier: Verifier) -> None:
         self._book = book
+        self._undecided = undecided
         self._verifier = verifier
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
@@ -39,18 +41,22 @@ class AskIntake:
         return work
 
     async def done(self, work: Work) -> None:
-        """Nothing is left to do: nobody waits for the commit of an ask."""
+        """See that votes which were heard of before their ask are decided upon."""
+        while work.voted:
+            self._undecided.add(work.voted.pop(0))
 
     def _accept(self, work: Work, delivery: Delivery, ask: AskOpened) -> None:
         opened = as_opened(ask)
         # The row first: what does not fit into the trail must not be in memory either.
-        row = opened_row(opened, delivery.data, time.time_ns())
-        outcome = self._book.opened(opened)
+        now_ns = time.time_ns()
+        row = opened_row(opened, delivery.data, now_ns)
+        outcome = self._book.opened(opened, now_ns)
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
         work.rows.append(row)
         if isinstance(outcome, Changed):
             self._book.announce(outcome.record)
+            work.voted.extend(outcome.record.votes)
 
     def _read(self, delivery: Delivery) -> AskOpened | WireError:
         try:

@@ -8,7 +8,10 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
+from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
+from collector.orders.ledger import Ledger
+from collector.trail.orders import effect_row
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
 from wire.acts import Kind
@@ -23,9 +26,11 @@ class HoldIntake:
 
     stream = subjects.HOLDS
 
-    def __init__(self, book: Book, decider: Decider) -> None:
+    def __init__(self, book: Book, decider: Decider, undecided: Undecided, ledger: Ledger) -> None:
         self._book = book
         self._decider = decider
+        self._undecided = undecided
+        self._ledger = ledger
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return rows for what the register accepts, and tell listeners of new holds.
@@ -59,6 +64,8 @@ class HoldIntake:
         while work.decided:
             await self._decider.deliver(work.decided[0])
             work.decided.pop(0)
+        while work.voted:
+            self._undecided.add(work.voted.pop(0))
 
     def _with_answers(self, record: Record) -> Record:
         """Return the record with what people have said since, which was told then."""
@@ -72,17 +79,22 @@ class HoldIntake:
             if message.act.kind is Kind.ASK:
                 raise RefusedError("a host holds acts of processes; it cannot ask")
             row = opened_row(message, delivery.data, now)
-            outcome = self._book.opened(message)
+            outcome = self._book.opened(message, now)
         else:
             row = state_row(message, now)
             outcome = self._book.register.state(message)
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
         work.rows.append(row)
+        if isinstance(message, HoldState) and message.order is not None:
+            work.rows.append(effect_row(message, now))
+            self._ledger.used(message.order, message.host, message.hold)
         if isinstance(outcome, Changed):
             work.changed.append(outcome.record)
             if isinstance(message, HoldOpened):
                 self._book.announce(outcome.record)
+                # Votes that came before their hold: whoever stored them may be gone.
+                work.voted.extend(outcome.record.votes)
 
 
 def _read(delivery: Delivery) -> HoldOpened | HoldState | WireError:

@@ -1,4 +1,4 @@
-"""Routes by which a browser signs in at the identity provider, and out of it."""
+"""Routes by which a browser signs in at the identity provider."""
 
 import logging
 from http import HTTPStatus
@@ -72,16 +72,6 @@ async def callback(request: Request, ways: WaysInDep) -> Response:
         samesite="lax",
     )
     return response
-
-
-@router.get("/auth/logout")
-async def logout(ways: WaysInDep) -> Response:
-    """Send the browser to where it can sign out of the provider; /sign-out ends the session here.
-
-    Two steps, since a page's form may only lead to this site, and a browser holds us to that.
-    """
-    elsewhere = await ways.in_browser().provider.logout_url()
-    return RedirectResponse(elsewhere or "/", HTTPStatus.SEE_OTHER)
 
 
 def _pending(base: str) -> str:

@@ -19,8 +19,13 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE decisions ADD COLUMN policy VARCHAR DEFAULT ''",
         "ALTER TABLE decisions ALTER COLUMN policy SET NOT NULL",
     ),
-    # Claims: until then nobody was asked why before they acted.
+    # Whoever voted until then was known by one name.
     3: (
+        "ALTER TABLE votes ADD COLUMN names VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN names SET NOT NULL",
+    ),
+    # Claims: until then nobody was asked why before they acted.
+    4: (
         "ALTER TABLE holds ADD COLUMN claim VARCHAR DEFAULT ''",
         "ALTER TABLE holds ALTER COLUMN claim SET NOT NULL",
         "ALTER TABLE holds ADD COLUMN claim_ns BIGINT DEFAULT 0",

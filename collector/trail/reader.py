@@ -14,6 +14,8 @@ import duckdb
 
 from collector.approvals.record import Record
 from collector.errors import TrailError
+from collector.orders.ledger import Ledger
+from collector.trail.orders import read_ledger
 from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
 from wire.ids import RequestId
@@ -107,6 +109,10 @@ class Reader:
     async def early(self) -> tuple[Said, ...]:
         """Return what people said of holds that the trail does not have."""
         return await self._run(read_early)
+
+    async def ledger(self) -> Ledger:
+        """Return every order that the trail has."""
+        return await self._run(read_ledger)
 
     async def visit_holds(self, visit: Callable[[str], None]) -> None:
         """Call once for the request of every hold, from a thread."""

@@ -25,7 +25,9 @@ from wire.messages import (
 Rows = list[tuple[Any, ...]]
 Said = Vote | Comment | Decision
 
-_VOTE = 'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground'
+_VOTE = (
+    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names'
+)
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
 
@@ -57,7 +59,10 @@ def read_records(
     for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
     decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
-    opened = [_opened(row[1]) for row in rows("message", "holds", "hold")]
+    opened = [
+        (_opened(message), heard_ns)
+        for _, message, heard_ns in rows("message, received_ns", "holds", "hold")
+    ]
     cursor.execute("COMMIT")
     return tuple(
         Record(
@@ -68,8 +73,9 @@ def read_records(
                 sorted(comments.get(hold.hold, ()), key=lambda c: (c.time_ns, c.comment))
             ),
             decision=decisions.get(hold.hold),
+            heard_ns=heard_ns,
         )
-        for hold in opened
+        for hold, heard_ns in opened
     )
 
 
@@ -114,7 +120,8 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 
 def _vote(row: tuple[Any, ...]) -> Vote:
-    request, vote, by, via, answer, reason, digest, time_ns, groups, policy, counts, ground = row
+    request, vote, by, via, answer, reason, digest, time_ns, *later = row
+    groups, policy, counts, ground, names = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -128,6 +135,7 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         policy=policy,
         counts_for=tuple(counts),
         ground=Ground(ground),
+        names=tuple(names),
     )
 
 

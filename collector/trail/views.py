@@ -76,10 +76,13 @@ ORDER BY "when" DESC
 _RELEASES = """
 SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS host, h.kind,
        r.what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
-       -- What the host says must be borne out by a signed decision, where it names one.
+       -- What the host says must be borne out by a signed decision or grant, where it names one.
        CASE WHEN s.ground IS NULL THEN false
             WHEN s.ground IN ('decision', 'break_glass')
             THEN coalesce(d.answer = 'approve' AND d.ground = s.ground, false)
+            WHEN s.ground = 'grant' THEN EXISTS (
+              SELECT 1 FROM order_effects e JOIN grants g ON g."grant" = e.order_id
+              WHERE e.hold = s.hold AND g.host = s.host)
             ELSE true END AS explained,
        s.reason, s.detail, h.request, s.verdict
 FROM hold_states s
@@ -123,6 +126,42 @@ WHERE kind = 'gap'
 ORDER BY noticed DESC
 """
 
+# Which grants can still let something pass, as far as the centre knows: the host's own clocks end
+# them, and so does its restart.
+_GRANTS_IN_FORCE = """
+SELECT make_timestamp(g.time_ns // 1000) AS made, make_timestamp(g.expires_ns // 1000) AS expires,
+       g.host, g.subject, g.session, g.kind, g.what, g.rule, g."by", g.via, g.reason,
+       g.uses, count(e.hold) AS used, g.request, g."grant"
+FROM grants g
+LEFT JOIN order_effects e ON e.order_id = g."grant" AND e.host = g.host
+WHERE g.expires_ns > epoch_ns(now())
+  AND NOT EXISTS (SELECT 1 FROM grant_revocations r WHERE r."grant" = g."grant")
+GROUP BY ALL
+HAVING count(e.hold) < g.uses
+ORDER BY made DESC
+"""
+
+_GRANT_USES = """
+SELECT make_timestamp(e.time_ns // 1000) AS "when", r.host_name AS host, r.subject, r.session,
+       r.kind, r.what, g."by" AS granted_by, g.reason, e.state, r.outcome, r.request,
+       e.order_id AS "grant", g.request AS granted_with
+FROM order_effects e
+JOIN requests r ON r.hold = e.hold AND r.host = e.host
+JOIN grants g ON g."grant" = e.order_id AND g.host = e.host
+ORDER BY "when" DESC
+"""
+
+_QUARANTINES_IN_FORCE = """
+SELECT make_timestamp(min(q.time_ns) // 1000) AS since, q.subject,
+       CASE WHEN q.everywhere THEN 'everywhere' ELSE string_agg(DISTINCT q.host, ', ') END AS hosts,
+       any_value(q."by") AS "by", any_value(q.via) AS via, any_value(q.reason) AS reason,
+       q.quarantine
+FROM quarantines q
+WHERE NOT EXISTS (SELECT 1 FROM quarantine_lifts l WHERE l.quarantine = q.quarantine)
+GROUP BY q.quarantine, q.subject, q.everywhere
+ORDER BY since DESC
+"""
+
 _DECISION_TIMES = """
 SELECT d."by" AS who, count(*) AS decisions,
        median((d.time_ns - h.opened_ns) / 1e9) AS median_seconds,
@@ -144,4 +183,7 @@ VIEWS: dict[str, str] = {
     "pending": _PENDING,
     "gaps": _GAPS,
     "decision_times": _DECISION_TIMES,
+    "grants_in_force": _GRANTS_IN_FORCE,
+    "grant_uses": _GRANT_USES,
+    "quarantines_in_force": _QUARANTINES_IN_FORCE,
 }

@@ -76,7 +76,8 @@ class Writer:
         with self._changed:
             self._queues[job.events > _FEW_EVENTS].append(job)
             self._changed.notify()
-        await asyncio.wrap_future(job.done)
+        # A caller who is cancelled must not take the future with it: the thread sets it.
+        await asyncio.shield(asyncio.wrap_future(job.done))
 
     def close(self) -> None:
         """Write what is queued, then end the thread and its cursor."""

@@ -35,6 +35,7 @@ _AGES = {
 
 State = Literal["", "open", "approved", "denied", "expired", "cancelled", "superseded"]
 Age = Literal["", "hour", "day", "week", "month"]
+SearchAge = Literal["hour", "day", "week", "month", "always"]
 Kind = Literal["", "exec", "open", "connect", "send", "gap", "notice"]
 Text = Annotated[str, Query(max_length=400)]
 
@@ -61,8 +62,8 @@ class Wanted:
 
     @property
     def any(self) -> bool:
-        """Whether anything is filtered."""
-        return any(getattr(self, name) for name in self.__slots__)
+        """Whether anything is looked for; an age alone is nothing."""
+        return any(getattr(self, name) for name in self.__slots__ if name != "since")
 
 
 @router.get("/holds")
@@ -110,7 +111,7 @@ async def search(
     subject: Text = "",
     session_: Annotated[str, Query(alias="session", max_length=100)] = "",
     kind: Kind = "",
-    since: Age = "",
+    since: SearchAge = "week",
     after: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Find requests and events that have a text in them, or are of one session."""
@@ -120,16 +121,17 @@ async def search(
     events: list[Happening] = []
     older = ""
     if wanted.any:
-        (rows, more), (events, older) = await asyncio.gather(
-            _requests(desk, session, wanted, limit=_FOUND, after=None),
-            _events(desk, wanted, after),
-        )
+        async with desk.searching:
+            rows, more = await _requests(desk, session, wanted, limit=_FOUND, after=None)
+            events, older = await _events(desk, wanted, after)
     return desk.pages.render(
         "search",
         session=session,
         wanted=wanted,
         rows=rows,
-        more_requests=bool(more),
+        more_requests=wanted.link("/holds", since="" if since == "always" else since)
+        if more
+        else "",
         events=events,
         older=wanted.link("/search", after=older) + "#events" if older else "",
         later_page=after is not None,
@@ -190,4 +192,4 @@ async def _host_names(desk: Desk) -> list[str]:
 
 
 def _since(age: str) -> int | None:
-    return time.time_ns() - _AGES[age] if age else None
+    return time.time_ns() - _AGES[age] if age in _AGES else None

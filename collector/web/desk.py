@@ -1,7 +1,8 @@
 """What the pages work with, who has a session, and whether a form is one of ours."""
 
+import asyncio
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from fastapi import Depends, Form, Request
 
 from collector.api.services import Services
 from collector.errors import Refusal
-from collector.identity.sessions import Session, Sessions
+from collector.identity.sessions import Session
 from collector.web.attempts import Attempts
 from collector.web.cookies import cookie_name
 from collector.web.pages import Pages
@@ -21,16 +22,20 @@ _LONGEST_COOKIE = 512
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything behind the pages. `base_url` is their public address."""
+    """Everything behind the pages."""
 
     services: Services
-    sessions: Sessions
     token_sessions: TokenSessions
     pages: Pages
     rows: Rows
     attempts: Attempts
-    base_url: str
-    offers_login: bool  # whether /auth/login leads to an identity provider
+    # A search may read the whole trail: one at a time, so that it keeps no other reader waiting.
+    searching: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def base_url(self) -> str:
+        """Their public address, without a slash at its end."""
+        return self.services.signing_in.base
 
     @property
     def cookie(self) -> str:
@@ -64,7 +69,8 @@ async def session_of(request: Request, desk: Desk) -> Session | None:
     cookie = request.cookies.get(desk.cookie, "")
     if not cookie or len(cookie) > _LONGEST_COOKIE:
         return None
-    return await desk.token_sessions.check(cookie) or await desk.sessions.check(cookie)
+    found = await desk.token_sessions.check(cookie)
+    return found or await desk.services.signing_in.sessions.check(cookie)
 
 
 async def person(request: Request, desk: DeskDep) -> Session:

@@ -1,6 +1,7 @@
 """What each page tells the browser: run only our own files, frame nothing, keep nothing."""
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # `trusted-types` names the one policy (static/swap.js) that may turn text of ours into markup.
@@ -35,6 +36,11 @@ _FOR_PROGRAMS = ("/api/", "/healthz")
 def is_page(path: str) -> bool:
     """Say whether a path is for people, and not for programs."""
     return not path.startswith(_FOR_PROGRAMS)
+
+
+def wants_page(request: Request) -> bool:
+    """Say whether a person's browser asks, rather than a program."""
+    return is_page(request.url.path) and "text/html" in request.headers.get("accept", "")
 
 
 class PageHeaders:

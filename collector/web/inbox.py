@@ -1,11 +1,13 @@
 """The inbox: what waits for an answer, live; and several requests looked at and decided at once."""
 
+import asyncio
 import json
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from collector import reasons
 from collector.api.events_stream import EventStream
@@ -30,7 +32,7 @@ _SHOWN = 200
 async def inbox(
     desk: DeskDep, session: PersonDep, page: Annotated[int, Query(ge=1)] = 1
 ) -> Response:
-    """Show what waits, longest first: whoever came first has the least time left."""
+    """Show what waits, the least time left first."""
     waiting = _waiting(desk)
     shown = waiting[(page - 1) * _SHOWN : page * _SHOWN]
     return desk.pages.render(
@@ -68,12 +70,19 @@ async def live(request: Request, desk: DeskDep, session: PersonDep) -> Response:
 async def review(
     desk: DeskDep,
     session: PersonDep,
-    chosen: Annotated[list[str], Query(alias="request", max_length=AT_ONCE)],
+    chosen: Annotated[list[str] | None, Query(alias="request")] = None,
     answer: Literal["approve", "deny", ""] = "",
 ) -> Response:
     """Show every chosen request in full, with one form that answers them all."""
-    records = await _resolved(desk, chosen)
-    return _review_page(desk, session, records, answer=answer)
+    if not chosen:
+        return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    return _review_page(desk, session, await _resolved(desk, chosen), answer=answer)
+
+
+@router.get("/decisions")
+async def back_to_inbox() -> Response:
+    """Lead whoever opens the address of the form for several to the inbox."""
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class Result:
 async def decide_several(
     desk: DeskDep,
     session: FormDep,
-    acts: Annotated[list[str], Form(max_length=AT_ONCE)],
+    acts: Annotated[list[str], Form()],
     answer: Annotated[Answer, Form()],
     picked: Annotated[str, Form()] = "",
     reason: Annotated[str, Form()] = "",
@@ -97,23 +106,26 @@ async def decide_several(
 
     `acts` are "request:digest" of what the page has shown.
     """
-    results = []
-    for act in dict.fromkeys(acts):
-        name, _, digest = act.partition(":")
-        record = await desk.services.book.resolve(name)
+    digests = dict(act.partition(":")[::2] for act in acts)
+    # All are found before any is answered: a form that names none of ours does nothing.
+    records = await _resolved(desk, list(digests))
+
+    async def decide(record: Record) -> Result:
         try:
             record = await desk.services.decider.decide(
                 session.caller,
                 record,
                 answer=answer,
                 reason=reasons.joined(picked, reason),
-                digest=digest,
+                digest=digests[record.id],
                 via="web",
             )
             notice = Notice(_done(record), "", good=True)
         except Refusal as refusal:
-            notice = notice_of(refusal)
-        results.append(Result(desk.rows.row(record, session.caller), notice))
+            notice = notice_of(refusal, back="/")
+        return Result(desk.rows.row(record, session.caller), notice)
+
+    results = await asyncio.gather(*map(decide, records))
     refused = sum(not result.notice.good for result in results)
     return desk.pages.render(
         "results", session=session, results=results, refused=refused, answer=answer.value
@@ -136,17 +148,32 @@ def _review_page(desk: Desk, session: Session, records: list[Record], *, answer:
         for_approval=reasons.FOR_APPROVAL,
         for_denial=reasons.FOR_DENIAL,
         guarantee_words=guarantee,
-        needs_reason=any(view.out.rule.reason_required for view in able),
+        needs_reason=any(view.out.policy.reason_required for view in able),
     )
 
 
 async def _resolved(desk: Desk, chosen: list[str]) -> list[Record]:
+    if len(chosen) > AT_ONCE:
+        raise Refusal(
+            422,
+            "too_many",
+            f"{len(chosen)} requests are chosen, more than {AT_ONCE}",
+            "choose fewer; the others can follow",
+        )
     return [await desk.services.book.resolve(one) for one in dict.fromkeys(chosen)]
 
 
 def _waiting(desk: Desk) -> list[Record]:
-    newest_first = desk.services.book.register.unfinished()
-    return [one for one in reversed(newest_first) if one.state is RequestState.OPEN]
+    """Return what nobody has answered, as the inbox has it: the least time left first."""
+    waiting = (
+        one for one in desk.services.book.register.unfinished() if one.state is RequestState.OPEN
+    )
+    return sorted(waiting, key=_urgency)
+
+
+def _urgency(record: Record) -> tuple[bool, int, int, str]:
+    opened = record.opened
+    return opened.deadline_ns == 0, opened.deadline_ns, opened.opened_ns, record.id
 
 
 def _done(record: Record) -> str:

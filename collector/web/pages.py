@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,16 +20,36 @@ STATIC = HERE / "static"
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where a remedy is, and in which words it leads there."""
+
+    words: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """What went wrong, or was done, at the top of a page; `good` picks its shape and colour."""
 
     title: str
     text: str
     good: bool = False
+    link: Link | None = None
 
 
-def notice_of(refusal: Refusal) -> Notice:
-    """Return a refusal in words: who was first where somebody was, else what to do about it."""
+# What a remedy says to a terminal is said to a reader of pages in these words.
+_REMEDIES = {
+    "unknown_request": "the inbox lists those that wait, and Holds lists all",
+    "already_decided": "nothing is left to decide; the page shows what the host did",
+    "forbidden_role": "ask a reviewer, or have an administrator give you that role",
+}
+
+
+def notice_of(refusal: Refusal, *, back: str = "/") -> Notice:
+    """Return a refusal in words: who was first where somebody was, else what to do about it.
+
+    Who must sign in again for it comes `back` to this page.
+    """
     facts = refusal.extra
     if refusal.code == "already_decided" and isinstance(decided_ns := facts["decided_ns"], int):
         said = "approved" if facts["answer"] == "approve" else "denied"
@@ -37,7 +58,11 @@ def notice_of(refusal: Refusal) -> Notice:
             f"Already {said} by {visible(str(facts['decided_by']))} at {clock(decided_ns)}",
             f"Your answer was not taken; the first one stands.{reason}",
         )
-    return Notice(_sentence(visible(refusal.message)), _sentence(visible(refusal.remedy)))
+    remedy = _REMEDIES.get(refusal.code, refusal.remedy).replace("`", "")
+    link = None
+    if isinstance(way := facts.get("sign_in"), str):
+        link = Link("Sign in again", f"{way}&{urlencode({'next': back})}")
+    return Notice(sentence(visible(refusal.message)), sentence(visible(remedy)), link=link)
 
 
 class Pages:
@@ -54,6 +79,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._environment.globals.update(sentence=sentence)
         self._environment.filters.update(visible=visible, clock=clock, iso=iso, count=count)
 
     def render(
@@ -73,5 +99,6 @@ class Pages:
         return HTMLResponse(text, status)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a clause of an error as a sentence."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

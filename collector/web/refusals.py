@@ -13,11 +13,12 @@ from starlette.exceptions import HTTPException
 from collector.api.errors import as_refusal, validation_refusal
 from collector.errors import CollectorError, Refusal
 from collector.web.desk import SignedOutError, desk_of
-from collector.web.headers import HEADERS, is_page
+from collector.web.headers import HEADERS, wants_page
 from collector.web.pages import notice_of
 
 _Handler = Callable[[Request, Any], Awaitable[Response]]
 SIGN_IN = "/sign-in"
+LOGIN = "/auth/login"  # leads to the identity provider
 
 
 def install(app: FastAPI) -> None:
@@ -29,7 +30,7 @@ def install(app: FastAPI) -> None:
 
 def _for_pages(for_programs: _Handler) -> _Handler:
     async def answer(request: Request, error: Exception) -> Response:
-        if not is_page(request.url.path):
+        if not wants_page(request):
             return await for_programs(request, error)
         response = show(request, _refusal(error, request))
         # A failure that nobody foresaw is answered outside of what adds these otherwise.
@@ -59,11 +60,14 @@ def sign_in_url(request: Request) -> str:
     """Return where to sign in, and then to come back to the page that was asked for."""
     target = request.url.path if request.method == "GET" else _back(request)
     query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
-    return f"{SIGN_IN}?next={quote(target + query, safe='')}"
+    way = LOGIN if desk_of(request).services.signing_in.offered else SIGN_IN
+    return f"{way}?next={quote(target + query, safe='')}"
 
 
 def _back(request: Request) -> str:
     """Return the page that a form was on, by the address that it was sent to."""
+    if request.url.path.startswith("/auth/"):
+        return SIGN_IN
     parts = request.url.path.split("/")
     return "/".join(parts[:3]) if parts[1:2] == ["requests"] and len(parts) > 3 else "/"
 

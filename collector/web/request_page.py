@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
@@ -103,6 +103,12 @@ async def comment(
     return RedirectResponse(f"/requests/{record.id}#history", HTTPStatus.SEE_OTHER)
 
 
+@router.get("/{request_id}/{_}")
+async def back_to_request(request_id: str, _: Literal["decision", "comments"]) -> Response:
+    """Lead whoever opens the address of a form to the page that it is on."""
+    return RedirectResponse(f"/requests/{quote(request_id, safe='')}", HTTPStatus.SEE_OTHER)
+
+
 async def _refused(
     desk: Desk,
     session: Session,
@@ -111,9 +117,9 @@ async def _refused(
     refusal: Refusal,
 ) -> Response:
     record = await desk.services.book.get(record.id) or record
-    return await _page(
-        desk, session, record, typed, notice=notice_of(refusal), status=refusal.status
-    )
+    back = f"/requests/{record.id}" + (f"?answer={typed.answer}" if typed.answer else "")
+    notice = notice_of(refusal, back=back)
+    return await _page(desk, session, record, typed, notice=notice, status=refusal.status)
 
 
 async def _page(
@@ -136,7 +142,8 @@ async def _page(
         row=desk.rows.row(record, session.caller),
         history=timeline(record),
         others=await _session(desk, session, record),
-        session_link="/search?" + urlencode({"session": act.session, "host": record.opened.host}),
+        session_link="/search?"
+        + urlencode({"session": act.session, "host": record.opened.host, "since": "always"}),
         next_waiting=_next(desk, record),
         typed=typed,
         for_approval=reasons.FOR_APPROVAL,

@@ -6,13 +6,15 @@ from typing import Any
 
 from collector.api.models import RequestOut
 from collector.approvals.record import Record
+from collector.card import summary
 from collector.commandtext import argument_lines, environment_text
-from collector.sanitize import visible
+from collector.sanitize import clean, visible
 from collector.web.words import Status, status
 from wire.acts import Act, Kind
 
 _WHOLE = 1 << 24
 _DEEPEST = 12
+_NAME_LIMIT = 60
 _GROUPS = ("Who", "What", "Where", "Why")
 # Where a fact of the card belongs; what is not named here is about what is done.
 _WHO = ("Asked by", "Answers for it", "User", "Login user", "Watched as", "Owner", "Session")
@@ -54,18 +56,22 @@ class Branch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestView:
-    """Everything of a request that its page shows, safe to show. `target` is what is held."""
+    """Everything of a request that its page shows, safe to show.
+
+    `target` is what is held, as the card has it; `name` is that in a word or two, for a heading.
+    `unread` says that the host itself could not read all of it.
+    """
 
     out: RequestOut
     card: dict[str, Any]
     status: Status
+    name: str
     target: str
     groups: tuple[tuple[str, tuple[FactView, ...]], ...]
     tree: tuple[Branch, ...]
     full: tuple[tuple[str, str], ...]
     arguments: tuple[str, ...]
     unread: bool
-    """Whether the host itself could not read all of it."""
 
 
 def request_view(record: Record, out: RequestOut) -> RequestView:
@@ -76,6 +82,7 @@ def request_view(record: Record, out: RequestOut) -> RequestView:
         out=out,
         card=card,
         status=status(record),
+        name=_name(act),
         target=_target(card["facts"], act, card["title"]),
         groups=_grouped(card["facts"]),
         tree=_branches(card["tree"]),
@@ -83,6 +90,12 @@ def request_view(record: Record, out: RequestOut) -> RequestView:
         arguments=tuple(argument_lines(act.argv or act.process.argv)),
         unread=act.argv_cut or act.path_cut or act.addresses_cut,
     )
+
+
+def _name(act: Act) -> str:
+    if act.kind is Kind.EXEC:
+        return clean(act.executable.rpartition("/")[2] or act.executable, _NAME_LIMIT).text
+    return summary(act).where
 
 
 def _target(facts: Sequence[dict[str, str]], act: Act, title: str) -> str:

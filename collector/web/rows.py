@@ -1,20 +1,23 @@
 """A request as one row of a list: the same texts for the page and for the live stream."""
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, fields
 
 from collector.approvals.applied import Policies
 from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
-from collector.card import summary
+from collector.card import Summary, summary
 from collector.cli.words import clock, left
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
 from collector.progress import state_line
 from collector.sanitize import clean
 from collector.web import words
+from wire.acts import Kind
 
 _NAME_LIMIT = 80
+_KEPT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class Row:
     href: str
     label: str
     who: str
+    verb: str
     what: str
     where: str
     host: str
@@ -55,19 +59,24 @@ class Rows:
     def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
         self._policies = policies
+        # A long command takes long to make safe to show, and a stream shows it to many.
+        self._said: OrderedDict[str, Summary] = OrderedDict()
 
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
-        said, stands = summary(act), words.status(record)
+        said, stands = self._summary(record), words.status(record)
+        is_whole = act.kind in (Kind.EXEC, Kind.ASK)
+        what = said.what if is_whole else said.where
         is_open = record.state is RequestState.OPEN
         return Row(
             id=record.id,
             href=f"/requests/{record.id}",
-            label=f"{said.who}: {said.what}",
+            label=f"{said.who} {words.VERBS[act.kind]} {what}",
             who=said.who,
-            what=said.what,
-            where=said.where,
+            verb=words.VERBS[act.kind],
+            what=what,
+            where=said.where if is_whole else said.what,
             host=clean(self._names.name(opened.host, opened.host_name), _NAME_LIMIT).text,
             subject=clean(act.subject, _NAME_LIMIT).text,
             rule=clean(opened.rule.id, _NAME_LIMIT).text,
@@ -95,6 +104,13 @@ class Rows:
         if not self._policies.apply(record).counts_for(caller, time.time_ns()):
             return "its policy asks other people"
         return ""
+
+    def _summary(self, record: Record) -> Summary:
+        said = self._said.pop(record.id, None) or summary(record.opened.act)
+        self._said[record.id] = said
+        if len(self._said) > _KEPT:
+            self._said.popitem(last=False)
+        return said
 
 
 def _left(deadline_ns: int) -> str:

@@ -1,6 +1,7 @@
 """The [web] section: whether there are pages, and the address that people open them under."""
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,17 +16,9 @@ class Web:
     public_url: str = ""
 
 
-def check(settings: Web, *, listens_on: str, place: str) -> None:
-    """Raise ConfigError naming `place` unless people can open the address, and safely.
-
-    `listens_on` is the host part of api.listen.
-    """
+def check(settings: Web, *, place: str) -> None:
+    """Raise ConfigError naming `place` unless people can open the address, and safely."""
     if not settings.public_url:
-        if settings.enabled and _is_wildcard(listens_on):
-            raise ConfigError(
-                f"{place}.public_url is empty and api.listen names no one address; write the "
-                'address that people open, for example "https://holdfast.example.com"'
-            )
         return
     url = settings.public_url
     try:
@@ -55,10 +48,16 @@ def check(settings: Web, *, listens_on: str, place: str) -> None:
 
 
 def base_url(settings: Web, *, listen: str, tls: bool) -> str:
-    """Return the address of the pages without a slash at its end."""
+    """Return the address of the pages without a slash at its end.
+
+    `listen` is api.listen; where that is every address, it is this machine's name.
+    """
     if settings.public_url:
         return settings.public_url.rstrip("/")
-    return f"{'https' if tls else 'http'}://{listen}"
+    host, _, port = listen.rpartition(":")
+    if _is_wildcard(host.strip("[]")):
+        host = socket.gethostname()
+    return f"{'https' if tls else 'http'}://{host}:{port}"
 
 
 def request_url(base: str, request: str) -> str:

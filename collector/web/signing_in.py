@@ -1,6 +1,7 @@
 """Signing in and out: through the identity provider where there is one, and with a token."""
 
 import logging
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from collector.errors import Refusal
 from collector.web.cookies import drop_session, set_session
 from collector.web.desk import Desk, DeskDep, FormDep, check_origin, session_of
-from collector.web.pages import Notice, notice_of
+from collector.web.pages import Link, Notice, notice_of
 from collector.web.token_sessions import LIFE_S
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ async def sign_in_page(
     target = local(target)
     if await session_of(request, desk) is not None:
         return RedirectResponse(target, HTTPStatus.SEE_OTHER)
-    notice = Notice("You are signed out", "Close the tab if others use this browser.", good=True)
-    return _page(desk, target, notice=notice if out else None)
+    notice = Notice("You are signed out", "Of Holdfast, in this browser.", good=True)
+    if not out:
+        return _page(desk, target, notice=None)
+    return _page(desk, target, notice=replace(notice, link=await _provider_logout(desk)))
 
 
 @router.post("/sign-in")
@@ -64,10 +67,10 @@ async def sign_out(request: Request, desk: DeskDep, _: FormDep) -> Response:
     """End the session, here and in the browser."""
     cookie = request.cookies.get(desk.cookie, "")
     desk.token_sessions.end(cookie)
-    await desk.sessions.end(cookie)
+    await desk.services.signing_in.sessions.end(cookie)
     response = RedirectResponse("/sign-in?out=true", HTTPStatus.SEE_OTHER)
     drop_session(response, desk.base_url)
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    response.headers["Clear-Site-Data"] = '"cache"'  # also what the way back would show
     return response
 
 
@@ -79,6 +82,17 @@ def local(target: str) -> str:
     return "/"
 
 
+async def _provider_logout(desk: Desk) -> Link | None:
+    """Return the way out of the identity provider, if there is one that can be reached."""
+    if not desk.services.signing_in.offered:
+        return None
+    try:
+        url = await desk.services.signing_in.in_browser().provider.logout_url()
+    except Refusal:
+        return None
+    return Link("Sign out of your identity provider too", url) if url else None
+
+
 def _page(desk: Desk, target: str, *, notice: Notice | None, status: int = 200) -> Response:
     return desk.pages.render(
         "sign-in",
@@ -86,5 +100,5 @@ def _page(desk: Desk, target: str, *, notice: Notice | None, status: int = 200) 
         status=status,
         notice=notice,
         target=target,
-        offers_login=desk.offers_login,
+        offers_login=desk.services.signing_in.offered,
     )

@@ -4,8 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from collector.approvals.record import Outcome, Record, RequestState
-from wire.acts import Guarantee
+from wire.acts import Guarantee, Kind
 
+VERBS = {
+    Kind.EXEC: "asks to run",
+    Kind.OPEN: "asks to open",
+    Kind.CONNECT: "asks to connect to",
+    Kind.SEND: "asks to send to",
+    Kind.ASK: "asks for",
+}
 _GUARANTEES = {
     Guarantee.HELD: "held before the act",
     Guarantee.STOPPED: "stopped after the call",

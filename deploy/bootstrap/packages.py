@@ -16,6 +16,8 @@ FOR_KERNEL = ("python3-bpfcc", "libbpf1", "bpftool")
 FOR_ENVIRONMENT = ("python3-venv",)
 # What the tests of the kernel side use beyond that.
 FOR_TESTS = ("sudo",)
+# What reads the pages, and what installs the packages of npm that look at them.
+FOR_WEB = ("chromium", "npm")
 # What the bench compares with, and the compiler of its workload.
 FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
 # What shows the pages to the tests, and what runs the tools from npm that judge them.

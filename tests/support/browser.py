@@ -65,6 +65,11 @@ async def sign_in(page: Page, token: str, target: str = "/") -> None:
     await page.get_by_role("button", name="Sign out").wait_for()
 
 
+async def hears_keys(page: Page) -> None:
+    """Wait until the page's own scripts run."""
+    await page.get_by_role("button", name="Keys").wait_for()
+
+
 async def findings(page: Page) -> list[dict[str, Any]]:
     """Return what axe-core, loaded as `script`, has against the page as it is."""
     found: list[dict[str, Any]] = await page.evaluate(

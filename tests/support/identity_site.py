@@ -1,4 +1,4 @@
-"""A centre whose people sign in at a real identity provider, both on loopback."""
+"""A centre on loopback whose people sign in at a real identity provider."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,9 @@ class Site:
 
     def browser(self) -> httpx.Client:
         """Return a browser without cookies that follows nothing by itself."""
-        return httpx.Client(base_url=self.base, timeout=WAIT_S, trust_env=False)
+        return httpx.Client(
+            base_url=self.base, timeout=WAIT_S, trust_env=False, headers={"Accept": "text/html"}
+        )
 
     def signs_in(
         self, browser: httpx.Client, login: str, path: str = "/auth/login"

@@ -23,6 +23,7 @@ from wire.messages import (
     Verdict,
     Vote,
 )
+from wire.orders import Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 MESSAGES: tuple[type[Any], ...] = (
     AskOpened,
@@ -32,6 +33,10 @@ MESSAGES: tuple[type[Any], ...] = (
     Comment,
     Decision,
     Verdict,
+    Grant,
+    GrantRevoked,
+    Quarantine,
+    QuarantineLifted,
     HostRecord,
     EventBatch,
 )

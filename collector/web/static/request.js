@@ -10,30 +10,44 @@ function keep(now, then) {
   return now.id === "answer" && now.querySelector("form") && then.querySelector("form");
 }
 
+// On a phone a link leads to the answer; it goes away where the answer is.
+function watchAnswer() {
+  const link = document.querySelector(".to-answer");
+  const answer = document.getElementById("answer");
+  if (!link || !answer) return;
+  new IntersectionObserver(([entry]) => {
+    const passed = entry.boundingClientRect.top < 0;
+    link.classList.toggle("there", entry.isIntersecting || passed);
+  }).observe(answer);
+}
+
 export function startRequest() {
+  watchAnswer();
   const article = document.querySelector("article.request");
   if (!article) return;
   const id = article.dataset.request;
   let source = null;
   let work = Promise.resolve();
-  let last = "";
+  const line = () => document.querySelector("#stand .state-line").textContent;
 
-  function refresh(word) {
-    work = work.then(() => swap(PARTS, keep)).then((done) => {
-      if (done && word && word !== last) say(word);
-      last = word || last;
-    }, () => {});
+  // One after the other, so that the newest comes last; what fails is tried at the next change.
+  function refresh() {
+    work = work.then(async () => {
+      const before = line();
+      await swap(`/requests/${id}`, PARTS, keep);
+      if (line() !== before) say(line());
+    }).catch(() => {});
   }
 
   function listen() {
     let first = true;
     source = follow({
       changed(facts) {
-        if (facts.id === id && !first) refresh(facts.state_line);
+        if (facts.id === id && !first) refresh();
       },
       ready() {
         first = false;
-        refresh("");
+        refresh();
       },
       state() {},
     });

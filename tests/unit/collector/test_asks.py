@@ -135,7 +135,7 @@ def test_a_card_of_an_ask_says_what_it_is() -> None:
     ]
     assert "nothing is stopped" in card.guarantee
     assert "killed" not in " ".join(fact.text for fact in card.facts)
-    assert summary(as_opened(ask()).act).what == "ask for deploy"
+    assert summary(as_opened(ask()).act).what == "deploy on production/web"
 
 
 def test_nothing_that_an_asker_writes_is_shown_raw_or_cut_silently() -> None:

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
+from collector.approvals.undecided import Undecided
 from collector.config import Trail
 from collector.ingest import feed as feeds
 from collector.ingest.feed import Feed
@@ -20,6 +21,7 @@ from collector.ingest.work import Delivery, Work
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail
 from collector.trail.writer import Job, Writer
@@ -75,9 +77,8 @@ async def _fed(made: Centre, place: Path) -> AsyncIterator[tuple[Noticing, Count
     writer, reader = Slow(connection, on_fatal=pytest.fail), Reader(connection)
     book, signer = Book(Register(), reader), Signer.generate()
     verifier = Verifier(frozenset({signer.key_id}))
-    intake = Counting(
-        book, Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
-    )
+    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
+    intake = Counting(book, decider, Undecided(book, decider), Ledger())
     feed = Noticing(client, intake, writer, trail="t")
     feed.again = asyncio.Event()
     await feed.prepare(client.jetstream())

@@ -59,7 +59,7 @@ async def test_a_session_proves_its_person(database: Path, sessions: Sessions) -
     assert session is not None
     who = session.caller
     assert (who.name, who.role, who.groups) == ("ann@example.com", Role.REVIEWER, ("sre",))
-    assert (who.names, who.logins) == (("Ann Example",), ("ann-unix",))
+    assert (who.names, who.logins) == (("Ann Example", ann.subject), ("ann-unix",))
     assert (who.authenticated_ns, session.authenticated_ns) == (17, 17)
     assert not who.machine
     assert cookie not in (who.token, session.csrf)

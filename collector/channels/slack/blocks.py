@@ -1,0 +1,160 @@
+"""A card as a Slack message. Pure: the same request always looks the same, in every state.
+
+Everything that a held process can have written is preformatted rich text. What does not fit is
+counted, and a card that hides anything has a link in place of its Approve buttons.
+"""
+
+from dataclasses import dataclass
+
+from collector.approvals.record import Outcome, RequestState
+from collector.card import Card
+from collector.channels.slack.elements import (
+    URL_LIMIT,
+    Block,
+    actions,
+    button,
+    context,
+    header,
+    link_button,
+    preformatted,
+    section,
+    size,
+)
+from collector.channels.slack.fitting import fitted
+from wire.ids import RequestId
+
+APPROVE = "holdfast_approve"
+APPROVE_FOR = "holdfast_approve_for"
+DENY = "holdfast_deny"
+DETAILS = "holdfast_details"
+OPEN_PAGE = "holdfast_open"
+
+# Slack refuses a message of more than about 13 000 characters without saying how it counts.
+MESSAGE_ROOM = 11_500
+# For a message that Slack has called too long all the same.
+SMALL_ROOM = 4_000
+# A window may be longer. Its link is reported as a click, with the whole window in it, and the
+# collector takes bodies of 64 KiB.
+MODAL_ROOM = 18_000
+
+# Green only when the host says that the process runs on, red only when it says that it is gone.
+_LIGHTS = {Outcome.RELEASED: "🟢", Outcome.KILLED: "🔴", Outcome.REFUSED: "🔴"}
+_OPEN_LIGHT, _ENDED_LIGHT = "🟡", "⚪"
+_MOST_VOTES = 8
+# What is no part of the act, which alone is decided upon, may not crowd it out.
+_VOTES_ROOM, _CLAIM_ROOM = 1500, 2500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What a message shows of a request.
+
+    `nonce` is empty where a message has no buttons; with `answers` False it has only Details.
+    `claim` is what the model says of its own act. `votes` are lines, oldest first. `for_a_time`:
+    whether a grant can be given.
+    """
+
+    request: RequestId
+    card: Card
+    state: RequestState
+    outcome: Outcome | None = None
+    nonce: str = ""
+    answers: bool = True
+    claim: str = ""
+    votes: tuple[str, ...] = ()
+    link: str = ""
+    for_a_time: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Blocks, what notifications say instead, and how many bytes of the act are not shown."""
+
+    blocks: list[Block]
+    text: str
+    hidden_bytes: int
+
+
+def message(shown: Showing, room: int = MESSAGE_ROOM) -> Message:
+    """Return the message for a request in at most `room` characters of ASCII JSON."""
+    top = [header(shown.card.title), _standing(shown), _happened(shown.card)]
+    # As if something were hidden, which takes the most room.
+    bottom = _bottom(shown, hidden=1_000_000_000)
+    lines = [f"{fact.label}: {fact.text}" for fact in shown.card.facts]
+    tree = list(shown.card.tree)
+    frame = size([*top, preformatted([]), section("Process tree"), preformatted([]), *bottom])
+    fit = fitted([*lines, *tree], room - frame - 50)
+    hidden = shown.card.hidden_bytes + fit.hidden_bytes
+    facts, branches = fit.lines[: len(lines)], fit.lines[len(lines) :]
+    blocks = [*top, preformatted(facts)]
+    if branches:
+        blocks += [section("Process tree"), preformatted(branches)]
+    return Message(blocks + _bottom(shown, hidden), notification(shown), hidden)
+
+
+def notification(shown: Showing) -> str:
+    """Return the line of a notification. Slack reads markup in it, so it has our words alone."""
+    if shown.state is RequestState.OPEN:
+        return f"Holdfast: request {shown.request[:8]} of severity {_severity(shown)} waits"
+    ended = shown.outcome.value if shown.outcome else shown.state.value
+    return f"Holdfast: request {shown.request[:8]} is {ended}"
+
+
+def value(request: RequestId, nonce: str) -> str:
+    """Return what a button carries: which request and which card, and nothing else."""
+    return f"{request} {nonce}"
+
+
+def _severity(shown: Showing) -> str:
+    word = shown.card.severity
+    return word if word.isalpha() else "unknown"
+
+
+def _standing(shown: Showing) -> Block:
+    light = _OPEN_LIGHT if shown.state is RequestState.OPEN else _ENDED_LIGHT
+    if shown.outcome is not None:
+        light = _LIGHTS[shown.outcome]
+    elif shown.state in (RequestState.APPROVED, RequestState.DENIED):
+        light = _OPEN_LIGHT
+    return section(f"{light} {shown.card.state_line}\nSeverity: {_severity(shown)}")
+
+
+def _happened(card: Card) -> Block:
+    return section(f"What has happened: {card.happened}\nGuarantee: {card.guarantee}")
+
+
+def _bottom(shown: Showing, hidden: int) -> list[Block]:
+    blocks: list[Block] = []
+    if shown.claim:
+        blocks.append(section("What the model says of it: a claim, which nobody has checked"))
+        blocks.append(preformatted(fitted([shown.claim], _CLAIM_ROOM).lines))
+    if shown.votes:
+        blocks.append(context(fitted(shown.votes[-_MOST_VOTES:], _VOTES_ROOM).lines))
+    if hidden:
+        how = "open its page" if shown.link else f"use holdfast show {shown.request[:12]}"
+        blocks.append(
+            section(f"{hidden} bytes hidden: not all of it fits here. To approve it, {how}.")
+        )
+    if shown.note:
+        blocks.append(section(shown.note))
+    if buttons := _buttons(shown, hidden):
+        blocks.append(actions(buttons, "holdfast"))
+    blocks.append(context([f"Request {shown.request}", f"Digest {shown.card.digest}"]))
+    return blocks
+
+
+def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
+    carried = value(shown.request, shown.nonce)
+    found = []
+    if shown.state is RequestState.OPEN and shown.nonce and shown.answers:
+        if not hidden:
+            found.append(button("Approve once", APPROVE, carried, style="primary"))
+            if shown.for_a_time:
+                found.append(button("Approve for a time", APPROVE_FOR, carried))
+        found.append(button("Deny", DENY, carried, style="danger"))
+    if shown.nonce:
+        found.append(button("Details", DETAILS, carried))
+    if shown.link and len(shown.link) <= URL_LIMIT:
+        found.append(link_button("Open the page", OPEN_PAGE, shown.link))
+    return found

@@ -1,0 +1,133 @@
+"""Slack as a channel: posts cards and changes them.
+
+A card is found again by "conversation/timestamp". Retries are the dispatcher's.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from collector.approvals.record import Record
+from collector.channels.interface import Notice, Posted
+from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message, value
+from collector.channels.slack.calls import SlackRefusedError, asked
+from collector.channels.slack.desk import Extras, showing
+from collector.channels.slack.door import CHANNEL
+from collector.channels.slack.elements import section
+from collector.channels.slack.incoming import Incoming
+from collector.channels.slack.places import Places
+from collector.errors import ChannelError
+from wire.ids import RequestId
+
+log = logging.getLogger(__name__)
+
+_TOO_LONG = frozenset({"msg_blocks_too_long", "msg_too_long", "invalid_blocks"})
+# How far back a card is looked for that may have been posted.
+_PAGES, _PAGE = 5, 200
+
+Find = Callable[[RequestId], Awaitable[Record | None]]
+
+
+class SlackChannel:
+    """The channel of one workspace. Without `incoming` it shows and takes no answers."""
+
+    name = CHANNEL
+
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        find: Find,
+        places: Places,
+        extras: Extras,
+        incoming: Incoming | None = None,
+    ) -> None:
+        """`find` gives a request as it is known now."""
+        self._client = client
+        self._find = find
+        self._extras = extras
+        self._places = places
+        self.incoming = incoming
+
+    async def post(self, notice: Notice) -> Posted:
+        """Show a new card; raise ChannelError or ChannelBusyError."""
+        record = await self._find(notice.request)
+        where = await self._places.find(notice.to, record.opened.owner if record else "")
+        if notice.unsure and (found := await self._look_for(where, notice)) is not None:
+            return await self.update(found, notice)
+        answer = await self._send(
+            notice,
+            lambda made: self._client.chat_postMessage(
+                channel=where,
+                unfurl_links=False,
+                unfurl_media=False,
+                **_content(made),
+            ),
+        )
+        stamp = answer.get("ts")
+        if not stamp:
+            raise ChannelError("Slack took a card and did not say where it is, so it is not there")
+        return Posted(f"{answer.get('channel') or where}/{stamp}")
+
+    async def update(self, posted: Posted, notice: Notice) -> Posted:
+        """Change a card; where Slack refuses that, reply below it. Raise as `post` does."""
+        where, _, stamp = posted.reference.partition("/")
+        try:
+            await self._send(
+                notice,
+                lambda made: self._client.chat_update(channel=where, ts=stamp, **_content(made)),
+            )
+        except SlackRefusedError as error:
+            log.warning("slack: card %s cannot be changed (%s); replying", posted.reference, error)
+            await self._reply(where, stamp, notice)
+        return posted
+
+    async def run(self) -> None:
+        """Serve what comes in until cancelled; return if nothing does."""
+        if self.incoming is not None:
+            await self.incoming.run()
+
+    async def _send(self, notice: Notice, call: Any) -> dict[str, Any]:
+        """Send the card; if Slack finds it too long after all, one that is a third of that."""
+        record = await self._find(notice.request)
+        shown = showing(notice, record, self._extras)
+        try:
+            return await asked(call(message(shown, MESSAGE_ROOM)))
+        except SlackRefusedError as error:
+            if error.code not in _TOO_LONG:
+                raise
+            log.warning("slack: the card of %s is too long for Slack; shortened", notice.request)
+            return await asked(call(message(shown, SMALL_ROOM)))
+
+    async def _reply(self, where: str, stamp: str, notice: Notice) -> None:
+        card = notice.card
+        await asked(
+            self._client.chat_postMessage(
+                channel=where,
+                thread_ts=stamp,
+                text="Holdfast: the card above has changed",
+                blocks=[section(f"{card.state_line}\nThe card above could not be changed.")],
+            )
+        )
+
+    async def _look_for(self, where: str, notice: Notice) -> Posted | None:
+        """Return the card of this notice if an earlier attempt has got through after all."""
+        cursor, carried = "", value(notice.request, notice.nonce)
+        for _ in range(_PAGES):
+            page = await asked(
+                self._client.conversations_history(channel=where, limit=_PAGE, cursor=cursor)
+            )
+            for one in page.get("messages", []):
+                # Its buttons carry the nonce, which no other message has.
+                if one.get("ts") and carried in json.dumps(one.get("blocks", [])):
+                    return Posted(f"{where}/{one['ts']}")
+            cursor = page.get("response_metadata", {}).get("next_cursor", "")
+            if not cursor:
+                break
+        return None
+
+
+def _content(made: Message) -> dict[str, Any]:
+    return {"text": made.text, "blocks": made.blocks}

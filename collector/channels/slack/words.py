@@ -1,0 +1,70 @@
+"""What people are told in Slack after a click or a command: short, and in words."""
+
+from datetime import UTC, datetime
+
+from collector.approvals.record import Record, RequestState
+from collector.errors import Refusal
+from collector.sanitize import clean
+from wire.messages import Answer, Vote
+
+_SAID = {"approve": "approved", "deny": "denied"}
+_NAME_LIMIT = 80
+_REASON_LIMIT = 400
+
+
+def refusal_words(refusal: Refusal, base: str, me: str = "") -> str:
+    """Return what a refusal says to a person.
+
+    `base` is the address of the pages, where some have to sign in again; `me` is their own name.
+    """
+    if refusal.code == "already_decided":
+        return _already(refusal, me)
+    words = f"{_sentence(refusal.message)} {_sentence(refusal.remedy)}".strip()
+    path = refusal.extra.get("sign_in")
+    return f"{words} {base}{path}" if isinstance(path, str) and path.startswith("/") else words
+
+
+def decided_words(record: Record, answer: Answer) -> str:
+    """Return what came of an answer that was taken."""
+    if record.state is RequestState.OPEN:
+        return f"Your vote to {answer.value} is counted. More votes are needed."
+    return (
+        f"You have {_SAID[answer.value]} it. The card changes again when the host confirms what it "
+        "did."
+    )
+
+
+def vote_line(vote: Vote) -> str:
+    """Return one line about what one person said."""
+    line = f"{_SAID[vote.answer.value]} by {name(vote.by)} at {clock(vote.time_ns)}"
+    return f"{line}: {clean(vote.reason, _REASON_LIMIT).text}" if vote.reason else line
+
+
+def name(text: str) -> str:
+    """Return somebody's name as it may be shown."""
+    return clean(text, _NAME_LIMIT).text
+
+
+def clock(time_ns: object) -> str:
+    """Return hour, minute and second (UTC) of nanoseconds since the epoch."""
+    try:
+        seconds = int(str(time_ns)) // 1_000_000_000
+        return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
+
+
+def _already(refusal: Refusal, me: str) -> str:
+    by = str(refusal.extra.get("decided_by", ""))
+    who = "you" if by and by == me else name(by) or "somebody"
+    said = _SAID.get(str(refusal.extra.get("answer")), "answered")
+    words = f"Already {said} by {who} at {clock(refusal.extra.get('decided_ns'))}"
+    reason = str(refusal.extra.get("reason") or "")
+    return f"{words}: {clean(reason, _REASON_LIMIT).text}" if reason else f"{words}."
+
+
+def _sentence(text: str) -> str:
+    shown = clean(text, 1500).text.strip()
+    if not shown:
+        return ""
+    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?" else ".")
