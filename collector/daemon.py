@@ -25,6 +25,7 @@ from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
+from collector.asks.desk import Asks
 from collector.channels.slack.wiring import Answers
 from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
@@ -32,6 +33,7 @@ from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
+from collector.ingest.asks import AskIntake
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
@@ -154,6 +156,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
         HoldIntake(book, decider, undecided, ledger),
+        AskIntake(book, undecided, verifier),
         OrderIntake(ledger, verifier),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
@@ -169,6 +172,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     ways_in = signing_in(config, stack)
+    asks = Asks(book, decider, publisher, signer, verifier, config.asks)
     answers = Answers(decider, policies, ways_in.links, ways_in.base)
     dispatcher = start_channels(config, book, policies, stack, answers=answers)
     services = Services(
@@ -185,6 +189,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         tokens=tokens,
         channels=dispatcher,
         signing_in=ways_in,
+        asks=asks,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
@@ -208,6 +213,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tasks.append(_watched(stop, "who is known", policies.follow_people()))
     tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
+    tasks.append(_watched(stop, "asks", asks.endings.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from collector.sanitize import clean
+from wire.acts import Kind
 from wire.messages import Answer, Decision, Ground, HoldOpened, HoldState, HoldStateName
 
 _GROUNDS = {
@@ -16,6 +17,7 @@ _GROUNDS = {
     Ground.TIMEOUT_POLICY: "nobody answered in time, as the rule or the policy says",
     Ground.BREAK_GLASS: "break-glass",
     Ground.EMERGENCY: "emergency",
+    Ground.WITHDRAWN: "withdrawn",
 }
 _ENDS = {
     HoldStateName.APPROVED,
@@ -57,6 +59,8 @@ def _wait(
     if end is not None:
         return _ended(end)
     if decision is not None:
+        if opened.act.kind is Kind.ASK:
+            return _said(decision)
         return f"{_said(decision)}, waiting for the host to confirm"
     if opened.grant is not None:
         return f"covered by grant {opened.grant[:8]}, waiting for the host to confirm"
@@ -108,6 +112,8 @@ def _said(decision: Decision) -> str:
         return f"expired at {clock(decision.time_ns)}: nobody decided in time"
     if decision.ground is Ground.BREAK_GLASS:
         return f"break-glass by {_name(decision.by)} at {clock(decision.time_ns)}"
+    if decision.ground is Ground.WITHDRAWN:
+        return f"withdrawn by {_name(decision.by)} at {clock(decision.time_ns)}"
     return f"{_VERBS[decision.answer]} by {_name(decision.by)} at {clock(decision.time_ns)}"
 
 

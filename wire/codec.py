@@ -14,6 +14,7 @@ import msgspec
 from wire.acts import Act, Process
 from wire.errors import MessageError
 from wire.messages import (
+    AskOpened,
     Comment,
     Decision,
     EventBatch,
@@ -36,6 +37,7 @@ _TYPES: dict[str, type[Any]] = {
     for kind in (
         HoldOpened,
         HoldState,
+        AskOpened,
         Vote,
         Comment,
         Decision,

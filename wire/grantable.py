@@ -26,6 +26,8 @@ def why_never(act: Act) -> str | None:
             return _file(act)
         case Kind.CONNECT | Kind.SEND:
             return _address(act)
+        case Kind.ASK:
+            return "an approval of an ask is for one use"
 
 
 def _program(act: Act) -> str | None:

@@ -18,6 +18,7 @@ class Ground(StrEnum):
     TIMEOUT_POLICY = "timeout_policy"
     BREAK_GLASS = "break_glass"
     EMERGENCY = "emergency"
+    WITHDRAWN = "withdrawn"  # of an ask only: who asked does not want it any more
 
 
 class OnTimeout(StrEnum):
@@ -99,10 +100,34 @@ class HoldOpened:
     owner: str  # who answers for the subject, from the host's configuration; may be empty
     act: Act
     digest: str  # act_digest(act)
+    claim: str = ""  # why, in the words of who acts: said before the act, and checked by nobody
+    claim_ns: int = 0  # when it was said, since the epoch; 0: nothing was
     grant: OrderId | None = None
     # What a grant for this act needs besides it, and why the host would not take one.
     program: FileState | None = None
     not_grantable: str = "its host has not said that it may be"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOpened:
+    """Somebody asks before they do something, and says that they wait. Nothing is stopped.
+
+    Signed by the collector that knew who it was; the stream admits one per request.
+    """
+
+    type: ClassVar[str] = "ask.opened"
+
+    request: RequestId
+    by: str  # the asker
+    machine: bool
+    owner: str  # who answers for it, with a comma between two; none of them may approve it
+    action: str
+    resource: str
+    why: str  # the asker's claim
+    details: dict[str, str]
+    severity: Severity
+    opened_ns: int  # since the epoch, as is the deadline
+    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +276,7 @@ class EventBatch:
 Message = (
     HoldOpened
     | HoldState
+    | AskOpened
     | Vote
     | Comment
     | Decision

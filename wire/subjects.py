@@ -7,6 +7,7 @@ from wire.ids import HoldId, HostId, OrderId, RequestId
 
 EVENTS = "HF_EVENTS"
 HOLDS = "HF_HOLDS"
+ASKS = "HF_ASKS"
 VOTES = "HF_VOTES"
 DECISIONS = "HF_DECISIONS"
 VERDICTS = "HF_VERDICTS"
@@ -27,6 +28,11 @@ def event(host: HostId) -> str:
 def hold(host: HostId, hold_id: HoldId) -> str:
     """Subject of everything that a host says of one hold."""
     return f"hf.hold.{host}.{hold_id}"
+
+
+def ask(request: RequestId) -> str:
+    """Subject of the one opening of an ask."""
+    return f"hf.ask.{request}"
 
 
 def vote(request: RequestId) -> str:
@@ -95,6 +101,14 @@ STREAMS: tuple[Stream, ...] = (
         max_bytes=20 * _GIB,
     ),
     Stream(name=HOLDS, subjects=("hf.hold.*.*",), discard="new"),
+    # One message per subject, so that an ask that is sent again is the ask that is there.
+    Stream(
+        name=ASKS,
+        subjects=("hf.ask.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
     Stream(name=VOTES, subjects=("hf.vote.*",), discard="new"),
     # One message per subject, never replaced: the first decision stands whatever a publisher
     # leaves out of its headers.
@@ -164,6 +178,7 @@ def host_permissions(host: HostId) -> Permissions:
 
 COLLECTOR_PERMISSIONS = Permissions(
     publish=(
+        "hf.ask.*",
         "hf.vote.*",
         "hf.decision.*",
         "hf.verdict.*.*",

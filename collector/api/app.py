@@ -8,7 +8,17 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from collector.api import answers, auth, channels, errors, figures, orders, requests, trail
+from collector.api import (
+    answers,
+    asks,
+    auth,
+    channels,
+    errors,
+    figures,
+    orders,
+    requests,
+    trail,
+)
 from collector.api.models import Health
 from collector.api.services import Services, ServicesDep
 from collector.config import Api, listen_address
@@ -44,6 +54,7 @@ def build(services: Services) -> FastAPI:
 
     app.include_router(answers.router, prefix=BASE)
     app.include_router(requests.router, prefix=BASE)
+    app.include_router(asks.router, prefix=BASE)
     app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
     app.include_router(figures.router, prefix=BASE)

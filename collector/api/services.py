@@ -11,6 +11,7 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
@@ -41,6 +42,7 @@ class Services:
     tokens: Tokens
     channels: Dispatcher
     signing_in: SigningIn
+    asks: Asks
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

@@ -118,6 +118,8 @@ def check_open(record: Record) -> None:
     ended = record.ended_by_host
     if record.decision is not None and record.decision.ground is Ground.TIMEOUT_POLICY:
         ended = ended or RequestState.EXPIRED
+    if record.state is RequestState.CANCELLED and record.is_ask:
+        raise Refusal(410, "cancelled", "who asked has withdrawn it", "nothing is left to decide")
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
     if record.opened.grant is not None:
@@ -147,7 +149,7 @@ def check_open(record: Record) -> None:
 
 
 def check_in_time(applied: Applied, now_ns: int) -> None:
-    """Raise Refusal once the policy's deadline has passed, stored as silence yet or not."""
+    """Raise Refusal once the policy's or an ask's deadline has passed, silence stored or not."""
     if applied.late(now_ns):
         raise Refusal(
             410,

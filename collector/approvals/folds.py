@@ -28,9 +28,10 @@ def fold_key(opened: HoldOpened) -> Key | None:
     incomplete = act.argv_cut or act.path_cut or act.addresses_cut or not act.path_resolved
     begun = act.guarantee is Guarantee.LATE or act.messages > 0 or "shared" in act.flags
     vague = not act.inode if act.kind in (Kind.EXEC, Kind.OPEN) else not (act.address or act.path)
-    if incomplete or begun or vague:
+    if incomplete or begun or vague or act.kind is Kind.ASK:
         return None
-    return opened.host, opened.boot_id, opened.owner, opened.rule, act_digest(_timeless(act))
+    facts = (opened.host, opened.boot_id, opened.owner, opened.rule, opened.claim)
+    return *facts, act_digest(_timeless(act))
 
 
 def _timeless(act: Act) -> Act:

@@ -74,6 +74,8 @@ def _what(act: Act) -> str:
     """Return what is asked for, as the trail's view `requests` writes it."""
     if act.kind is Kind.EXEC:
         return " ".join(act.argv) or act.executable
+    if act.kind is Kind.ASK:
+        return f"{act.executable} on {act.path}"
     if act.kind is Kind.OPEN:
         return act.path
     return act.path or f"{act.address} port {act.port}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from wire.acts import Kind
 from wire.ids import HoldId, RequestId, request_of
 from wire.messages import (
     Answer,
@@ -100,6 +101,11 @@ class Record:
         return self.opened.hold
 
     @property
+    def is_ask(self) -> bool:
+        """Whether no process waits, and the centre's decision is the end of it."""
+        return self.opened.act.kind is Kind.ASK
+
+    @property
     def length(self) -> int:
         """How much was said of it: of two records of one request, the longer is the newer."""
         said = len(self.states) + len(self.votes) + len(self.comments)
@@ -122,6 +128,8 @@ class Record:
             return RequestState.OPEN
         if self.decision.ground is Ground.TIMEOUT_POLICY:
             return RequestState.EXPIRED
+        if self.decision.ground is Ground.WITHDRAWN:
+            return RequestState.CANCELLED
         return _DECIDED[self.decision.answer]
 
     @property
@@ -142,7 +150,12 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether the host has nothing more to say: the process was dealt with or is gone."""
+        """Whether the host has nothing more to say: the process was dealt with or is gone.
+
+        An ask has no host, and is finished once it is decided.
+        """
+        if self.is_ask:
+            return self.decision is not None
         alone = any(state.state in _LAST_WORDS for state in self.states)
         return alone and all(one.finished for one in self.others)
 

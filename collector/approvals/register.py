@@ -211,6 +211,8 @@ def _add(record: Record, message: _Said) -> Record | Same | Rejected:
         case Decision():
             if message.digest != record.opened.digest:
                 return Rejected("the decision is about another act than the hold's")
+            if message.ground is Ground.WITHDRAWN and not record.is_ask:
+                return Rejected("only an ask can be withdrawn")
             if record.decision is None:
                 return replace(record, decision=message)
             return Same() if record.decision == message else Rejected("it was decided before")

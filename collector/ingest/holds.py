@@ -14,6 +14,7 @@ from collector.orders.ledger import Ledger
 from collector.trail.orders import effect_row
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
+from wire.acts import Kind
 from wire.codec import decode
 from wire.errors import WireError
 from wire.ids import RequestId
@@ -84,6 +85,8 @@ class HoldIntake:
         now = self._clock()
         # The row first: what does not fit into the trail must not be in memory either.
         if isinstance(message, HoldOpened):
+            if message.act.kind is Kind.ASK:
+                raise RefusedError("a host holds acts of processes; it cannot ask")
             row = opened_row(message, delivery.data, now)
             outcome = self._book.opened(message, now)
         else:

@@ -28,6 +28,7 @@ _UNFINISHED = """
 SELECT request FROM holds h WHERE NOT EXISTS (
   SELECT 1 FROM hold_states s WHERE s.hold = h.hold
   AND s.state IN ('released', 'killed', 'refused', 'cancelled', 'superseded'))
+AND NOT (h.kind = 'ask' AND EXISTS (SELECT 1 FROM decisions d WHERE d.request = h.request))
 """
 _HOSTS = """
 SELECT host, h.name, h.mode, h.kernel, h.version, h.subjects, h.ruleset, h.started_ns,

@@ -6,10 +6,13 @@ from typing import Any
 import duckdb
 
 from collector.approvals.record import Record
-from wire.codec import decode_as
+from collector.asks.opened import as_opened
+from wire.codec import decode
+from wire.errors import MessageError
 from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
 from wire.messages import (
     Answer,
+    AskOpened,
     Comment,
     Decision,
     Ground,
@@ -60,7 +63,7 @@ def read_records(
         comments.setdefault(row[0], []).append(_comment(row))
     decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
     opened = [
-        (decode_as(message, HoldOpened), heard_ns)
+        (_opened(message), heard_ns)
         for _, message, heard_ns in rows("message, received_ns", "holds", "hold")
     ]
     cursor.execute("COMMIT")
@@ -107,6 +110,15 @@ def _votes_on(cursor: duckdb.DuckDBPyConnection, requests: Sequence[RequestId]) 
         [list(requests)],
     ).fetchall()
     return [_vote(row) for row in rows]
+
+
+def _opened(packed: bytes) -> HoldOpened:
+    message = decode(packed)
+    if isinstance(message, AskOpened):
+        return as_opened(message)
+    if not isinstance(message, HoldOpened):
+        raise MessageError(f"the trail has a message of type {message.type} for a hold")
+    return message
 
 
 def _state(row: tuple[Any, ...]) -> HoldState:

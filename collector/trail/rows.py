@@ -91,6 +91,8 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
             "act": json.dumps(asdict(act), ensure_ascii=False),
             "message": packed,
             "received_ns": now_ns,
+            "claim": message.claim,
+            "claim_ns": message.claim_ns,
         },
     )
 

@@ -123,8 +123,10 @@ HOLDS = Table(
         address=_TEXT,
         port=_INT,
         act=_TEXT,  # the whole act, JSON
-        message=_BYTES,  # exactly what the host sent
+        message=_BYTES,  # exactly what the host sent, or the collector for an ask
         received_ns=_INT,
+        claim=_TEXT,  # why, in the words of who acts, said before the act; checked by nobody
+        claim_ns=_INT,  # when it was said; 0: nothing was
     ),
     key=("hold",),
 )

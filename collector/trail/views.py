@@ -22,14 +22,19 @@ SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rul
        CASE h.kind
          WHEN 'exec' THEN coalesce(nullif(array_to_string(h.argv, ' '), ''), h.executable)
          WHEN 'open' THEN h.path
+         WHEN 'ask' THEN h.executable || ' on ' || h.path
          ELSE coalesce(nullif(h.path, ''), h.address || ' port ' || h.port)
        END AS what,
        h.executable, h.digest,
-       coalesce(e.state, CASE d.answer WHEN 'approve' THEN 'approved' WHEN 'deny' THEN 'denied' END,
+       -- An ask has no host: the centre's decision is its end, also where that is nobody's answer.
+       coalesce(e.state, CASE WHEN h.kind = 'ask' AND d.ground = 'timeout_policy' THEN 'expired'
+                              WHEN h.kind = 'ask' AND d.ground = 'withdrawn' THEN 'cancelled'
+                              WHEN d.answer = 'approve' THEN 'approved'
+                              WHEN d.answer = 'deny' THEN 'denied' END,
                 'open') AS state,
        o.outcome, o.time_ns AS outcome_ns, o.ground,
        d.answer, d."by" AS decided_by, d.via, d.reason AS decision_reason, d.time_ns AS decided_ns,
-       o."by" AS host_says_by, o.reason AS host_says_reason
+       o."by" AS host_says_by, o.reason AS host_says_reason, h.claim
 FROM holds h
 LEFT JOIN ended e USING (hold)
 LEFT JOIN done o USING (hold)
@@ -48,7 +53,8 @@ SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
                  AND decided_by IS NOT NULL
             THEN decision_reason ELSE coalesce(host_says_reason, '') END AS reason,
        coalesce(ground, '') AS ground, guarantee, rule, state,
-       coalesce(outcome, 'not confirmed') AS host_confirmed,
+       coalesce(outcome, CASE kind WHEN 'ask' THEN 'no host' ELSE 'not confirmed' END)
+         AS host_confirmed,
        via, "user", login_user, request, digest
 FROM requests
 """

@@ -68,8 +68,8 @@ class Rows:
         opened, act = record.opened, record.opened.act
         same = alike(record).count
         said, stands = self._summary(record), words.status(record)
-        is_exec = act.kind is Kind.EXEC
-        what = said.what if is_exec else said.where
+        is_whole = act.kind in (Kind.EXEC, Kind.ASK)
+        what = said.what if is_whole else said.where
         is_open = record.state is RequestState.OPEN
         return Row(
             id=record.id,
@@ -78,7 +78,7 @@ class Rows:
             who=said.who,
             verb=words.VERBS[act.kind],
             what=what + (f" ({same} identical)" if same > 1 else ""),
-            where=said.where if is_exec else said.what,
+            where=said.where if is_whole else said.what,
             host=clean(self._names.name(opened.host, opened.host_name), _NAME_LIMIT).text,
             subject=clean(act.subject, _NAME_LIMIT).text,
             rule=clean(opened.rule.id, _NAME_LIMIT).text,

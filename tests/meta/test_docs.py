@@ -34,6 +34,7 @@ def test_the_architecture_names_every_bucket(bucket: str) -> None:
     [
         subjects.event(HostId("<host>")),
         subjects.hold(HostId("<host>"), HoldId("<hold>")),
+        subjects.ask(RequestId("<request>")),
         subjects.vote(RequestId("<request>")),
         subjects.decision(RequestId("<request>")),
         subjects.verdict(HostId("<host>"), HoldId("<hold>")),

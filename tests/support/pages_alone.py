@@ -21,6 +21,7 @@ from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.config import Grants, Trail
 from collector.identity.hosts import HostNames
@@ -148,6 +149,7 @@ async def pages_alone(
         shower=Shower(names, policies),
         tokens=tokens,
         channels=cast("Dispatcher", None),
+        asks=cast("Asks", None),
         signing_in=SigningIn(sessions, links, base, None, None),
         stream_queue=10,
         stream_clients=10,

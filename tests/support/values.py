@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from wire.acts import act_digest
 from wire.events import COLUMNS, ColumnType
 from wire.messages import (
+    AskOpened,
     Comment,
     Decision,
     EventBatch,
@@ -25,6 +26,7 @@ from wire.messages import (
 from wire.orders import Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 MESSAGES: tuple[type[Any], ...] = (
+    AskOpened,
     HoldOpened,
     HoldState,
     Vote,
