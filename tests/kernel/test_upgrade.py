@@ -91,15 +91,21 @@ def test_each_act_of_the_moment_is_seen_once(
     watched: Watched, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both versions are attached for a while and only one acts: none is missed or seen twice."""
-    count = 400  # as many as the ring has room for
+    most = 400  # as many as the ring has room for
+    over, told = watched.place / "over", watched.place / "told"
     child = watched.run(
-        f"import time\nfor _ in range({count}):\n"
-        "    os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n    time.sleep(0.02)\n"
+        f"import time\nfor number in range(1, {most} + 1):\n"
+        "    os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n"
+        f"    if os.path.exists({str(over)!r}): break\n"
+        "    time.sleep(0.1)\n"
+        f"open({str(told)!r}, 'w').write(str(number))\n"
     )
     another_version(watched, monkeypatch, "stop.c")
     watched.again()
     assert child.process.poll() is None, "it was over before the upgrade"
+    over.touch()
     assert child.end() == 0
+    count = int(told.read_text(encoding="utf-8"))
     assert len({(act.process.pid, act.process.start_ns) for act in watched.execs()}) == count
 
 
