@@ -1,9 +1,9 @@
 """Says to this host's Holdfast agent why an AI session is about to act, and reads its last denial.
 
 One file with nothing but the standard library of Python 3.9 or later. It speaks for the session
-that the calling process is of, and needs no token: the agent sees who connects. What is said is a claim.
-Nothing here stops anything: where there is no agent, or it does not listen, that is an error to
-report and no reason not to go on, since the kernel holds what is to be held.
+that the calling process is of, and needs no token: the agent sees who connects. What is said is a
+claim. Nothing here stops anything: where there is no agent, or it does not listen, that is an error
+to report and no reason not to go on, since the kernel holds what is to be held.
 """
 
 import argparse

@@ -21,6 +21,7 @@ log = logging.getLogger("holdfast.agent.why")
 
 SOCKET = "agent.sock"
 _LONGEST = 4096
+_READ = 16 * _LONGEST
 _ANSWER_S = 2.0
 _AT_ONCE = 32
 _BACKLOG = 32
@@ -152,8 +153,9 @@ class WhyServer:
 
 async def _line(peer: socket.socket) -> bytes:
     loop, found = asyncio.get_running_loop(), b""
-    while b"\n" not in found and len(found) <= _LONGEST:
-        piece = await loop.sock_recv(peer, _LONGEST + 1 - len(found))
+    # What is too long is read on for a while, or whoever sends it would not hear of it.
+    while b"\n" not in found and len(found) < _READ:
+        piece = await loop.sock_recv(peer, _READ - len(found))
         if not piece:
             break
         found += piece

@@ -1,4 +1,4 @@
-"""The socket on which sessions say why: whose word counts, how much of it, and what is read back."""
+"""The socket on which sessions say why: whose word counts, how much, and what is read back."""
 
 import asyncio
 import json
@@ -25,6 +25,7 @@ from tests.support.holds import hold_of
 from tests.support.wire_host import exec_act
 from wire.messages import Ground, KillScope
 
+WHY = (sys.executable, str(REPOSITORY / "holdfast_why" / "__init__.py"))
 HOOKS = REPOSITORY / "deploy" / "hooks"
 NOW_NS = 10**18
 MINE, THEIRS = "100-5000", "200-6000"
@@ -109,14 +110,13 @@ def denied(ground: Ground, *, reason: str = "", session: str = MINE, **changes: 
 
 async def test_a_session_says_why_and_every_user_may(tmp_path: Path) -> None:
     """The command needs no token and no root; a later word replaces an earlier one."""
-    why = [sys.executable, "-m", "holdfast_why"]
     async with serving(tmp_path / "why") as site:
         assert stat.S_IMODE((site.directory / SOCKET).stat().st_mode) == 0o666
         assert stat.S_IMODE(site.directory.stat().st_mode) == 0o755
-        assert (await site.run([*why, "to lint", "--session", "issue-214"]))[0] == 0
+        assert (await site.run([*WHY, "to lint", "--session", "issue-214"]))[0] == 0
         claim = site.claims.of(MINE, time.time_ns())
         assert (claim.text, claim.name) == ("to lint", "issue-214")
-        assert (await site.run([*why, "to test"]))[0] == 0
+        assert (await site.run([*WHY, "to test"]))[0] == 0
         claim = site.claims.of(MINE, time.time_ns())
         assert (claim.text, claim.name) == ("to test", "issue-214")
 
@@ -156,15 +156,14 @@ async def test_a_process_that_is_gone_says_nothing(tmp_path: Path) -> None:
     )
     async with serving(tmp_path / "why") as site:
         path = str(site.directory / SOCKET)
-        read, write = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, path, stdin=read, stdout=subprocess.PIPE
+        process = subprocess.Popen(  # noqa: ASYNC220 - waited for in a thread
+            [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        os.close(read)
-        assert await process.wait() == 0
-        os.close(write)  # its child speaks only now
-        assert process.stdout is not None
-        answer = json.loads(await process.stdout.read())
+        assert process.stdin is not None and process.stdout is not None
+        assert await asyncio.to_thread(process.wait) == 0
+        process.stdin.close()  # its child speaks only now
+        answer = json.loads(await asyncio.to_thread(process.stdout.read))
+        process.stdout.close()
         assert (answer["ok"], site.claim()) == (False, "")
         assert "gone" in answer["error"]
 
@@ -239,7 +238,7 @@ async def test_a_denial_is_read_back_with_who_and_why(
         hold = denied(ground, reason="not today")
         site.denials.seen(hold.id, exec_act("rm", "-rf", "/srv"))
         site.denials.look(hold, NOW_NS)
-        code, out, _ = await site.run([sys.executable, "-m", "holdfast_why", "--last", "--json"])
+        code, out, _ = await site.run([*WHY, "--last", "--json"])
         found = json.loads(out)
         assert (code, found["who"], found["what"]) == (0, who, "exec: rm -rf /srv")
         assert found["reason"] == ("not today" if who == "person" else "")
