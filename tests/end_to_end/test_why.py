@@ -107,7 +107,7 @@ def test_a_hook_says_why_and_tells_of_the_denial(home: House) -> None:
     file = denials / f"{request['act']['session']}.json"
     assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (home.user.pw_uid, 0o400)
     rows = home.sql_until(
-        f"SELECT claim, session_name FROM holds WHERE hold = '{request['request']}'",
+        f"SELECT claim, session_name FROM holds WHERE hold = '{request['request']}'",  # noqa: S608
         lambda found: bool(found),
     )
     assert rows[0][0].startswith("Bash: Write the export")
