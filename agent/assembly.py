@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent import identity as identities
 from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
@@ -30,6 +31,9 @@ from agent.transport.link import Link
 from agent.transport.outbox import Outbox
 from agent.transport.sender import EventSender
 from agent.transport.spool import Spool
+from agent.why.claims import Claims
+from agent.why.denials import Denials
+from agent.why.server import prepare
 from wire.acts import Act
 from wire.signing import Verifier
 
@@ -52,6 +56,8 @@ class Core:
     outbox: Outbox
     report: EventReport
     keeper: Keeper
+    claims: Claims
+    denials: Denials
 
 
 @contextmanager
@@ -120,6 +126,8 @@ def core(
             def alarm(call: Callable[[], None]) -> Alarm:
                 return BootAlarm(loop, call)
 
+            claims = Claims()
+            denials = Denials(_denials(config, report) if started else None)
             parts = Parts(
                 host=_host(who, config, boot),
                 sensor=sensor,
@@ -131,6 +139,8 @@ def core(
                 report=report,
                 clock=clock,
                 said=outbox.wake,
+                claims=claims,
+                denials=denials,
             )
             keeper = Keeper(parts, alarm)
             try:
@@ -145,9 +155,21 @@ def core(
                     outbox=outbox,
                     report=report,
                     keeper=keeper,
+                    claims=claims,
+                    denials=denials,
                 )
             finally:
                 keeper.close()
+
+
+def _denials(config: AgentConfig, report: EventReport) -> Path | None:
+    """Return where denials are written; None, which is told, if that cannot be made."""
+    try:
+        return prepare(config.why)
+    except AgentError as error:
+        # Whoever cannot say why is held all the same.
+        report.notice("why_unavailable", str(error))
+        return None
 
 
 def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:

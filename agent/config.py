@@ -37,6 +37,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     identity: str = str(DEFAULT_IDENTITY)
     state: str = "/var/lib/holdfast-agent"
     run: str = "/run/holdfast-agent"
+    why: str = ""
     bpffs: str = "/sys/fs/bpf/holdfast"
     cache: str = "/var/cache/holdfast-agent"
     spool_limit_mib: int = 256
@@ -62,6 +63,7 @@ class AgentConfig:
     identity: Path
     state: Path
     run: Path
+    why: Path
     bpffs: Path
     cache: Path
     rules: tuple[Path, ...]
@@ -150,6 +152,7 @@ def load(path: Path) -> AgentConfig:
         identity=here / file.identity,
         state=here / file.state,
         run=here / file.run,
+        why=here / file.why if file.why else (here / file.run).with_name("holdfast-why"),
         bpffs=here / file.bpffs,
         cache=here / file.cache,
         rules=tuple(here / rule for rule in file.rules),

@@ -24,6 +24,7 @@ from agent.tasks import end
 from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
 from agent.transport.sender import EventSender
+from agent.why.server import WhyServer
 from wire import subjects
 from wire.messages import HostRecord
 
@@ -100,6 +101,7 @@ class Daemon:
                 ),
             )
             await control.start()
+            why = self._serve_why(parts)
             self._reload_on_hangup(parts, book, announcer)
             self._watch_holds(parts)
             if events is not None:
@@ -111,8 +113,25 @@ class Daemon:
                 asyncio.get_running_loop().remove_reader(self._sensor.holds_fd())
                 if events is not None:
                     events.close()
+                await why.close()
                 await control.close()
                 self._sensor.close()
+
+    def _serve_why(self, parts: Core) -> WhyServer:
+        server = WhyServer(
+            self._config.why,
+            parts.claims,
+            parts.denials,
+            find=self._sensor.session_of,
+            now_ns=parts.clock.now_ns,
+        )
+        try:
+            server.start()
+        except AgentError as error:
+            # Whoever cannot say why is held all the same.
+            log.warning("nobody can say why: %s", error)
+            parts.report.notice("why_unavailable", str(error))
+        return server
 
     def _start_sensor(self, parts: Core, book: RuleBook) -> None:
         try:

@@ -7,6 +7,7 @@ AgentError
 ├── JournalError     the record of holds on disk cannot be read or written
 ├── ControlError     a process could not be stopped, released or killed
 ├── NotRunningError  no agent runs that could be asked
+├── WhyError         what a session says of itself, or asks, cannot be taken
 └── TransportError   NATS cannot be reached, or did not take a message
 """
 
@@ -33,6 +34,10 @@ class JournalError(AgentError):
 
 class ControlError(AgentError):
     """A process could not be stopped, released or killed."""
+
+
+class WhyError(AgentError):
+    """What a session says of itself, or asks, cannot be taken."""
 
 
 class TransportError(AgentError):

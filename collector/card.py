@@ -110,7 +110,7 @@ def render(
     if act.kind is Kind.ASK:
         _asked(sheet, act, opened.owner)
     else:
-        _who(sheet, act, opened.owner)
+        _who(sheet, act, opened.owner, opened.session_name)
         _what(sheet, act)
         _where(sheet, act, opened)
     _why(sheet, opened)
@@ -162,7 +162,7 @@ class _Sheet:
         self.add(label, shown.text)
 
 
-def _who(sheet: _Sheet, act: Act, owner: str) -> None:
+def _who(sheet: _Sheet, act: Act, owner: str, name: str) -> None:
     user = act.user or "a user without a name"
     sheet.quote("User", user, after=f" (uid {act.process.uid}, gid {act.gid})")
     if act.login_uid is None:
@@ -173,7 +173,8 @@ def _who(sheet: _Sheet, act: Act, owner: str) -> None:
     sheet.quote("Watched as", act.subject)
     if owner:
         sheet.quote("Owner", owner)
-    sheet.quote("Session", act.session)
+    called = f" (calls itself {clean(name, _LINE_LIMIT).text})" if name else ""
+    sheet.quote("Session", act.session, after=called)
 
 
 def _what(sheet: _Sheet, act: Act) -> None:

@@ -15,7 +15,7 @@ from rules.conditions import Seen
 from rules.errors import ExampleError
 from rules.match import matches
 from rules.model import Finding, RuleSet, kinds_of
-from wire.acts import Act, Guarantee, Kind, Process, Transport
+from wire.acts import KINDS_OF_PROCESSES, Act, Guarantee, Kind, Process, Transport
 
 _FLAGS = frozenset({"read", "write", "append", "create", "truncate", "created"})
 _TRANSPORTS = frozenset(Transport) - {Transport.UNIX}
@@ -28,7 +28,7 @@ def parse(text: str, *, subject: str = "example") -> Act:
     Raises ExampleError that says what to write instead.
     """
     kind, colon, rest = text.partition(":")
-    if not colon or kind not in tuple(Kind):
+    if not colon or kind not in KINDS_OF_PROCESSES:
         raise ExampleError(f"{text[:80]!r} is not an act", _REMEDY)
     try:
         words = shlex.split(rest)

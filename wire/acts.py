@@ -18,6 +18,10 @@ class Kind(StrEnum):
     ASK = "ask"  # no process: somebody asks before they do it
 
 
+# What a process does, and a host can see; an ask is neither.
+KINDS_OF_PROCESSES = (Kind.EXEC, Kind.OPEN, Kind.CONNECT, Kind.SEND)
+
+
 class Guarantee(StrEnum):
     """What the host could promise for an act."""
 

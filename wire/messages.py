@@ -102,6 +102,7 @@ class HoldOpened:
     digest: str  # act_digest(act)
     claim: str = ""  # why, in the words of who acts: said before the act, and checked by nobody
     claim_ns: int = 0  # when it was said, since the epoch; 0: nothing was
+    session_name: str = ""  # what the session calls itself; a claim as well
     grant: OrderId | None = None
     # What a grant for this act needs besides it, and why the host would not take one.
     program: FileState | None = None

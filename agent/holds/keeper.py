@@ -229,6 +229,12 @@ class Keeper:
             # An earlier run recorded its end and had no time to tell the kernel.
             self._settler.forget(held.key)
             return
+        self._p.denials.seen(hold.id, held.act)
+        if opened is not None:
+            claim = self._p.claims.of(held.act.session, now_ns)
+            opened = replace(
+                opened, claim=claim.text, claim_ns=claim.time_ns, session_name=claim.name
+            )
         step = self._plan(held, hold, opened, now_ns)
         hold = step.holds[0]
         if hold.fate is None:

@@ -23,6 +23,8 @@ from agent.processes import ProcessControl, Resumed
 from agent.release import KillOrder, ProcessId, Release
 from agent.rulings import Ruled
 from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Sensor
+from agent.why.claims import Claims
+from agent.why.denials import Denials
 from wire.acts import Act
 from wire.ids import HoldId
 from wire.messages import KillScope
@@ -64,6 +66,8 @@ class Parts:
     clock: Clock
     said: Callable[[], None]  # called when there is something new to publish
     programs: Programs = field(default_factory=Programs)
+    claims: Claims = field(default_factory=Claims)
+    denials: Denials = field(default_factory=lambda: Denials(None))
 
 
 class Settler:
@@ -104,6 +108,8 @@ class Settler:
             return
         self._p.journal.record(step, self._p.clock.now_ns())
         self._machine.accept(step)
+        for hold in step.holds:
+            self._p.denials.look(hold, self._p.clock.now_ns())
         self.changed.set()
         if step.says:
             self._p.said()

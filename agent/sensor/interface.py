@@ -139,6 +139,9 @@ class Sensor(Protocol):
     def act_of(self, observed: Observed) -> Act:
         """Return an observed act as a value."""
 
+    def session_of(self, pid: int) -> str | None:
+        """Return the session of a labelled process that lives, as in its acts; None of others."""
+
     def losses(self) -> Losses:
         """Return what was lost so far."""
 

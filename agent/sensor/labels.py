@@ -92,6 +92,20 @@ class Labels:
         raw = self._subjects.get(struct.pack("<I", number)) or b""
         return raw.rstrip(b"\0").decode()
 
+    def session_of(self, pid: int) -> str | None:
+        """Return the session of the process of this number, None if it has no label of its own."""
+        label = self._labels.get(struct.pack("<I", pid))
+        if label is None:
+            return None
+        start_ns, root_start_ns, root_pid, _, _, _ = _LABEL.unpack(label)
+        try:
+            # A label of another start was left by an earlier process of this number.
+            if started_ns(pid) // _TICK_NS != start_ns // _TICK_NS:
+                return None
+        except (OSError, IndexError, ValueError):
+            return None
+        return f"{root_pid}-{root_start_ns}"
+
     def set_subjects(self, subjects: Sequence[Subject]) -> int:
         """Watch these subjects; return how many groups are in use. Raises SensorError."""
         own = cgroup_of("self")

@@ -16,7 +16,7 @@ from agent.kernel.loader.digest import programs_id, records_digest, source_diges
 from agent.sensor.bpf import Map, attach_raw_tracepoint, link_exists, link_id, open_pinned, pin
 from agent.sensor.interface import NO_KEY, HeldKey
 from agent.sensor.records import KIND_NUMBERS
-from wire.acts import Kind
+from wire.acts import KINDS_OF_PROCESSES, Kind
 
 log = logging.getLogger(__name__)
 
@@ -239,4 +239,4 @@ def unload(directory: Path) -> None:
                 shutil.rmtree(part)
 
 
-assert set(KIND_NUMBERS) == set(Kind)
+assert set(KIND_NUMBERS) == set(KINDS_OF_PROCESSES)

@@ -175,6 +175,10 @@ class StopSensor:
             if self._guarded.all_keys():  # one that is held since then may have been resumed too
                 self._resumed.set(bytes(4), struct.pack("<I", 1))
 
+    def session_of(self, pid: int) -> str | None:
+        """Return the session of a labelled process that lives, None of any other."""
+        return self._labels.session_of(pid)
+
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return who is labelled with a subject of this name; some may be gone."""
         return self._labels.of(subject)

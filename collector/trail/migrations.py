@@ -34,5 +34,7 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE holds ALTER COLUMN claim SET NOT NULL",
         "ALTER TABLE holds ADD COLUMN claim_ns BIGINT DEFAULT 0",
         "ALTER TABLE holds ALTER COLUMN claim_ns SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN session_name VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN session_name SET NOT NULL",
     ),
 }

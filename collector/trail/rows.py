@@ -93,6 +93,7 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
             "received_ns": now_ns,
             "claim": message.claim,
             "claim_ns": message.claim_ns,
+            "session_name": message.session_name,
         },
     )
 

@@ -127,6 +127,7 @@ HOLDS = Table(
         received_ns=_INT,
         claim=_TEXT,  # why, in the words of who acts, said before the act; checked by nobody
         claim_ns=_INT,  # when it was said; 0: nothing was
+        session_name=_TEXT,  # what the session calls itself
     ),
     key=("hold",),
 )

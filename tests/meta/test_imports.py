@@ -73,6 +73,24 @@ def test_the_loader_is_python_3_9_and_needs_nothing_of_ours_but_bcc() -> None:
     assert not foreign, "\n".join(foreign)
 
 
+def test_what_users_copy_is_python_3_9_and_needs_nothing_else() -> None:
+    """CI jobs and coding agents carry these files to wherever they run."""
+    files = [
+        CHECKOUT / "holdfast_ask" / "__init__.py",
+        CHECKOUT / "holdfast_why" / "__init__.py",
+        *(CHECKOUT / "deploy" / "hooks").glob("*.py"),
+    ]
+    assert len(files) == 4
+    allowed = {*sys.stdlib_module_names, "holdfast_why"}
+    foreign = [
+        f"{path.relative_to(CHECKOUT)} imports {name}"
+        for path in files
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9)))
+        if name not in allowed
+    ]
+    assert not foreign, "\n".join(foreign)
+
+
 def test_every_bpf_source_names_both_licences() -> None:
     """The kernel asks for the GPL; everything else of Holdfast is under the Apache License."""
     sources = list((CHECKOUT / "agent").rglob("*.[ch]"))

@@ -45,6 +45,7 @@ class FakeSensor:
         self.refuse_forget = False
         self.forgot = asyncio.Event()
         self.resumes: list[Resume] = []
+        self.sessions: dict[int, str] = {}
         self._told = Losses(events=0, holds=0, labels=0)
         self._returned: set[HeldKey] = set()
         self._holds = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -105,6 +106,10 @@ class FakeSensor:
     def unguard(self, pid: int) -> None:
         """Note that this process may run on."""
         self.held.unguarded.append(pid)
+
+    def session_of(self, pid: int) -> str | None:
+        """Return the session that a test has given a process."""
+        return self.sessions.get(pid)
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return whom a test has labelled."""

@@ -74,6 +74,10 @@ class FileSensor(FakeSensor):
             os.read(self._wake, _MUCH)
         return super().new_holds()
 
+    def session_of(self, pid: int) -> str | None:
+        """Nobody is labelled here."""
+        return None
+
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return whom the file of labels names, whatever the subject; a line each."""
         with suppress(FileNotFoundError):
