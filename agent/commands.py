@@ -86,6 +86,15 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
         print(f"nobody is responsible for {name!r}; name them in agent.toml", file=out)
     if answer["not_taken_up"]:
         print(f"held and not taken up: {answer['not_taken_up']}; the log says why", file=out)
+    stopped = answer["quarantined"]
+    if stopped["subjects"]:
+        print(
+            f"quarantine of {', '.join(stopped['subjects'])}: {stopped['processes']} processes "
+            "stopped",
+            file=out,
+        )
+    if answer["grants"]:
+        print(f"grants   {answer['grants']} in force", file=out)
     print(f"held     {len(answer['holds'])}", file=out)
     for hold in answer["holds"]:
         left = hold["seconds_left"]

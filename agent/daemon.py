@@ -24,6 +24,7 @@ from agent.tasks import end
 from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
 from agent.transport.sender import EventSender
+from wire import subjects
 from wire.messages import HostRecord
 
 log = logging.getLogger("holdfast.agent")
@@ -88,6 +89,7 @@ class Daemon:
             self._tell_nobodys(parts)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
             holds = parts.keeper.start()
+            parts.keeper.warden.start()
             events = (
                 self._make_events(self._sensor, book, parts.sender) if self._make_events else None
             )
@@ -129,6 +131,7 @@ class Daemon:
 
     async def _work(self, parts: Core, announcer: Announcer) -> None:
         inbox = Inbox(parts.link, parts.keeper.on_verdict)
+        orders = Inbox(parts.link, parts.keeper.on_order, stream=subjects.ORDERS)
         tasks = [
             asyncio.create_task(job, name=name)
             for name, job in (
@@ -136,6 +139,7 @@ class Daemon:
                 ("outbox", parts.outbox.run()),
                 ("sender", parts.sender.run()),
                 ("inbox", inbox.run()),
+                ("orders", orders.run()),
                 ("announcer", announcer.run()),
                 ("stop", self._stop.wait()),
             )
@@ -250,6 +254,11 @@ class Daemon:
             "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),
+            "quarantined": {
+                "subjects": [one.subject for one in parts.journal.orders.quarantines()],
+                "processes": len(parts.keeper.warden.processes()),
+            },
+            "grants": len(parts.journal.orders.grants(parts.boot_id)),
             "holds": [
                 {
                     "hold": hold.id,

@@ -1,4 +1,5 @@
-"""The record of holds on disk, and in the same file what the centre is still to be told of them.
+"""The record of holds on disk, and in the same file what the centre is still to be told of them,
+and its orders.
 
 A step is here, for good, before anything is published or signalled because of it.
 """
@@ -11,6 +12,7 @@ from typing import Any
 from agent.database import open_database, transaction
 from agent.errors import JournalError
 from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
+from agent.orders.store import OrderStore, check_rows
 from agent.release import ProcessId
 from agent.sensor.interface import HeldKey
 from wire import codec, subjects
@@ -65,7 +67,10 @@ class Letter:
 
 
 class Journal:
-    """The journal in one file. `moved` is where a damaged one was put, if there was one."""
+    """The journal in one file. `moved` is where a damaged one was put, if there was one.
+
+    `orders` are the grants and quarantines in it.
+    """
 
     def __init__(self, path: Path, host: HostId) -> None:
         self._path = path
@@ -73,6 +78,7 @@ class Journal:
         opened = open_database(path, _SCHEMA, version=_VERSION, check=self._check)
         self._db = opened.connection
         self.moved = opened.moved
+        self.orders = OrderStore(self._db, path)
 
     def close(self) -> None:
         """Close the file."""
@@ -84,7 +90,10 @@ class Journal:
         A step of which the centre is told nothing must only outlive a crash: after a loss of
         power its processes are gone.
         """
-        with transaction(self._db, self._path, durable=bool(step.says or step.used)):
+        durable = bool(step.says or step.used or step.uses)
+        with transaction(self._db, self._path, durable=durable):
+            for grant in step.uses:
+                self.orders.use(grant)
             packed = [codec.encode(say) for say in step.says]
             opened = {
                 say.hold: data
@@ -181,6 +190,7 @@ class Journal:
                 "DELETE FROM verdicts WHERE used_ns < ? AND hold NOT IN (SELECT id FROM holds)",
                 (before,),
             )
+        self.orders.prune(before)
 
     def _check(self, database: sqlite3.Connection) -> None:
         """Raise ValueError unless every row can be read, and every letter goes where it may."""
@@ -190,6 +200,7 @@ class Journal:
             raise ValueError(str(error)) from error
 
     def _check_rows(self, database: sqlite3.Connection) -> None:
+        check_rows(database)
         for row in database.execute(f"SELECT {_COLUMNS} FROM holds"):  # noqa: S608
             _hold(row)
         database.execute("SELECT opened, changed_ns FROM holds LIMIT 1").fetchall()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.assembly import Core, core, only_one
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigError
+from agent.release import ProcessId
 from agent.rulings import RuleBook, Ruled
 from agent.sensor.interface import Sensor
 from wire.acts import Act
@@ -35,10 +36,13 @@ async def unload(config: AgentConfig, sensor: Sensor, *, force: bool, by: str) -
     """
     with only_one(config), core(config, sensor, _judge(config), started=False) as parts:
         try:
-            held = len({entry.act.process for entry in sensor.all_holds()})
+            stopped = {ProcessId.of(entry.act.process).tick for entry in sensor.all_holds()}
+            stopped |= {one.tick for one in parts.keeper.warden.alive()}
+            held = len(stopped)
             if held and not force:
                 raise AgentError(
-                    f"{held} processes are held and would stay stopped for good; decide them "
+                    f"{held} processes are held or under quarantine and would stay stopped for "
+                    "good; decide or lift them "
                     "first, or `holdfast-agent release --all`, or unload --force, which kills them"
                 )
             sensor.detach()  # first, or what is held after the last look has nobody

@@ -13,7 +13,7 @@ from enum import StrEnum
 from agent import procfs
 from agent.errors import ControlError
 from agent.freezer import Freezer
-from agent.release import ProcessId, Release
+from agent.release import Lift, ProcessId, Release
 
 
 class Resumed(StrEnum):
@@ -95,6 +95,20 @@ class ProcessControl:
         if not self.is_alive(release.process):
             return Resumed.RUNNING  # it has run on, to its end
         return Resumed.STOPPED if self._is_stopped(release.process) else Resumed.RUNNING
+
+    def lift(self, lift: Lift) -> None:
+        """Let a process of a quarantine run on; raise ControlError, and it stays frozen."""
+        if not isinstance(lift, Lift):
+            raise ControlError("nothing runs on without a permit that says why")
+        if not self.is_alive(lift.process):
+            return
+        if not lift.before:
+            self._send(lift.process, signal.SIGCONT)
+        self._freezer.thaw(lift.process)
+
+    def is_stopped(self, process: ProcessId) -> bool:
+        """Return whether a process is stopped by signals, frozen or not."""
+        return self.is_alive(process) and self._is_stopped(process)
 
     def parents(self, process: ProcessId, since_ns: int) -> list[ProcessId]:
         """Return the processes above one, nearest first, that started at `since_ns` or later."""

@@ -17,7 +17,7 @@ from wire.signing import Verifier
 _APPROVING = frozenset({Ground.DECISION, Ground.GRANT, Ground.BREAK_GLASS})
 # Silence at the centre may end a wait, and never lets anything go.
 _DENYING = _APPROVING | {Ground.TIMEOUT_POLICY}
-_ENDED = frozenset({HoldStateName.EXPIRED, HoldStateName.CANCELLED})
+_ENDED = frozenset({HoldStateName.EXPIRED, HoldStateName.CANCELLED, HoldStateName.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,10 @@ def token_create(
     scope: Annotated[
         list[Scope] | None, typer.Option(help="What the machine may do; may be repeated.")
     ] = None,
+    responsible: Annotated[
+        list[str] | None,
+        typer.Option(help="Who answers for what the machine asks; may be repeated."),
+    ] = None,
     days: Annotated[
         int | None, typer.Option(help="How long it lives; a person's default: for ever.")
     ] = None,
@@ -59,8 +63,14 @@ def token_create(
             raise StateError(
                 "--machine: a machine has no --name, --role, --login or --group; leave them out"
             )
-        made = create_machine_token(database, name=machine, scopes=scope or (), days=days)
-    elif name is None or role is None or scope:
+        made = create_machine_token(
+            database,
+            name=machine,
+            scopes=scope or (),
+            days=days,
+            responsible=responsible or (),
+        )
+    elif name is None or role is None or scope or responsible:
         raise StateError(
             "token create: give --name and --role for a person, or --machine, --scope and --days"
         )

@@ -8,19 +8,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from collector.alike import ONE, Alike
 from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
 from collector.happened import guarantee_words, happened_words
-from collector.progress import state_line
+from collector.progress import clock, state_line
 from collector.sanitize import clean, quote
 from wire.acts import Act, Kind, Process, identity
-from wire.messages import Decision, HoldOpened, HoldState, OnTimeout, RuleFacts
+from wire.messages import Decision, HoldOpened, HoldState, OnTimeout
 
 COMMAND_LIMIT = 4000
 _TITLE_LIMIT = 120
 _LINE_LIMIT = 160
 _FACT_LIMIT = 1000
 
-_VERBS = {Kind.EXEC: "run", Kind.OPEN: "open", Kind.CONNECT: "connect to", Kind.SEND: "send to"}
+_VERBS = {
+    Kind.EXEC: "run",
+    Kind.OPEN: "open",
+    Kind.CONNECT: "connect to",
+    Kind.SEND: "send to",
+    Kind.ASK: "ask for",
+}
 _ON_TIMEOUT = {
     OnTimeout.KILL: "the process is killed",
     OnTimeout.KEEP: "the process stays stopped",
@@ -52,6 +59,7 @@ class Card:
     guarantee: str
     digest: str
     hidden_bytes: int
+    count: int = 1  # identical holds that the request is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Summary:
 def summary(act: Act) -> Summary:
     """Return who did what and where, sanitised and redacted."""
     who = clean(act.user or f"uid {act.process.uid}", 40).text
+    if act.kind is Kind.ASK:
+        return Summary(who, _target(act), "")
     if act.kind is Kind.EXEC:
         where = clean(act.cwd, _TITLE_LIMIT).text
         return Summary(who, _target(act), where)
@@ -84,20 +94,31 @@ def as_dict(card: Card) -> dict[str, Any]:
 
 
 def render(
-    opened: HoldOpened, states: Sequence[HoldState] = (), decision: Decision | None = None
+    opened: HoldOpened,
+    states: Sequence[HoldState] = (),
+    decision: Decision | None = None,
+    alike: Alike = ONE,
 ) -> Card:
-    """Return the card of a hold, with what the host has said since and what people decided."""
+    """Return the card of a hold, with what the host has said since and what people decided.
+
+    `alike`: the identical holds that are one request with it.
+    """
     act = opened.act
     sheet = _Sheet()
-    _who(sheet, act, opened.owner)
-    _what(sheet, act)
-    _where(sheet, act, opened)
-    _why(sheet, opened.rule, has_deadline=opened.deadline_ns > 0)
+    if alike.words:
+        sheet.add("Identical", alike.words)
+    if act.kind is Kind.ASK:
+        _asked(sheet, act, opened.owner)
+    else:
+        _who(sheet, act, opened.owner)
+        _what(sheet, act)
+        _where(sheet, act, opened)
+    _why(sheet, opened)
     _said(sheet, states, decision)
     if sheet.redacted:
         sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
     return Card(
-        title=_title(act),
+        title=_title(act) + (f" ({alike.count} identical)" if alike.count > 1 else ""),
         severity=opened.rule.severity.value,
         state_line=state_line(opened, states, decision),
         facts=tuple(sheet.facts),
@@ -106,6 +127,7 @@ def render(
         guarantee=guarantee_words(act.guarantee),
         digest=clean(opened.digest, _LINE_LIMIT).text,
         hidden_bytes=sheet.hidden_bytes,
+        count=alike.count,
     )
 
 
@@ -207,12 +229,29 @@ def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
         sheet.add("More", "the call names further addresses that are not shown")
 
 
-def _why(sheet: _Sheet, rule: RuleFacts, *, has_deadline: bool) -> None:
+def _asked(sheet: _Sheet, act: Act, owner: str) -> None:
+    """Say what is asked for; all of it is in the words of who asks."""
+    sheet.quote("Asked by", act.user)
+    sheet.quote("Answers for it", owner)
+    sheet.quote("Action", act.executable)
+    sheet.name("Resource", act.path)
+    if act.environment:
+        sheet.show("Details", environment_text(act.environment, COMMAND_LIMIT))
+
+
+def _why(sheet: _Sheet, opened: HoldOpened) -> None:
+    rule, asked = opened.rule, opened.act.kind is Kind.ASK
     sheet.quote("Rule", rule.id)
     sheet.quote("Why", rule.description)
     sheet.quote("Severity", rule.severity.value)
-    if has_deadline:
-        sheet.add("If nobody answers", _ON_TIMEOUT[rule.on_timeout])
+    if opened.deadline_ns > 0:
+        silence = "it expires, which is no approval" if asked else _ON_TIMEOUT[rule.on_timeout]
+        sheet.add("If nobody answers", silence)
+    # Last, and said to be what it is: the facts above are what was seen.
+    if opened.claim:
+        whose = "who asks" if asked else "the AI"
+        when = "" if asked else f" (said at {clock(opened.claim_ns)})"
+        sheet.quote(f"Says why (claim of {whose}, not checked)", opened.claim, after=when)
 
 
 def _said(sheet: _Sheet, states: Sequence[HoldState], decision: Decision | None) -> None:
@@ -231,6 +270,9 @@ def _title(act: Act) -> str:
 
 def _target(act: Act) -> str:
     """Return what an act is aimed at: the command, the file or the address."""
+    if act.kind is Kind.ASK:
+        action = clean(act.executable, _TITLE_LIMIT).text
+        return f"{action} on {clean(act.path, _TITLE_LIMIT).text}"
     if act.kind is Kind.EXEC:
         return one_line(act.argv or (act.filename or act.executable,), _TITLE_LIMIT)
     return clean(act.path or _address(act), _TITLE_LIMIT).text
@@ -238,6 +280,8 @@ def _target(act: Act) -> str:
 
 def _tree(act: Act) -> tuple[str, ...]:
     """Return one line per process, oldest ancestor first; the actor's begins with an arrow."""
+    if act.kind is Kind.ASK:
+        return ()
     lines = []
     chain: list[Process] = [*reversed(act.ancestors), act.process]
     for depth, process in enumerate(chain):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.asks.settings import AskSettings
 from collector.channels import settings as channel_settings
 from collector.channels.settings import Channels, Teams, Webhook
 from collector.channels.slack import settings as slack_settings
@@ -24,6 +25,7 @@ from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
 from collector.web import settings as web_settings
 from collector.web.settings import Web
+from wire.messages import Severity
 
 DEFAULT_FILE = Path("/var/lib/holdfast-collector/collector.toml")
 
@@ -88,6 +90,14 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What "approve for a time" may amount to at most."""
+
+    longest_minutes: int = 60
+    most_uses: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """How much is logged."""
 
@@ -104,12 +114,14 @@ class Config:
     identities: Identities
     api: Api = field(default_factory=Api)
     approvals: Approvals = field(default_factory=Approvals)
+    asks: AskSettings = field(default_factory=AskSettings)
     web: Web = field(default_factory=Web)
     channels: Channels = field(default_factory=Channels)
     webhook: Webhook = field(default_factory=Webhook)
     teams: Teams = field(default_factory=Teams)
     slack: Slack = field(default_factory=Slack)
     oidc: Oidc = field(default_factory=Oidc)
+    grants: Grants = field(default_factory=Grants)
     log: Log = field(default_factory=Log)
 
 
@@ -152,6 +164,13 @@ _MOST: dict[str, int] = {
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
     "channels.timeout_s": 300,
+    "asks.timeout_s": 31 * 86_400,
+    "asks.longest_timeout_s": 31 * 86_400,
+    "asks.open_per_asker": 1 << 20,
+    "asks.waiting": 1 << 20,
+    # A host takes no grant for more than a day, and its clock may differ.
+    "grants.longest_minutes": 720,
+    "grants.most_uses": 10_000,
 }
 
 
@@ -288,6 +307,15 @@ def _check(path: Path, config: Config) -> None:
         value = _value(config, name)
         if not 0 < value <= most:
             raise ConfigError(f"{path}: {name} must be more than 0 and at most {most}, not {value}")
+    asks = config.asks
+    if asks.timeout_s > asks.longest_timeout_s:
+        raise ConfigError(
+            f"{path}: asks.timeout_s is {asks.timeout_s}, more than asks.longest_timeout_s of "
+            f"{asks.longest_timeout_s}; lower the first or raise the second"
+        )
+    order = list(Severity)
+    if order.index(asks.least_severity) > order.index(asks.most_severity):
+        raise ConfigError(f"{path}: asks.least_severity is above asks.most_severity; swap them")
     _check_places(path, config)
     for key in config.signing.trusted:
         if len(key) != 64 or any(digit not in "0123456789abcdef" for digit in key):

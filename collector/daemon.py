@@ -25,8 +25,7 @@ from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
-from collector.channels.dispatcher import Dispatcher
-from collector.channels.slack.desk import Extras
+from collector.asks.desk import Asks
 from collector.channels.slack.wiring import Answers
 from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
@@ -34,17 +33,20 @@ from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
+from collector.ingest.asks import AskIntake
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
 from collector.ingest.holds import HoldIntake
+from collector.ingest.orders import OrderIntake
 from collector.ingest.said import SaidIntake
 from collector.ingest.work import Intake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
-from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.step_up import check_fresh
-from collector.oidc.wiring import SigningIn, signing_in
+from collector.oidc.wiring import signing_in
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -148,14 +150,18 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         lambda caller, severity, now_ns: check_fresh(caller, severity, config.oidc, now_ns),
     )
     undecided = Undecided(book, decider)
+    ledger = await storage.reader.ledger()
+    issuer = Issuer(ledger, decider, publisher, signer, hosts=names.all, limits=config.grants)
     waiting = await book.load()
     undecided.take_up(waiting)
     intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider, undecided),
+        HoldIntake(book, decider, undecided, ledger),
+        AskIntake(book, undecided, verifier),
+        OrderIntake(ledger, verifier),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
         EventIntake(),
-        HostIntake(),
+        HostIntake(issuer.host_started),
     )
     for intake in intakes:
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
@@ -166,11 +172,27 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     ways_in = signing_in(config, stack)
-    reason_needed = lambda record: policies.apply(record).reason_required  # noqa: E731
-    answers = Answers(decider, ways_in.links, ways_in.base, Extras(reason_needed=reason_needed))
+    asks = Asks(book, decider, publisher, signer, verifier, config.asks)
+    answers = Answers(decider, policies, ways_in.links, ways_in.base)
     dispatcher = start_channels(config, book, policies, stack, answers=answers)
-    services = _services(
-        config, storage, book, decider, publisher, tokens, names, policies, dispatcher, ways_in
+    services = Services(
+        book=book,
+        decider=decider,
+        policies=policies,
+        issuer=issuer,
+        publisher=publisher,
+        reader=storage.reader,
+        writer=storage.writer,
+        sql=storage.sql,
+        names=names,
+        shower=Shower(names, policies),
+        tokens=tokens,
+        channels=dispatcher,
+        signing_in=ways_in,
+        asks=asks,
+        stream_queue=config.api.stream_queue,
+        stream_clients=config.api.stream_clients,
+        stream_clients_per_token=config.api.stream_clients_per_token,
     )
     app = build(services)
     for router in http_routes(dispatcher):
@@ -180,6 +202,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     server = Server(app, config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks.append(_watched(stop, "undecided votes", undecided.run()))
+    tasks.append(_watched(stop, "orders", issuer.run()))
     waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
 
     def judge_anew() -> None:
@@ -190,6 +213,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tasks.append(_watched(stop, "who is known", policies.follow_people()))
     tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
     tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
+    tasks.append(_watched(stop, "asks", asks.endings.run(), ends=True))
     tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
@@ -261,43 +285,12 @@ async def _join_nats(
     return client
 
 
-def _services(
-    config: Config,
-    storage: _Storage,
-    book: Book,
-    decider: Decider,
-    publisher: Publisher,
-    tokens: Tokens,
-    names: HostNames,
-    policies: Policies,
-    dispatcher: Dispatcher,
-    ways_in: SigningIn,
-) -> Services:
-    return Services(
-        book=book,
-        decider=decider,
-        policies=policies,
-        publisher=publisher,
-        reader=storage.reader,
-        writer=storage.writer,
-        sql=storage.sql,
-        names=names,
-        shower=Shower(names, policies),
-        tokens=tokens,
-        channels=dispatcher,
-        signing_in=ways_in,
-        stream_queue=config.api.stream_queue,
-        stream_clients=config.api.stream_clients,
-        stream_clients_per_token=config.api.stream_clients_per_token,
-    )
-
-
 async def _prepare(client: Client, config: Config) -> None:
-    """Make streams and the verdict consumer of every enrolled host, as they must be."""
+    """Make streams and the consumers of every enrolled host, as they must be."""
     js = client.jetstream()
     await ensure_streams(js)
     for host in HostNames(Path(config.identities.file)).all():
-        await ensure_verdict_consumer(js, host.host)
+        await ensure_host_consumers(js, host.host)
 
 
 async def _until_it_answers(step: Callable[[], Awaitable[None]]) -> None:

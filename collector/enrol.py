@@ -18,7 +18,7 @@ from collector.identity.hosts import add_host, list_hosts, remove_host
 from collector.keys import NatsKey, new_nats_key, read_nats_key, read_signer, write_atomically
 from collector.nats.connection import connect, tls_context
 from collector.nats.server_config import hosts_conf
-from collector.nats.streams import ensure_verdict_consumer
+from collector.nats.streams import ensure_host_consumers
 from wire.ids import HostId, new_id
 from wire.subjects import host_role, inbox
 
@@ -103,8 +103,8 @@ def _bundle(host: HostId, name: str, url: str, seed: str, centre_keys: list[str]
 
 
 async def _make_consumer(config: Config, host: HostId) -> tuple[str, ...]:
-    """Make the durable consumer of the host's verdicts, or say who will."""
-    later = "the collector makes the host's consumer at its next start"
+    """Make the durable consumers that the host reads by, or say who will."""
+    later = "the collector makes the host's consumers at its next start"
     try:
         client = await connect(
             url=config.nats.url,
@@ -115,9 +115,9 @@ async def _make_consumer(config: Config, host: HostId) -> tuple[str, ...]:
     except CentreError as error:
         return (f"{error}; {later}",)
     try:
-        await ensure_verdict_consumer(client.jetstream(), host)
+        await ensure_host_consumers(client.jetstream(), host)
     except (TimeoutError, nats.errors.Error) as error:
-        return (f"JetStream does not take the host's consumer ({error}); {later}",)
+        return (f"JetStream does not take the host's consumers ({error}); {later}",)
     finally:
         await client.close()
     return ()

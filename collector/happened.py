@@ -18,6 +18,10 @@ _GUARANTEES = {
         "Late: the act has happened, in part or whole, and cannot be taken back. "
         "The process is stopped and goes on only if it is approved."
     ),
+    Guarantee.ASKED: (
+        "Only asked: nothing is stopped. Whoever asks says that they wait for the answer, and "
+        "nothing holds them to it."
+    ),
 }
 
 
@@ -28,6 +32,8 @@ def guarantee_words(guarantee: Guarantee) -> str:
 
 def happened_words(act: Act) -> str:
     """Return what has and what has not happened, in one or more sentences."""
+    if act.kind is Kind.ASK:
+        return "Nothing has happened yet, as far as who asks says."
     if act.kind is not Kind.EXEC and _failed(act):
         return f"The call failed with error {-(act.result or 0)}, so it did not take effect."
     if act.kind is Kind.EXEC:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from collector.sanitize import clean
+from wire.acts import Kind
 from wire.messages import Answer, Decision, Ground, HoldOpened, HoldState, HoldStateName
 
 _GROUNDS = {
@@ -16,6 +17,7 @@ _GROUNDS = {
     Ground.TIMEOUT_POLICY: "nobody answered in time, as the rule or the policy says",
     Ground.BREAK_GLASS: "break-glass",
     Ground.EMERGENCY: "emergency",
+    Ground.WITHDRAWN: "withdrawn",
 }
 _ENDS = {
     HoldStateName.APPROVED,
@@ -53,13 +55,17 @@ def _wait(
     decision: Decision | None,
 ) -> str:
     if outcome is not None:
-        return f"{_OUTCOMES[outcome.state]} at {_clock(outcome.time_ns)}: {_cause(end, outcome)}"
+        return f"{_OUTCOMES[outcome.state]} at {clock(outcome.time_ns)}: {_cause(end, outcome)}"
     if end is not None:
         return _ended(end)
     if decision is not None:
+        if opened.act.kind is Kind.ASK:
+            return _said(decision)
         return f"{_said(decision)}, waiting for the host to confirm"
+    if opened.grant is not None:
+        return f"covered by grant {opened.grant[:8]}, waiting for the host to confirm"
     if opened.deadline_ns:
-        return f"waiting until {_clock(opened.deadline_ns)}"
+        return f"waiting until {clock(opened.deadline_ns)}"
     return "waiting, without a deadline"
 
 
@@ -77,7 +83,7 @@ def _cause(end: HoldState | None, outcome: HoldState) -> str:
 
 
 def _ended(end: HoldState) -> str:
-    when = _clock(end.time_ns)
+    when = clock(end.time_ns)
     if end.state is HoldStateName.EXPIRED:
         return f"expired at {when}: nobody answered in time"
     if end.state is HoldStateName.CANCELLED:
@@ -86,7 +92,9 @@ def _ended(end: HoldState) -> str:
             "somebody let it run on before that is not known"
         )
     if end.state is HoldStateName.SUPERSEDED:
-        return f"superseded at {when}: another request took its place"
+        by = f" by {_name(end.by)}" if end.by else ""
+        cause = f"{_name(end.detail)}{by}" if end.detail else "a newer order or rule has settled it"
+        return f"superseded at {when}: {cause}"
     by = f" by {_name(end.by)}" if end.by else ""
     return f"{end.state.value}{by} at {when}, waiting for the host to confirm"
 
@@ -101,17 +109,20 @@ def _too_late(end: HoldState, decision: Decision) -> bool:
 
 def _said(decision: Decision) -> str:
     if decision.ground is Ground.TIMEOUT_POLICY:
-        return f"expired at {_clock(decision.time_ns)}: nobody decided in time"
+        return f"expired at {clock(decision.time_ns)}: nobody decided in time"
     if decision.ground is Ground.BREAK_GLASS:
-        return f"break-glass by {_name(decision.by)} at {_clock(decision.time_ns)}"
-    return f"{_VERBS[decision.answer]} by {_name(decision.by)} at {_clock(decision.time_ns)}"
+        return f"break-glass by {_name(decision.by)} at {clock(decision.time_ns)}"
+    if decision.ground is Ground.WITHDRAWN:
+        return f"withdrawn by {_name(decision.by)} at {clock(decision.time_ns)}"
+    return f"{_VERBS[decision.answer]} by {_name(decision.by)} at {clock(decision.time_ns)}"
 
 
 def _name(text: str) -> str:
     return clean(text, _NAME_LIMIT).text
 
 
-def _clock(time_ns: int) -> str:
+def clock(time_ns: int) -> str:
+    """Return the time of day in UTC."""
     try:
         return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):

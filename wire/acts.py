@@ -15,6 +15,7 @@ class Kind(StrEnum):
     OPEN = "open"
     CONNECT = "connect"
     SEND = "send"
+    ASK = "ask"  # no process: somebody asks before they do it
 
 
 class Guarantee(StrEnum):
@@ -23,6 +24,7 @@ class Guarantee(StrEnum):
     HELD = "held"  # stopped before the act
     STOPPED = "stopped"  # after the call, before this process could use its result
     LATE = "late"  # it has happened, in part or whole
+    ASKED = "asked"  # whoever asks says that they wait; nothing holds them to it
 
 
 class Transport(StrEnum):

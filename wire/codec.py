@@ -14,6 +14,7 @@ import msgspec
 from wire.acts import Act, Process
 from wire.errors import MessageError
 from wire.messages import (
+    AskOpened,
     Comment,
     Decision,
     EventBatch,
@@ -25,6 +26,7 @@ from wire.messages import (
     Verdict,
     Vote,
 )
+from wire.orders import Covered, FileState, Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 VERSION = 1
 # nats-server's default max_payload is 1 MiB; a message must fit with its headers.
@@ -35,10 +37,15 @@ _TYPES: dict[str, type[Any]] = {
     for kind in (
         HoldOpened,
         HoldState,
+        AskOpened,
         Vote,
         Comment,
         Decision,
         Verdict,
+        Grant,
+        GrantRevoked,
+        Quarantine,
+        QuarantineLifted,
         HostRecord,
         EventBatch,
     )
@@ -46,7 +53,9 @@ _TYPES: dict[str, type[Any]] = {
 
 # The fields that are values of several keys themselves, or lists of them.
 _PARTS: dict[type[Any], dict[str, type[Any]]] = {
-    HoldOpened: {"rule": RuleFacts, "act": Act},
+    HoldOpened: {"rule": RuleFacts, "act": Act, "program": FileState},
+    Grant: {"covers": Covered},
+    Covered: {"program": FileState},
     Act: {"process": Process, "ancestors": Process},
 }
 _LONGEST_WORDS = 300

@@ -15,6 +15,7 @@ RequestId = NewType("RequestId", str)
 VoteId = NewType("VoteId", str)
 VerdictId = NewType("VerdictId", str)
 MessageId = NewType("MessageId", str)
+OrderId = NewType("OrderId", str)
 
 _SHAPE = re.compile(r"[0-9a-f]{32}")
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import ClassVar
 
 from wire.acts import Act
-from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
+from wire.ids import HoldId, HostId, OrderId, RequestId, VerdictId, VoteId
+from wire.orders import FileState, Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 
 class Ground(StrEnum):
@@ -17,6 +18,7 @@ class Ground(StrEnum):
     TIMEOUT_POLICY = "timeout_policy"
     BREAK_GLASS = "break_glass"
     EMERGENCY = "emergency"
+    WITHDRAWN = "withdrawn"  # of an ask only: who asked does not want it any more
 
 
 class OnTimeout(StrEnum):
@@ -80,7 +82,10 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOpened:
-    """A process is stopped and a person is asked. Only the host writes it, once."""
+    """A process is stopped and a person is asked. Only the host writes it, once.
+
+    With `grant` nobody is asked: the host lets it run on, since that grant covers the act.
+    """
 
     type: ClassVar[str] = "hold.opened"
 
@@ -95,6 +100,34 @@ class HoldOpened:
     owner: str  # who answers for the subject, from the host's configuration; may be empty
     act: Act
     digest: str  # act_digest(act)
+    claim: str = ""  # why, in the words of who acts: said before the act, and checked by nobody
+    claim_ns: int = 0  # when it was said, since the epoch; 0: nothing was
+    grant: OrderId | None = None
+    # What a grant for this act needs besides it, and why the host would not take one.
+    program: FileState | None = None
+    not_grantable: str = "its host has not said that it may be"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskOpened:
+    """Somebody asks before they do something, and says that they wait. Nothing is stopped.
+
+    Signed by the collector that knew who it was; the stream admits one per request.
+    """
+
+    type: ClassVar[str] = "ask.opened"
+
+    request: RequestId
+    by: str  # the asker
+    machine: bool
+    owner: str  # who answers for it, with a comma between two; none of them may approve it
+    action: str
+    resource: str
+    why: str  # the asker's claim
+    details: dict[str, str]
+    severity: Severity
+    opened_ns: int  # since the epoch, as is the deadline
+    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +143,7 @@ class HoldState:
     time_ns: int
     ground: Ground | None = None
     verdict: VerdictId | None = None
+    order: OrderId | None = None  # the grant or quarantine that settled it
     by: str = ""
     reason: str = ""
     detail: str = ""  # what the host found, in words
@@ -117,7 +151,11 @@ class HoldState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One person's say on one request, signed by the collector that knew who it was."""
+    """One person's say on one request, signed by the collector that knew who it was.
+
+    Where identical holds were folded into the request, `also` names the others that the vote is
+    about, and `also_digests` their acts, one for one.
+    """
 
     type: ClassVar[str] = "vote"
 
@@ -134,6 +172,14 @@ class Vote:
     counts_for: tuple[str, ...] = ("",)  # groups whose quota it may fill; "": any reviewer's
     ground: Ground = Ground.DECISION  # or break_glass, which needs no other vote
     names: tuple[str, ...] = ()  # further ones of the person: under all of them they count once
+    also: tuple[HoldId, ...] = ()
+    also_digests: tuple[str, ...] = ()
+
+    def digest_for(self, hold: HoldId) -> str:
+        """Return the digest of the act of a hold, as the vote is about it; "" if it is not."""
+        if str(hold) == self.request:  # a request has the id of its first hold
+            return self.digest
+        return dict(zip(self.also, self.also_digests, strict=False)).get(hold, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,4 +273,18 @@ class EventBatch:
     columns: dict[str, list[object]]
 
 
-Message = HoldOpened | HoldState | Vote | Comment | Decision | Verdict | HostRecord | EventBatch
+Message = (
+    HoldOpened
+    | HoldState
+    | AskOpened
+    | Vote
+    | Comment
+    | Decision
+    | Verdict
+    | Grant
+    | GrantRevoked
+    | Quarantine
+    | QuarantineLifted
+    | HostRecord
+    | EventBatch
+)

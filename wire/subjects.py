@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from wire.ids import HoldId, HostId, RequestId
+from wire.ids import HoldId, HostId, OrderId, RequestId
 
 EVENTS = "HF_EVENTS"
 HOLDS = "HF_HOLDS"
+ASKS = "HF_ASKS"
 VOTES = "HF_VOTES"
 DECISIONS = "HF_DECISIONS"
 VERDICTS = "HF_VERDICTS"
+ORDERS = "HF_ORDERS"
 
 RULES_BUCKET = "hf_rules"
 HOSTS_BUCKET = "hf_hosts"
-GRANTS_BUCKET = "hf_grants"
 
 _DAY_S = 86_400
 _GIB = 1 << 30
@@ -27,6 +28,11 @@ def event(host: HostId) -> str:
 def hold(host: HostId, hold_id: HoldId) -> str:
     """Subject of everything that a host says of one hold."""
     return f"hf.hold.{host}.{hold_id}"
+
+
+def ask(request: RequestId) -> str:
+    """Subject of the one opening of an ask."""
+    return f"hf.ask.{request}"
 
 
 def vote(request: RequestId) -> str:
@@ -44,8 +50,18 @@ def verdict(host: HostId, hold_id: HoldId) -> str:
     return f"hf.verdict.{host}.{hold_id}"
 
 
+def order(host: HostId, order_id: OrderId) -> str:
+    """Subject of one signed order to a host: a grant, a quarantine, or the end of either."""
+    return f"hf.order.{host}.{order_id}"
+
+
 def verdict_consumer(host: HostId) -> str:
     """Name of the durable consumer through which a host reads its own verdicts."""
+    return f"host-{host}"
+
+
+def order_consumer(host: HostId) -> str:
+    """Name of the durable consumer through which a host reads the orders to it."""
     return f"host-{host}"
 
 
@@ -85,6 +101,14 @@ STREAMS: tuple[Stream, ...] = (
         max_bytes=20 * _GIB,
     ),
     Stream(name=HOLDS, subjects=("hf.hold.*.*",), discard="new"),
+    # One message per subject, so that an ask that is sent again is the ask that is there.
+    Stream(
+        name=ASKS,
+        subjects=("hf.ask.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
     Stream(name=VOTES, subjects=("hf.vote.*",), discard="new"),
     # One message per subject, never replaced: the first decision stands whatever a publisher
     # leaves out of its headers.
@@ -102,9 +126,16 @@ STREAMS: tuple[Stream, ...] = (
         max_msgs_per_subject=1,
         discard_new_per_subject=True,
     ),
+    Stream(
+        name=ORDERS,
+        subjects=("hf.order.*.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
 )
 
-BUCKETS: tuple[str, ...] = (RULES_BUCKET, HOSTS_BUCKET, GRANTS_BUCKET)
+BUCKETS: tuple[str, ...] = (RULES_BUCKET, HOSTS_BUCKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +151,42 @@ class Permissions:
 
 
 def host_permissions(host: HostId) -> Permissions:
-    """Return what one host may do: speak under its own id and read its own verdicts.
+    """Return what one host may do: speak under its own id, and read its own verdicts and orders.
 
-    It cannot create consumers; the collector makes its durable one, so the filter on it is not
+    It cannot create consumers; the collector makes its durable ones, so the filter on them is not
     the host's to choose.
     """
-    consumer = verdict_consumer(host)
+    readable = ((VERDICTS, verdict_consumer(host)), (ORDERS, order_consumer(host)))
     return Permissions(
         publish=(
             event(host),
             f"hf.hold.{host}.*",
             f"$KV.{HOSTS_BUCKET}.{host}",
-            f"$JS.API.CONSUMER.MSG.NEXT.{VERDICTS}.{consumer}",
-            f"$JS.API.CONSUMER.INFO.{VERDICTS}.{consumer}",
-            f"$JS.ACK.{VERDICTS}.{consumer}.>",
+            *(
+                subject
+                for stream, consumer in readable
+                for subject in (
+                    f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}",
+                    f"$JS.API.CONSUMER.INFO.{stream}.{consumer}",
+                    f"$JS.ACK.{stream}.{consumer}.>",
+                )
+            ),
         ),
         subscribe=(f"{inbox(host_role(host))}.>",),
     )
 
 
 COLLECTOR_PERMISSIONS = Permissions(
-    publish=("hf.vote.*", "hf.decision.*", "hf.verdict.*.*", "$KV.>", "$JS.API.>", "$JS.ACK.>"),
+    publish=(
+        "hf.ask.*",
+        "hf.vote.*",
+        "hf.decision.*",
+        "hf.verdict.*.*",
+        "hf.order.*.*",
+        "$KV.>",
+        "$JS.API.>",
+        "$JS.ACK.>",
+    ),
     subscribe=(f"{inbox('collector')}.>", "$KV.>"),
     # The streams are the log: a stream that is deleted and made anew would take a second decision.
     never=(

@@ -11,6 +11,7 @@ from rules.model import Action
 from wire.acts import act_digest
 from wire.ids import HoldId, HostId, new_id
 from wire.messages import Ground, HoldOpened, KillScope, OnTimeout
+from wire.orders import Quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,13 @@ def over_cap(hold: Hold) -> Hold:
     why = Why(ground=Ground.RULE, reason=hold.rule)
     doom = Doom(why, KillScope.PROCESS)
     return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=True)
+
+
+def quarantined(hold: Hold, order: Quarantine) -> Hold:
+    """Return the hold of an act that nobody is asked about, since its subject is in quarantine."""
+    why = Why(ground=Ground.DECISION, by=order.by, reason=order.reason)
+    doom = Doom(why, KillScope.PROCESS)
+    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom)
 
 
 def attempt_words(attempt: Resume) -> str:

@@ -8,16 +8,17 @@ from dataclasses import replace
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
 from agent.holds.cap import SessionCap
-from agent.holds.intake import attempt_words, over_cap, take
+from agent.holds.intake import attempt_words, over_cap, quarantined, take
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
+from agent.orders.desk import Desk
 from agent.release import ProcessId
 from agent.rulings import Ruled
 from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Resume
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
 from rules.model import Action
-from wire.messages import Ground, KillScope
+from wire.messages import Ground, HoldOpened, KillScope
 
 log = logging.getLogger("holdfast.agent.holds")
 
@@ -31,7 +32,9 @@ class Keeper:
         self._p = parts
         self._machine = Machine(parts.host.id)
         self._alarm = alarm(self.on_deadline)
-        self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_stuck)
+        self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_blocked)
+        self._desk = Desk(parts, self._machine, self._settler)
+        self.warden = self._desk.warden
         self._cap = SessionCap(parts.host.holds_per_session)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
@@ -56,8 +59,10 @@ class Keeper:
         if self._p.journal.moved is not None:
             self._p.report.notice(
                 "journal_damaged",
-                f"put aside as {self._p.journal.moved}; open holds are asked about anew",
+                f"put aside as {self._p.journal.moved}; open holds are asked about anew, and no "
+                "grant of before counts",
             )
+            self._p.journal.orders.note_loss(self._p.clock.now_ns())
         held = {
             (entry.key, ProcessId.of(entry.act.process), entry.act.boot_ns): entry
             for entry in self._p.sensor.all_holds()
@@ -67,6 +72,7 @@ class Keeper:
             self._take_up(hold if entry else replace(hold, key=NO_KEY))
         for entry in held.values():
             self._take(entry)
+        self._settle_by_orders()
         self.on_deadline()
         return len(self._machine)
 
@@ -110,6 +116,15 @@ class Keeper:
                 self._p.report.notice("verdict_refused", reason)
         self._settler.settle()
 
+    def on_order(self, data: bytes, headers: dict[str, str] | None) -> None:
+        """Obey a message of the stream of orders if it deserves it; it is dealt with on return.
+
+        Raises JournalError if the disk refuses: then nothing was done, and it must come again.
+        """
+        self._drain()
+        self._expire()
+        self._desk.on_order(data, headers)
+
     def release_all(self, reason: str, by: str) -> int:
         """Let go of everything nobody has denied, on the ground `emergency`; return how many."""
         self._drain()
@@ -125,7 +140,11 @@ class Keeper:
         return self._all(step, "kill_all", Doom(why, KillScope.PROCESS))
 
     async def end_all(self, reason: str, by: str) -> None:
-        """Kill everything that is held, and what comes to be held meanwhile, until none is left."""
+        """Kill everything that is held, and what comes to be held meanwhile, until none is left.
+
+        Whoever a quarantine keeps stopped is killed too: there will be nobody to let it go.
+        """
+        self.warden.kill_all()
         while True:
             for held in self._p.sensor.all_holds():
                 self._take(held)
@@ -151,6 +170,7 @@ class Keeper:
     def close(self) -> None:
         """Stop working; what is held stays held."""
         self._alarm.close()
+        self.warden.close()
         for timer in (self._stuck_timer, self._deadline_timer):
             if timer is not None:
                 timer.cancel()
@@ -205,24 +225,40 @@ class Keeper:
         ruled = self._p.judge(held.act)
         now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
         hold, opened = take(held, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
-        if opened is not None and not self._cap.admits(
-            hold.session, len(self._machine.waiting(hold.session))
-        ):
-            hold, opened = over_cap(hold), None
-        if hold.fate is None:
-            # Before the disk: until then only the stop stands between the process and its act.
-            self._settler.freeze(hold.process)
         if self._p.journal.is_over(hold) and not self._p.control.is_alive(hold.process):
             # An earlier run recorded its end and had no time to tell the kernel.
             self._settler.forget(held.key)
             return
-        self._settler.commit(self._machine.plan_open(hold, opened, now_ns))
+        step = self._plan(held, hold, opened, now_ns)
+        hold = step.holds[0]
+        if hold.fate is None:
+            # Before the disk: until then only the stop stands between the process and its act.
+            self._settler.freeze(hold.process)
+        self._settler.commit(step)
         self._settler.guard(hold)
         self._report(held, hold, ruled)
         if hold.capped:
             self._note_cap(hold.session)
         self._note_unknown(held.act.subject)
         self._set_alarm()
+
+    def _plan(self, held: HeldAct, hold: Hold, opened: HoldOpened | None, now_ns: int) -> Step:
+        """Return the first step of a hold: asked about, let pass by a grant, or denied at once."""
+        quarantine = self._desk.quarantine_of(held.act.subject)
+        if quarantine is not None:
+            # Whatever its act comes to, and whoever belongs to it since the warden has looked.
+            self.warden.stop(hold.process, held.act.subject)
+            if opened is not None:
+                hold, opened = quarantined(hold, quarantine), None
+        if opened is None:
+            return self._machine.plan_open(hold, None, now_ns)
+        opened, grant = self._desk.judge(opened)
+        if grant is not None:
+            return self._machine.plan_granted(hold, opened, grant, now_ns)
+        waiting = len(self._machine.waiting(hold.session))
+        if not self._cap.admits(hold.session, waiting):
+            return self._machine.plan_open(over_cap(hold), None, now_ns)
+        return self._machine.plan_open(hold, opened, now_ns)
 
     def _note_cap(self, session: str) -> None:
         words = self._cap.deny(session)
@@ -244,14 +280,17 @@ class Keeper:
 
     def _report(self, held: HeldAct, hold: Hold, ruled: Ruled) -> None:
         detail = ""
+        unasked = isinstance(hold.fate, Doom) and hold.voice is Voice.QUIET
         if hold.fate is not None:
             done = "let go" if isinstance(hold.fate, Pass) else "killed"
             detail = f"{done}: ground {hold.fate.why.ground}"
             if hold.capped:
                 detail += "; its session has as many requests waiting as it may have"
+            elif unasked:
+                detail += f"; {held.act.subject!r} is under quarantine by {hold.fate.why.by}"
         self._p.report.held(
             held.act,
-            action=Action.DENY.value if hold.capped else ruled.action and ruled.action.value,
+            action=Action.DENY.value if unasked else ruled.action and ruled.action.value,
             rule=ruled.rule.id if ruled.rule else None,
             hold=None if hold.voice is Voice.QUIET else hold.id,
             detail=detail,
@@ -284,8 +323,17 @@ class Keeper:
             self._report(held, hold, nothing)
         return len(stuck)
 
-    def _is_stuck(self, process: ProcessId) -> bool:
-        return any(ProcessId.of(held.act.process) == process for held in self._stuck.values())
+    def _is_blocked(self, process: ProcessId) -> bool:
+        return self.warden.keeps(process) or any(
+            ProcessId.of(held.act.process) == process for held in self._stuck.values()
+        )
+
+    def _settle_by_orders(self) -> None:
+        """Settle what an earlier run took an order for, and did not come to settle."""
+        try:
+            self._desk.settle_waiting()
+        except AgentError:
+            log.exception("what waits is not settled by orders yet; it stays held")
 
     # -- small things -------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from agent.errors import AgentError
 from agent.holds.model import Doom, Fate, Hold, Pass, Step, Voice, Why
 from agent.release import KillOrder, ProcessId, Release
 from agent.sensor.interface import NO_KEY, HeldKey
-from wire.ids import HoldId, HostId
+from wire.ids import HoldId, HostId, OrderId
 from wire.messages import (
     Answer,
     Ground,
@@ -22,6 +22,7 @@ from wire.messages import (
     OnTimeout,
     Verdict,
 )
+from wire.orders import Grant, Quarantine
 
 _ENDED = "the process has ended"
 
@@ -101,6 +102,31 @@ class Machine:
         if isinstance(hold.fate, Doom):
             return self._one(hold, HoldStateName.DENIED, hold.fate, now_ns, hold.fate.why)
         return Step(holds=(hold,))
+
+    def plan_granted(self, hold: Hold, opened: HoldOpened, grant: Grant, now_ns: int) -> Step:
+        """Take up a new hold that a grant covers: it passes, and the centre is told of both."""
+        if hold.id in self._holds or not hold.waiting or opened.grant != grant.order:
+            raise AgentError(f"hold {hold.id} is not new, or not let pass by grant {grant.order}")
+        step = self._by_grant(hold, HoldStateName.APPROVED, grant, now_ns)
+        return replace(step, says=(opened, *step.says))
+
+    def plan_superseded(self, hold: Hold, order: Grant | Quarantine, now_ns: int) -> Step:
+        """End the wait of a hold by a newer grant that covers it, or by a quarantine."""
+        if not hold.waiting:
+            raise AgentError(f"hold {hold.id} is {hold.state} and waits for no order")
+        if isinstance(order, Grant):
+            return self._by_grant(hold, HoldStateName.SUPERSEDED, order, now_ns)
+        why = Why(ground=Ground.DECISION, by=order.by, reason=order.reason)
+        detail = f"{order.subject!r} was put under quarantine"
+        fate = Doom(why, hold.kill)
+        state = HoldStateName.SUPERSEDED
+        return self._one(hold, state, fate, now_ns, why, detail, order=order.order)
+
+    def _by_grant(self, hold: Hold, state: HoldStateName, grant: Grant, now_ns: int) -> Step:
+        why = Why(ground=Ground.GRANT, by=grant.by, reason=grant.reason)
+        detail = f"covered by grant {grant.order}"
+        step = self._one(hold, state, Pass(why), now_ns, why, detail, order=grant.order)
+        return replace(step, uses=(grant.order,))
 
     def plan_answer(self, verdict: Verdict, now_ns: int) -> Step:
         """Apply a verdict that was checked; its hold must wait."""
@@ -277,6 +303,8 @@ class Machine:
         now_ns: int,
         why: Why | None,
         detail: str = "",
+        *,
+        order: OrderId | None = None,
     ) -> Step:
         after = replace(hold, state=state, fate=fate)
         if hold.voice is Voice.QUIET:
@@ -290,6 +318,7 @@ class Machine:
             time_ns=now_ns,
             ground=why.ground if why else None,
             verdict=why.verdict if why else None,
+            order=order,
             by=why.by if why else "",
             reason=why.reason if why else "",
             detail=detail,
@@ -303,4 +332,5 @@ def _joined(steps: Iterable[Step]) -> Step:
         holds=tuple(hold for step in every for hold in step.holds),
         says=tuple(say for step in every for say in step.says),
         used=tuple(pair for step in every for pair in step.used),
+        uses=tuple(grant for step in every for grant in step.uses),
     )

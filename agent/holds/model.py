@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from agent.release import ProcessId
 from agent.sensor.interface import HeldKey
-from wire.ids import HoldId, VerdictId
+from wire.ids import HoldId, OrderId, VerdictId
 from wire.messages import Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 
 
@@ -84,12 +84,14 @@ Say = HoldOpened | HoldState
 class Step:
     """What changes at once: holds as they are from now on, and what the centre is told.
 
-    `used` are the verdicts that are spent by it. A step is journalled before anything acts on it.
+    `used` are the verdicts that are spent by it, `uses` the grants of which one use is. A step is
+    journalled before anything acts on it.
     """
 
     holds: tuple[Hold, ...] = ()
     says: tuple[Say, ...] = ()
     used: tuple[tuple[VerdictId, HoldId], ...] = ()
+    uses: tuple[OrderId, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.holds or self.says or self.used)
+        return bool(self.holds or self.says or self.used or self.uses)

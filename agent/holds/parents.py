@@ -5,11 +5,11 @@ They see their child stop some time after it did, so they are looked at for a wh
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from agent.errors import ControlError
 from agent.holds.machine import Machine
 from agent.processes import ProcessControl
-from agent.procfs import TICK_NS
 from agent.release import ProcessId, Release
 
 log = logging.getLogger("holdfast.agent.holds")
@@ -18,11 +18,17 @@ _LOOKS_S = (0.0, 0.1, 0.5, 2.0)
 
 
 class Parents:
-    """Lets stopped parents of a released process run on, as far as they have no hold themselves."""
+    """Lets stopped parents of a released process run on, as far as they have no hold themselves.
 
-    def __init__(self, control: ProcessControl, machine: Machine) -> None:
+    `blocked` says of the others that they must stay stopped.
+    """
+
+    def __init__(
+        self, control: ProcessControl, machine: Machine, blocked: Callable[[ProcessId], bool]
+    ) -> None:
         self._control = control
         self._machine = machine
+        self._blocked = blocked
 
     def above(self, process: ProcessId) -> list[ProcessId]:
         """Return what is above a held process within its session; ask before it runs on."""
@@ -38,8 +44,8 @@ class Parents:
 
     def _wake(self, release: Release, above: list[ProcessId]) -> None:
         # /proc knows start times to the tick only.
-        held = {(one.pid, one.start_ns // TICK_NS) for one in self._machine.processes()}
-        free = [one for one in above if (one.pid, one.start_ns // TICK_NS) not in held]
+        held = {one.tick for one in self._machine.processes()}
+        free = [one for one in above if one.tick not in held and not self._blocked(one)]
         try:
             self._control.wake_parents(release, free)
         except ControlError as error:

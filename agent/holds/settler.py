@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.clock import Clock
@@ -18,6 +18,7 @@ from agent.holds.machine import Machine
 from agent.holds.model import Hold, Step
 from agent.holds.parents import Parents
 from agent.journal import Journal
+from agent.orders.programs import Programs
 from agent.processes import ProcessControl, Resumed
 from agent.release import KillOrder, ProcessId, Release
 from agent.rulings import Ruled
@@ -62,11 +63,13 @@ class Parts:
     report: Report
     clock: Clock
     said: Callable[[], None]  # called when there is something new to publish
+    programs: Programs = field(default_factory=Programs)
 
 
 class Settler:
     """Settles processes. `drain` takes up what was held a moment ago; `blocked` says that a
-    process has a held act which could not be taken up, so it must not run on.
+    process must not run on whatever its holds say: it has a held act which could not be taken up,
+    or its subject is under quarantine.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Settler:
     ) -> None:
         self._p = parts
         self._machine = machine
-        self._parents = Parents(parts.control, machine)
+        self._parents = Parents(parts.control, machine, blocked)
         self._drain = drain
         self._blocked = blocked
         self._due: OrderedDict[ProcessId, None] = OrderedDict()

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol
 
+from agent.release import ProcessId
 from rules.superset import KernelTables
 from wire.acts import Act
 
@@ -115,6 +116,12 @@ class Sensor(Protocol):
 
     def unguard(self, pid: int) -> None:
         """Let a process run on when it is resumed; until then the kernel stops or kills it."""
+
+    def labelled(self, subject: str) -> list[ProcessId]:
+        """Return who is labelled with a subject of this name; one that is gone may be among them.
+
+        Of a process that ran before the programs did, the start is known to the clock tick only.
+        """
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

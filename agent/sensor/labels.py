@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from agent.errors import SensorError
+from agent.release import ProcessId
 from agent.sensor.bpf import Map
 from agent.sensor.interface import Subject
 from agent.sensor.records import NO_LOGIN
@@ -184,6 +185,20 @@ class Labels:
                 return _LABEL.pack(process.start_ns, root_start, root_pid, subject, 0, login)
         start, login = process.start_ns, _login(process.pid)
         return _LABEL.pack(start, root.start_ns, root.pid, root.subject, 0, login)
+
+    def of(self, subject: str) -> list[ProcessId]:
+        """Return the processes with the label of a subject; a process may be gone by now."""
+        raw = subject.encode()[: _NAME_TEXT - 1].decode(errors="ignore")
+        numbers = {n for n in range(1, _MAXIMUM_SUBJECTS) if raw and self._name(n) == raw}
+        found = []
+        for key in self._labels.all_keys() if numbers else ():
+            label = self._labels.get(key)
+            if label is None:
+                continue
+            start_ns, _, _, number, _, _ = _LABEL.unpack(label)
+            if number in numbers:
+                found.append(ProcessId(int.from_bytes(key, "little"), start_ns))
+        return found
 
     def close(self) -> None:
         """Give the descriptors back."""

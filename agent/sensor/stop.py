@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from agent.errors import RecordError, SensorError
+from agent.release import ProcessId
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
 from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
@@ -173,6 +174,10 @@ class StopSensor:
             self._resumed.set(bytes(4), bytes(4))
             if self._guarded.all_keys():  # one that is held since then may have been resumed too
                 self._resumed.set(bytes(4), struct.pack("<I", 1))
+
+    def labelled(self, subject: str) -> list[ProcessId]:
+        """Return who is labelled with a subject of this name; some may be gone."""
+        return self._labels.of(subject)
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

@@ -1,4 +1,6 @@
-"""Receives verdicts and hands each to the keeper; acknowledges once the journal has the result."""
+"""Receives verdicts, or orders, and hands each to the keeper; acknowledges once the journal has the
+result.
+"""
 
 import asyncio
 import logging
@@ -6,6 +8,7 @@ from collections.abc import Callable
 
 from agent.errors import AgentError, JournalError
 from agent.transport.link import Link
+from wire import subjects
 
 log = logging.getLogger("holdfast.agent.inbox")
 
@@ -13,11 +16,20 @@ _AGAIN_S = 2.0
 
 
 class Inbox:
-    """Reads this host's verdicts for ever."""
+    """Reads what is for this host in one stream, for ever."""
 
-    def __init__(self, link: Link, on_verdict: Callable[[bytes, dict[str, str] | None], None]):
+    def __init__(
+        self,
+        link: Link,
+        on_message: Callable[[bytes, dict[str, str] | None], None],
+        *,
+        stream: str = subjects.VERDICTS,
+    ) -> None:
         self._link = link
-        self._on_verdict = on_verdict
+        self._on_message = on_message
+        self._stream = stream
+        self._what = "verdicts" if stream == subjects.VERDICTS else "orders"
+        self._complaint = ""
 
     async def run(self) -> None:
         """Read for ever; cancel to stop."""
@@ -26,23 +38,26 @@ class Inbox:
                 await self._link.ready()
                 await self._read()
             except AgentError as error:
-                log.warning("verdicts wait: %s", error)
+                if str(error) != self._complaint:  # the same again and again is one line
+                    self._complaint = str(error)
+                    log.warning("%s wait: %s", self._what, error)
                 await asyncio.sleep(_AGAIN_S)
             except Exception:  # top of the loop
-                log.exception("verdicts wait")
+                log.exception("%s wait", self._what)
                 await asyncio.sleep(_AGAIN_S)
 
     async def _read(self) -> None:
-        async with self._link.verdicts() as verdicts:
+        async with self._link.reading(self._stream) as incoming:
             while True:
-                message = await verdicts.next()
+                message = await incoming.next()
                 if message is None:
                     await self._link.ready()
                     continue
+                self._complaint = ""
                 try:
-                    self._on_verdict(message.data, message.headers)
+                    self._on_message(message.data, message.headers)
                 except JournalError as error:
-                    log.error("a verdict waits: %s", error)
+                    log.error("one of the %s waits: %s", self._what, error)
                     await message.again(_AGAIN_S)
                     continue
                 await message.done()

@@ -1,6 +1,6 @@
 """The connection to NATS: made when it can be, kept, made again.
 
-Nothing else in the agent imports nats-py, but the reader of verdicts beside it.
+Nothing else in the agent imports nats-py, but the reader beside it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from agent.errors import TransportError
 from agent.identity import HostIdentity
 from agent.tasks import end
-from agent.transport.verdicts import Verdicts
+from agent.transport.verdicts import Reading
 from wire import subjects
 from wire.ids import MessageId
 
@@ -39,7 +39,7 @@ class Link:
         self._renewed = asyncio.Event()
         self._closed = asyncio.Event()
         self._complaint = ""
-        self._verdicts: Verdicts | None = None
+        self._readings: set[Reading] = set()
 
     @property
     def connected(self) -> bool:
@@ -103,17 +103,17 @@ class Link:
         return bool(ack.duplicate)
 
     @asynccontextmanager
-    async def verdicts(self) -> AsyncIterator[Verdicts]:
-        """Open this host's durable consumer of the verdict stream; raise TransportError."""
+    async def reading(self, stream: str) -> AsyncIterator[Reading]:
+        """Open this host's durable consumer of verdicts or orders; raise TransportError."""
         client = self._client
         if client is None:
             raise TransportError("not connected to NATS")
-        async with Verdicts(client, self._identity.host) as verdicts:
-            self._verdicts = verdicts
+        async with Reading(client, self._identity.host, stream) as reading:
+            self._readings.add(reading)
             try:
-                yield verdicts
+                yield reading
             finally:
-                self._verdicts = None
+                self._readings.discard(reading)
 
     async def _connect(self, client: Client) -> None:
         await client.connect(
@@ -138,8 +138,8 @@ class Link:
         self._up.set()
         self._renewed.set()
         self._renewed = asyncio.Event()
-        if self._verdicts is not None:
-            self._verdicts.renew()
+        for reading in self._readings:
+            reading.renew()
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set():

@@ -32,7 +32,7 @@ _HEARTBEAT = "100"
 
 
 class Incoming:
-    """One message of the verdict stream."""
+    """One message of the stream."""
 
     def __init__(self, message: Msg) -> None:
         self._message = message
@@ -48,23 +48,25 @@ class Incoming:
         await self._message.nak(delay=delay_s)
 
 
-class Verdicts:
-    """A host's durable consumer of verdicts, open within a block."""
+class Reading:
+    """A host's durable consumer of verdicts, or of orders, open within a block."""
 
-    def __init__(self, client: Client, host: HostId) -> None:
-        consumer = subjects.verdict_consumer(host)
+    def __init__(self, client: Client, host: HostId, stream: str) -> None:
+        of_verdicts = stream == subjects.VERDICTS
+        self._what = "verdicts" if of_verdicts else "orders"
+        consumer = subjects.verdict_consumer(host) if of_verdicts else subjects.order_consumer(host)
         self._client = client
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{subjects.VERDICTS}.{consumer}"
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._inbox = client.new_inbox()
         self._queue: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._owed = 0  # how many messages the standing request may still bring
         self._subscription: Subscription | None = None
 
-    async def __aenter__(self) -> "Verdicts":
+    async def __aenter__(self) -> "Reading":
         try:
             self._subscription = await self._client.subscribe(self._inbox, cb=self._queue.put)
         except (nats.errors.Error, OSError) as error:
-            raise TransportError(f"verdicts: cannot subscribe: {error!r}") from error
+            raise TransportError(f"{self._what}: cannot subscribe: {error!r}") from error
         return self
 
     async def __aexit__(
@@ -77,14 +79,14 @@ class Verdicts:
             try:
                 await self._subscription.unsubscribe()
             except (nats.errors.Error, OSError) as error:
-                log.debug("verdicts: unsubscribe: %r", error)
+                log.debug("%s: unsubscribe: %r", self._what, error)
 
     def renew(self) -> None:
         """Forget the standing request: the connection it was made on is gone."""
         self._queue.put_nowait(None)
 
     async def next(self) -> Incoming | None:
-        """Wait for a verdict; None when the connection was made anew, or the wait was in vain.
+        """Wait for a message; None when the connection was made anew, or the wait was in vain.
 
         Raises TransportError without a consumer.
         """
@@ -105,8 +107,8 @@ class Verdicts:
         if status == _NOBODY:
             self._owed = 0
             raise TransportError(
-                "verdicts: nobody serves them; enroll this host at the collector, which makes its "
-                "consumer"
+                f"{self._what}: nobody serves them; enroll this host at the collector, which makes "
+                "its consumers"
             )
         if status != _HEARTBEAT:  # anything else ends the request
             self._owed = 0
@@ -116,5 +118,5 @@ class Verdicts:
         try:
             await self._client.publish(self._subject, _REQUEST, reply=self._inbox)
         except (nats.errors.Error, OSError) as error:
-            raise TransportError(f"verdicts: cannot be asked for: {error!r}") from error
+            raise TransportError(f"{self._what}: cannot be asked for: {error!r}") from error
         self._owed = _BATCH

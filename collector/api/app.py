@@ -8,7 +8,17 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from collector.api import auth, channels, errors, requests, trail
+from collector.api import (
+    answers,
+    asks,
+    auth,
+    channels,
+    errors,
+    figures,
+    orders,
+    requests,
+    trail,
+)
 from collector.api.models import Health
 from collector.api.services import Services, ServicesDep
 from collector.config import Api, listen_address
@@ -42,8 +52,12 @@ def build(services: Services) -> FastAPI:
         nats, written = services.publisher.connected, services.writer.healthy
         return Health(status="ok" if nats and written else "degraded", nats=nats, trail=written)
 
+    app.include_router(answers.router, prefix=BASE)
     app.include_router(requests.router, prefix=BASE)
+    app.include_router(asks.router, prefix=BASE)
+    app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
+    app.include_router(figures.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)
     app.include_router(auth.router, prefix=BASE)
     app.include_router(browser_sign_in.router)

@@ -72,7 +72,7 @@ class EventStream(Response):
         async def write(text: str) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        for record in reversed(self._book.register.unfinished()):
+        for record in reversed(self._book.register.requests()):
             if record.state is RequestState.OPEN:
                 await write(self._event("request", self._show(record)))
         await write(self._event("ready", "{}"))

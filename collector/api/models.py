@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from collector.approvals.record import Outcome, RequestState
 from collector.identity.people import Role
-from wire.acts import Act
+from collector.orders.ledger import GrantState
+from collector.orders.terms import Scope
+from wire.acts import Act, Kind
 from wire.messages import Answer, Ground, HoldState, RuleFacts
 
 
@@ -156,8 +158,108 @@ class MayDecideOut(BaseModel):
     why: str = Field(description="empty if allowed")
 
 
+class HoldOut(BaseModel):
+    """One of the identical holds of a request, and what became of it."""
+
+    hold: str
+    state: RequestState
+    outcome: Outcome | None
+    ground: Ground | None
+    opened_ns: int
+    deadline_ns: int
+    pid: int
+    digest: str
+
+
+class GrantableOut(BaseModel):
+    """Whether the request can be approved for a time as well as once."""
+
+    allowed: bool
+    why: str = Field(description="empty if allowed")
+
+
+class GrantOut(BaseModel):
+    """A decision that covers later acts, and how it stands."""
+
+    grant: str
+    state: GrantState
+    host: str
+    host_name: str
+    subject: str
+    session: str = Field(description="the AI session; empty: every session of the subject")
+    kind: Kind
+    what: str = Field(description="the command, path or address, made safe to show")
+    rule: str
+    uses: int
+    used: int = Field(description="acts that the host has let pass by it")
+    expires_ns: int = Field(description="the host's own clocks decide")
+    request: str = Field(description="the request that it was made with")
+    by: str
+    via: str
+    reason: str
+    time_ns: int
+    revoked_by: str | None = None
+    revoked_ns: int | None = None
+
+
+class GrantList(BaseModel):
+    """Grants, newest first."""
+
+    grants: list[GrantOut]
+
+
+class QuarantineHostOut(BaseModel):
+    """One host of a quarantine."""
+
+    host: str
+    host_name: str
+    lifted: bool
+
+
+class QuarantineOut(BaseModel):
+    """A subject that does nothing until that is lifted."""
+
+    quarantine: str
+    subject: str
+    everywhere: bool = Field(description="also on hosts that are enrolled later")
+    hosts: list[QuarantineHostOut]
+    by: str
+    via: str
+    reason: str
+    time_ns: int
+    lifted_by: str | None = None
+    lifted_reason: str | None = None
+    lifted_ns: int | None = None
+
+
+class QuarantineList(BaseModel):
+    """Quarantines, newest first."""
+
+    quarantines: list[QuarantineOut]
+
+
+class QuarantineIn(BaseModel):
+    """Whom to stop, where and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Text
+    host: Text | None = Field(default=None, description="id or enrolled name; null: everywhere")
+    reason: Text
+    via: Literal["cli", "api"] = "api"
+
+
+class EndIn(BaseModel):
+    """The end of a grant or a quarantine; the latter asks for a reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = ""
+    via: Literal["cli", "api"] = "api"
+
+
 class RequestOut(BaseModel):
-    """One held act and what became of it."""
+    """One held act and what became of it; or several identical ones, that one stands for."""
 
     request: str
     host: str
@@ -170,6 +272,8 @@ class RequestOut(BaseModel):
     rule: RuleFacts
     digest: str
     act: Act
+    count: int = Field(description="how many identical holds the request is about")
+    holds: list[HoldOut] = Field(description="each of them; the first is the one described here")
     decision: DecisionOut | None
     ground: Ground | None = Field(description="why it was let go or killed, once the host says so")
     states: list[HoldState]
@@ -177,6 +281,11 @@ class RequestOut(BaseModel):
     comments: list[CommentOut]
     policy: PolicyOut
     may_decide: MayDecideOut
+    grantable: GrantableOut
+    grant: str | None = Field(description="the grant that covers it, so that nobody is asked")
+    granted: GrantOut | None = Field(
+        default=None, description="the grant that this very answer has made"
+    )
     card: dict[str, Any] | None = Field(
         default=None, description="the request as a person should see it; absent in lists"
     )
@@ -189,6 +298,16 @@ class RequestPage(BaseModel):
     next: str | None = Field(description="give it as `after` for the next page; null at the end")
 
 
+class GrantIn(BaseModel):
+    """For how long, how often and for whom an approval counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    minutes: int
+    uses: int
+    scope: Scope = Scope.SESSION
+
+
 class DecisionIn(BaseModel):
     """An answer to a request."""
 
@@ -199,7 +318,47 @@ class DecisionIn(BaseModel):
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
     )
+    grant: GrantIn | None = Field(
+        default=None, description="approve for a time: the same act again asks nobody"
+    )
     via: Literal["cli", "api"] = "api"
+
+
+class AnswerIn(BaseModel):
+    """One answer of several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request: Annotated[Text, Field(max_length=64, description="its id or a unique prefix")]
+    answer: Answer
+    reason: Text = ""
+    digest: Text | None = Field(
+        default=None, description="of the act as it was shown; checked if given"
+    )
+
+
+class AnswersIn(BaseModel):
+    """Several answers at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answers: Annotated[list[AnswerIn], Field(min_length=1, max_length=100)]
+    via: Literal["cli", "api"] = "api"
+
+
+class ResultOut(BaseModel):
+    """What came of one answer of several: `result`, or `error` as its own route would say it."""
+
+    request: str
+    status: int = Field(description="that the route for this one request would have had")
+    result: RequestOut | None
+    error: ErrorBody | None
+
+
+class AnswersOut(BaseModel):
+    """The results, in the order of the answers."""
+
+    results: list[ResultOut]
 
 
 class BreakGlassIn(BaseModel):
@@ -267,6 +426,38 @@ class ChannelsOut(BaseModel):
 
     routes: list[RouteOut]
     refused: list[CardFailureOut]
+
+
+class Figures(BaseModel):
+    """How answers were given; seconds run from the opening of the hold to the answer."""
+
+    median_seconds: float
+    p90_seconds: float
+    share_under_2_s: float = Field(description="0 to 1; what nobody can have read")
+    share_approved: float = Field(description="0 to 1")
+    last: str = Field(description="the newest answer, in UTC")
+
+
+class ReviewerFigures(Figures):
+    """One person's own answers, whoever else had to answer too."""
+
+    who: str
+    answers: int
+
+
+class RuleFigures(Figures):
+    """What people decided on the requests of one rule."""
+
+    rule: str
+    decisions: int
+    holds: int = Field(description="that they decided; identical ones were one request")
+
+
+class FiguresOut(BaseModel):
+    """By person and by rule, most answers first."""
+
+    reviewers: list[ReviewerFigures]
+    rules: list[RuleFigures]
 
 
 class EventPage(BaseModel):

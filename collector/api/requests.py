@@ -9,11 +9,24 @@ from fastapi.responses import Response
 
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
-from collector.api.models import BreakGlassIn, CommentIn, DecisionIn, RequestOut, RequestPage, Time
+from collector.api.models import (
+    BreakGlassIn,
+    CommentIn,
+    DecisionIn,
+    GrantIn,
+    RequestOut,
+    RequestPage,
+    Time,
+)
+from collector.api.orders import made_grant
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.listing import list_records, place_after
+from collector.approvals.record import Record
 from collector.errors import Refusal
+from collector.identity.people import Caller
+from collector.orders.terms import Terms
 from collector.trail.reader import RequestFilter
+from wire.messages import Answer
 
 router = APIRouter(prefix="/requests", tags=["requests"])
 
@@ -103,9 +116,12 @@ async def decide_request(
 
     The first decision stands; `outcome` follows when the host confirms it.
     """
+    record = await services.book.resolve(request_id)
+    if answer.grant is not None:
+        return await _approve_for_a_time(services, caller, record, answer, answer.grant)
     record = await services.decider.decide(
         caller,
-        await services.book.resolve(request_id),
+        record,
         answer=answer.answer,
         reason=answer.reason,
         digest=answer.digest,
@@ -150,6 +166,23 @@ async def comment_on_request(
         via=comment.via,
     )
     return services.shower.show(record, caller, with_card=True)
+
+
+async def _approve_for_a_time(
+    services: Services, caller: Caller, record: Record, answer: DecisionIn, wanted: GrantIn
+) -> RequestOut:
+    if answer.answer is not Answer.APPROVE:
+        raise Refusal(
+            422, "validation", "grant: a denial grants nothing", "leave `grant` out, or approve"
+        )
+    terms = Terms(minutes=wanted.minutes, uses=wanted.uses, scope=wanted.scope)
+    record, grant = await services.issuer.approve_for_a_time(
+        caller, record, terms, reason=answer.reason, digest=answer.digest, via=answer.via
+    )
+    shown = services.shower.show(record, caller, with_card=True)
+    return shown.model_copy(
+        update={"granted": made_grant(services, grant) if grant is not None else None}
+    )
 
 
 def to_ns(when: dt.datetime | None) -> int | None:

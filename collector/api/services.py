@@ -11,6 +11,7 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.checks import check_person
 from collector.approvals.decide import Decider
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.identity.hosts import HostNames
@@ -18,6 +19,7 @@ from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -30,6 +32,7 @@ class Services:
     book: Book
     decider: Decider
     policies: Policies
+    issuer: Issuer
     publisher: Publisher
     reader: Reader
     writer: Writer
@@ -39,6 +42,7 @@ class Services:
     tokens: Tokens
     channels: Dispatcher
     signing_in: SigningIn
+    asks: Asks
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

@@ -5,9 +5,12 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
+from collector.alike import alike
 from collector.api.models import (
     CommentOut,
     DecisionOut,
+    GrantableOut,
+    HoldOut,
     MayDecideOut,
     PolicyOut,
     RequestOut,
@@ -20,6 +23,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
+from collector.orders.terms import grantable
 from wire.messages import HoldOpened
 
 _KEPT_CARDS = 256
@@ -35,7 +39,7 @@ class Shower:
     def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
         self._policies = policies
-        self._cards: OrderedDict[tuple[str, str, int, bool], dict[str, Any]] = OrderedDict()
+        self._cards: OrderedDict[tuple[str, str, int], dict[str, Any]] = OrderedDict()
 
     def show(self, record: Record, caller: Caller, *, with_card: bool) -> RequestOut:
         """Return the request for this caller, with the card for people if asked for."""
@@ -52,10 +56,10 @@ class Shower:
         )
 
     def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
-        key = (record.id, opened.host_name, len(record.states), record.decision is not None)
+        key = (record.hold, opened.host_name, record.length)
         card = self._cards.pop(key, None)
         if card is None:
-            card = as_dict(render(opened, record.states, record.decision))
+            card = as_dict(render(opened, record.states, record.decision, alike(record)))
         self._cards[key] = card
         if len(self._cards) > _KEPT_CARDS:
             self._cards.popitem(last=False)
@@ -76,6 +80,20 @@ def _policy(record: Record, applied: Applied) -> PolicyOut:
     )
 
 
+def _hold(record: Record) -> HoldOut:
+    opened = record.opened
+    return HoldOut(
+        hold=record.hold,
+        state=record.state,
+        outcome=record.outcome,
+        ground=record.ground,
+        opened_ns=opened.opened_ns,
+        deadline_ns=opened.deadline_ns,
+        pid=opened.act.process.pid,
+        digest=opened.digest,
+    )
+
+
 def _request(
     record: Record,
     opened: HoldOpened,
@@ -84,6 +102,7 @@ def _request(
     card: dict[str, Any] | None,
 ) -> RequestOut:
     decision = record.decision
+    why_not = grantable(record)
     return RequestOut(
         request=record.id,
         host=opened.host,
@@ -96,6 +115,8 @@ def _request(
         rule=opened.rule,
         digest=opened.digest,
         act=opened.act,
+        count=len(record.holds),
+        holds=[_hold(one) for one in record.holds],
         decision=None
         if decision is None
         else DecisionOut(
@@ -119,5 +140,7 @@ def _request(
         ],
         policy=policy,
         may_decide=may,
+        grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
+        grant=opened.grant,
         card=card,
     )

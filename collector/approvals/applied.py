@@ -37,13 +37,16 @@ class Applied:
     reason_required: bool
     stuck: str = ""
     known: Crowd = field(default_factory=Crowd, compare=False)
+    ask_ends_ns: int | None = None  # of an ask: its own deadline, which no policy lengthens
 
     @property
     def deadline_ns(self) -> int | None:
-        """When silence becomes a denial, since the epoch; None: not by this policy."""
-        if self.policy.deadline_s is None or self.policy.silence is Silence.KEEP:
-            return None
-        return self.asked_ns + self.policy.deadline_s * _NS
+        """When silence becomes a denial, since the epoch; None: not by the centre."""
+        policy = self.policy
+        if policy.deadline_s is None or policy.silence is Silence.KEEP:
+            return self.ask_ends_ns
+        ends_ns = self.asked_ns + policy.deadline_s * _NS
+        return ends_ns if self.ask_ends_ns is None else min(ends_ns, self.ask_ends_ns)
 
     def late(self, now_ns: int) -> bool:
         """Return whether silence has become a denial by now."""
@@ -128,4 +131,5 @@ class Policies:
             reason_required=policy.reason_required(opened.rule),
             stuck=self._known.stuck(policy, record),
             known=self._known,
+            ask_ends_ns=opened.deadline_ns if record.is_ask else None,
         )

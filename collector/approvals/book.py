@@ -91,24 +91,31 @@ class Book:
         self.register.restore(await self._reader.records(missing))
 
     async def get(self, request: RequestId) -> Record | None:
-        """Return a request from memory or the trail, or None."""
+        """Return a request from memory or the trail, or None.
+
+        A hold that is folded into another's request is given by itself.
+        """
         found = self.register.get(request)
         if found is None:
-            found = next(iter(await self._reader.records([request])), None)
-        return found
+            return next(iter(await self._reader.records([request])), None)
+        shown = self.register.shown(found)
+        return shown if shown.id == request else found
 
     async def many(self, requests: Sequence[RequestId]) -> list[Record]:
-        """Return requests in the order asked for, those that exist."""
+        """Return holds, each by itself, in the order asked for, those that exist."""
         missing = [one for one in requests if self.register.get(one) is None]
         loaded = {record.id: record for record in await self._reader.records(missing)}
         found = (self.register.get(one) or loaded.get(one) for one in requests)
         return [record for record in found if record is not None]
 
     async def resolve(self, text: str) -> Record:
-        """Return the one request that an id or a unique prefix names; raise Refusal otherwise."""
+        """Return the one request that an id or a unique prefix names; raise Refusal otherwise.
+
+        The id of any of its holds will do.
+        """
         prefix = text.strip().lower()
         if (known := self.register.get(RequestId(prefix))) is not None:
-            return known
+            return self.register.shown(known)
         if len(prefix) < SHORTEST_PREFIX or any(c not in "0123456789abcdef" for c in prefix):
             raise _unknown(text, f"a request id has {_FULL} hexadecimal digits; give 6 or more")
         found = set(self.register.find(prefix)) | set(await self._reader.find(prefix))
@@ -123,7 +130,7 @@ class Book:
         record = await self.get(found.pop()) if found else None
         if record is None:
             raise _unknown(text, "see `holdfast pending` for those that wait")
-        return record
+        return self.register.shown(record.alone)
 
     @contextmanager
     def listen(self, size: int, who: str) -> Iterator[Listener]:
@@ -147,11 +154,17 @@ class Book:
         return sum(listener.who == who for listener in self._listeners)
 
     def announce(self, record: Record) -> None:
-        """Tell all listeners; drop the one that does not keep up, so that nobody waits for it.
+        """Tell all listeners of the request of a hold, and of others that changed with it.
+
+        One that does not keep up is dropped, so that nobody waits for it.
 
         Streams are read side by side, so one may come with a record that another has outrun: the
         last word that a listener hears of a request is the newest.
         """
+        for one in (record, *self.register.moved()):
+            self._tell(self.register.shown(one))
+
+    def _tell(self, record: Record) -> None:
         if record.length <= self._told.get(record.id, -1):
             return
         self._told[record.id] = record.length

@@ -60,6 +60,13 @@ def check_person(caller: Caller) -> None:
 
 def check_reviewer(record: Record, caller: Caller) -> None:
     """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
+    check_decides(caller)
+    if (why := own_request(record, caller)) is not None:
+        raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
+
+
+def check_decides(caller: Caller) -> None:
+    """Raise Refusal unless this is a person with a role that decides."""
     check_person(caller)
     if not caller.role.decides:
         raise Refusal(
@@ -68,8 +75,6 @@ def check_reviewer(record: Record, caller: Caller) -> None:
             f"{caller.name} has the role {caller.role.value}, which may read but not decide",
             "ask a reviewer, or have an administrator make you a token with --role reviewer",
         )
-    if (why := own_request(record, caller)) is not None:
-        raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
 
 
 def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: str) -> None:
@@ -113,8 +118,18 @@ def check_open(record: Record) -> None:
     ended = record.ended_by_host
     if record.decision is not None and record.decision.ground is Ground.TIMEOUT_POLICY:
         ended = ended or RequestState.EXPIRED
+    if record.state is RequestState.CANCELLED and record.is_ask:
+        raise Refusal(410, "cancelled", "who asked has withdrawn it", "nothing is left to decide")
     if ended in (RequestState.EXPIRED, RequestState.CANCELLED, RequestState.SUPERSEDED):
         raise Refusal(410, ended.value, _GONE[ended], "nothing is left to decide")
+    if record.opened.grant is not None:
+        raise Refusal(
+            409,
+            "already_decided",
+            f"grant {record.opened.grant} covers it, and nobody is asked",
+            "nothing is left to decide; `holdfast grants` lists grants",
+            {"decided_by": "", "answer": "approve", "grant": record.opened.grant},
+        )
     if record.decision is not None:
         decision = record.decision
         raise Refusal(
@@ -134,7 +149,7 @@ def check_open(record: Record) -> None:
 
 
 def check_in_time(applied: Applied, now_ns: int) -> None:
-    """Raise Refusal once the policy's deadline has passed, stored as silence yet or not."""
+    """Raise Refusal once the policy's or an ask's deadline has passed, silence stored or not."""
     if applied.late(now_ns):
         raise Refusal(
             410,
@@ -146,7 +161,7 @@ def check_in_time(applied: Applied, now_ns: int) -> None:
 
 def check_answer(record: Record, applied: Applied, *, reason: str, digest: str | None) -> None:
     """Raise Refusal if the answer is not about the act as it stands, or gives no reason."""
-    if digest is not None and digest != record.opened.digest:
+    if digest is not None and digest not in [one.opened.digest for one in record.holds]:
         raise Refusal(
             409,
             "digest_mismatch",
@@ -197,5 +212,5 @@ def _ended_by_host(record: Record) -> Refusal:
 _GONE = {
     RequestState.EXPIRED: "nobody answered in time, and that ended the wait",
     RequestState.CANCELLED: "the process is gone",
-    RequestState.SUPERSEDED: "another hold has taken its place",
+    RequestState.SUPERSEDED: "a newer rule, grant or quarantine has settled it",
 }

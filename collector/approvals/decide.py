@@ -4,6 +4,7 @@ A vote is stored; once the votes fill what the policy asks for, the decision und
 there yet", then the signed verdict for the host. Whoever loses the race is told who won.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -59,13 +60,6 @@ class Decider:
         self._verifier = verifier
         self._delivered: set[HoldId] = set()
 
-    def check(self, caller: Caller, record: Record) -> None:
-        """Raise Refusal unless this person may answer this request now."""
-        applied, now_ns = self._policies.apply(record), self._clock()
-        checks.check_caller(record, caller, applied, now_ns)
-        checks.check_open(record)
-        checks.check_in_time(applied, now_ns)
-
     async def decide(
         self,
         caller: Caller,
@@ -78,6 +72,7 @@ class Decider:
     ) -> Record:
         """Return the request with the answer in it, decided if the policy needs no other.
 
+        The answer is about every hold of the request that waits; each is decided by itself.
         Raises Refusal with the reason why not. The policy's deadline is by this side's clock. The
         host's own, passed on this side's clock, is no refusal: the host's boot clock decides, and
         says so when an answer came too late.
@@ -96,7 +91,8 @@ class Decider:
         if (earlier := checks.voted_before(record, whole, answer, counts_for)) is not None:
             await self._again(record, applied, earlier)
         vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
-        return await self._cast(record, applied, replace(vote, counts_for=counts_for))
+        vote = replace(vote, counts_for=counts_for)
+        return await self._cast(self._like(record, caller, vote, now_ns), vote)
 
     async def break_glass(
         self, caller: Caller, record: Record, *, reason: str, digest: str | None, via: str
@@ -116,9 +112,28 @@ class Decider:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
         answer = Answer.APPROVE
         vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
-        return await self._cast(
-            record, applied, replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
-        )
+        vote = replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
+        return await self._cast((record.alone,), vote)
+
+    def _like(self, record: Record, caller: Caller, vote: Vote, now_ns: int) -> tuple[Record, ...]:
+        """Return the holds of a request that a vote is about, that which stands for it first.
+
+        A vote counts for a later hold as much as for the first one, or is not about it: an
+        escalation lets others in on each hold in its own time.
+        """
+        first, *others = record.waiting
+        like = [first]
+        for one in others:
+            applied = self._policies.apply(one)
+            try:
+                checks.check_caller(one, caller, applied, now_ns)
+                checks.check_in_time(applied, now_ns)
+            except Refusal:
+                continue
+            same = (applied.policy.id, applied.counts_for(caller, now_ns))
+            if same == (vote.policy, vote.counts_for):
+                like.append(one)
+        return tuple(like)
 
     async def _again(self, record: Record, applied: Applied, earlier: Vote) -> None:
         """Raise Refusal for an answer that this person has given already.
@@ -127,10 +142,7 @@ class Decider:
         """
         standing = _tally(record.votes, applied.policy)
         if standing.answer is not None:
-            decision = decision_of(record.id, standing, applied.policy.id)
-            decided, news = await self._decide(record, decision)
-            await self._go_out(decided, news)
-            checks.check_open(decided)
+            checks.check_open(await self._settle(record.waiting))
         raise Refusal(
             409,
             "already_voted",
@@ -139,23 +151,55 @@ class Decider:
             {"vote": earlier.vote, "time_ns": earlier.time_ns},
         )
 
-    async def _cast(self, record: Record, applied: Applied, vote: Vote) -> Record:
-        """Store a vote, and decide if it completes what is asked for."""
+    async def _cast(self, holds: Sequence[Record], vote: Vote) -> Record:
+        """Store a vote on these holds, and decide each for which it completes what is asked for."""
+        others = holds[1:]
+        vote = replace(
+            vote,
+            also=tuple(one.hold for one in others),
+            also_digests=tuple(one.opened.digest for one in others),
+        )
         with self._book.coming(vote.vote):
             await self._append(vote)
         self._book.register.said(vote)
-        voted = self._book.register.get(record.id) or record
-        standing = _tally(voted.votes or (vote,), applied.policy)
-        if standing.answer is None:
-            self._book.announce(voted)
-            return voted
-        decision = decision_of(record.id, standing, applied.policy.id)
-        with self._book.coming(record.id):
-            decided, news = await self._decide(voted, decision)
-        await self._go_out(decided, news)
+        decided = await self._settle(holds, vote)
         if decided.decision is not None and vote.vote not in decided.decision.votes:
             checks.check_open(decided)  # others were enough, and a moment earlier
-        return self._book.register.get(record.id) or decided
+        return self._shown(decided)
+
+    async def _settle(self, holds: Sequence[Record], vote: Vote | None = None) -> Record:
+        """Decide each hold whose votes are enough; return the first, or raise what befell it.
+
+        What befell the others is theirs: whoever was faster has decided them, or the votes are
+        taken up again from the stream.
+        """
+        first, *others = await asyncio.gather(
+            *(self._settle_one(one, vote) for one in holds), return_exceptions=True
+        )
+        self._book.announce(self._book.register.get(holds[0].id) or holds[0])
+        for hold, result in zip(holds[1:], others, strict=True):
+            if isinstance(result, BaseException) and not isinstance(result, Refusal):
+                log.error("hold %s: not decided with the others", hold.hold, exc_info=result)
+        if isinstance(first, BaseException):
+            raise first
+        return first
+
+    async def _settle_one(self, hold: Record, vote: Vote | None) -> Record:
+        voted = self._book.register.get(hold.id) or hold
+        if vote is not None and vote not in voted.votes:  # a request that only the trail has
+            voted = replace(voted, votes=(*voted.votes, vote))
+        decision = self.standing(voted)
+        if decision is None:
+            return voted
+        with self._book.coming(hold.id):
+            decided = await self._decide(voted, decision)
+        await self._try_to_deliver(decided)
+        return decided
+
+    def _shown(self, record: Record) -> Record:
+        """Return the request of a hold as it stands now."""
+        known = self._book.register.get(record.alone.id)
+        return record if known is None else self._book.register.shown(known)
 
     async def comment(self, caller: Caller, record: Record, *, text: str, via: str) -> Record:
         """Return the request with the remark; raise Refusal if it cannot be stored."""
@@ -178,7 +222,7 @@ class Decider:
         if comment not in known.comments:  # a request that only the trail has
             known = replace(known, comments=(*known.comments, comment))
         self._book.announce(known)
-        return known
+        return self._book.register.shown(known)
 
     async def complete(self, record: Record, decision: Decision) -> None:
         """See that a request is decided; raise CentreError if it is not known to be done.
@@ -196,7 +240,7 @@ class Decider:
         standing = _tally(record.votes, policy)
         if standing.answer is None:
             return None
-        return decision_of(record.id, standing, policy.id)
+        return decision_of(record.id, standing, policy.id, record.opened.digest)
 
     async def deliver(self, record: Record) -> None:
         """Make sure that the host has a verdict for a decided hold; raise CentreError if it fails.
@@ -247,8 +291,8 @@ class Decider:
                 subjects.VOTES, subjects.vote(message.request), data, self._signer.headers(data)
             )
 
-    async def _decide(self, record: Record, decision: Decision) -> tuple[Record, bool]:
-        """Return the request as decided by this decision, and whether that is news."""
+    async def _decide(self, record: Record, decision: Decision) -> Record:
+        """Return the hold as decided by this decision; raise Refusal if another was earlier."""
         data = encode(decision)
         with _refusals(voted=True):
             stored = await self._publisher.first(
@@ -260,19 +304,18 @@ class Decider:
         if stored is None:
             return self._apply(record, decision)
         earlier = self._read_decision(record, stored)
-        known, news = self._apply(record, earlier)
-        if news:
-            self._book.announce(known)
+        known = self._apply(record, earlier)
+        self._book.announce(known)
         checks.check_open(known)
         raise AssertionError("a decided request is never open")
 
-    def _apply(self, record: Record, decision: Decision) -> tuple[Record, bool]:
+    def _apply(self, record: Record, decision: Decision) -> Record:
         """Take in a decision at once; the ingest brings it again and finds it known."""
         outcome = self._book.register.said(decision)
         if isinstance(outcome, Changed):
-            return outcome.record, True
+            return outcome.record
         known = self._book.register.get(record.id) or record
-        return known if known.decision else replace(known, decision=decision), False
+        return known if known.decision else replace(known, decision=decision)
 
     def _read_decision(self, record: Record, stored: Stored) -> Decision:
         try:
@@ -300,14 +343,6 @@ class Decider:
             return False
         return wanted == replace(found, verdict=wanted.verdict, time_ns=wanted.time_ns)
 
-    async def _go_out(self, decided: Record, news: bool) -> None:
-        """See to the verdict, then tell: the process waits, and who follows requests can too."""
-        try:
-            await self._try_to_deliver(decided)
-        finally:
-            if news:
-                self._book.announce(decided)
-
     async def _try_to_deliver(self, record: Record) -> None:
         try:
             await self.deliver(record)
@@ -328,7 +363,7 @@ def _vote(
 ) -> Vote:
     return Vote(
         vote=VoteId(new_id()),
-        request=record.id,
+        request=record.alone.id,
         by=caller.name,
         via=via,
         answer=answer,

@@ -24,7 +24,9 @@ async def list_records(book: Book, reader: Reader, wanted: RequestFilter) -> Lis
     stored: list[Record] = []
     if wanted.state != "open":  # those are all in memory
         stored = await book.many(await reader.list_requests(wanted))
-    found = _merged(book.register.all(), stored, wanted)
+    # What waits is listed by request, identical holds as one; what is over, hold by hold.
+    memory = book.register.requests() if wanted.state == "open" else book.register.all()
+    found = _merged(memory, stored, wanted)
     page = found[: wanted.limit]
     return Listed(tuple(page), page[-1].id if len(found) > wanted.limit else None)
 
@@ -72,6 +74,8 @@ def _what(act: Act) -> str:
     """Return what is asked for, as the trail's view `requests` writes it."""
     if act.kind is Kind.EXEC:
         return " ".join(act.argv) or act.executable
+    if act.kind is Kind.ASK:
+        return f"{act.executable} on {act.path}"
     if act.kind is Kind.OPEN:
         return act.path
     return act.path or f"{act.address} port {act.port}"

@@ -1,8 +1,10 @@
 """One request as the centre knows it: what the host opened and did, and what people said. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from wire.acts import Kind
 from wire.ids import HoldId, RequestId, request_of
 from wire.messages import (
     Answer,
@@ -56,6 +58,9 @@ class Record:
     """A request. `states` is in the order of the host's own sequence.
 
     `heard_ns` is when this collector heard of it, by its own clock; 0 where that is not known.
+
+    Where identical holds are folded, `first` is the hold that gave the request its id, `others` are
+    the other holds, and all else is of the one that stands for the request; see `together`.
     """
 
     opened: HoldOpened
@@ -64,11 +69,31 @@ class Record:
     comments: tuple[Comment, ...] = field(default=(), repr=False)
     decision: Decision | None = None
     heard_ns: int = field(default=0, repr=False, compare=False)
+    first: RequestId | None = None
+    others: tuple["Record", ...] = ()
+    past: int = field(default=0, repr=False)  # what was said of holds that have left the request
 
     @property
     def id(self) -> RequestId:
         """The request."""
-        return request_of(self.opened.hold)
+        return self.first or request_of(self.opened.hold)
+
+    @property
+    def alone(self) -> "Record":
+        """The one hold that stands for the request, by itself; remarks are left out if folded."""
+        if self.first is None:
+            return self
+        return replace(self, first=None, others=(), past=0, comments=())
+
+    @property
+    def holds(self) -> tuple["Record", ...]:
+        """Every hold by itself, the one that stands for the request first."""
+        return (self.alone, *self.others)
+
+    @property
+    def waiting(self) -> tuple["Record", ...]:
+        """Every hold by itself that an answer would be about."""
+        return tuple(one for one in self.holds if one.state is RequestState.OPEN)
 
     @property
     def hold(self) -> HoldId:
@@ -76,10 +101,16 @@ class Record:
         return self.opened.hold
 
     @property
+    def is_ask(self) -> bool:
+        """Whether no process waits, and the centre's decision is the end of it."""
+        return self.opened.act.kind is Kind.ASK
+
+    @property
     def length(self) -> int:
         """How much was said of it: of two records of one request, the longer is the newer."""
         said = len(self.states) + len(self.votes) + len(self.comments)
-        return said + (self.decision is not None)
+        others = sum(1 + one.length for one in self.others)
+        return said + (self.decision is not None) + others + self.past
 
     @property
     def ended_by_host(self) -> RequestState | None:
@@ -91,10 +122,14 @@ class Record:
         """The host's word first: a decision that came too late did not end the wait."""
         if (end := self.ended_by_host) is not None:
             return end
+        if self.opened.grant is not None:
+            return RequestState.APPROVED  # by the host itself, which says so next
         if self.decision is None:
             return RequestState.OPEN
         if self.decision.ground is Ground.TIMEOUT_POLICY:
             return RequestState.EXPIRED
+        if self.decision.ground is Ground.WITHDRAWN:
+            return RequestState.CANCELLED
         return _DECIDED[self.decision.answer]
 
     @property
@@ -115,10 +150,43 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether the host has nothing more to say: the process was dealt with or is gone."""
-        return any(state.state in _LAST_WORDS for state in self.states)
+        """Whether the host has nothing more to say: the process was dealt with or is gone.
+
+        An ask has no host, and is finished once it is decided.
+        """
+        if self.is_ask:
+            return self.decision is not None
+        alone = any(state.state in _LAST_WORDS for state in self.states)
+        return alone and all(one.finished for one in self.others)
 
     @property
     def wants_verdict(self) -> bool:
         """Whether a decision stands that the host has not yet acted on."""
         return self.decision is not None and self.ended_by_host is None and not self.finished
+
+
+def together(request: RequestId, holds: Sequence[Record], *, past: int = 0) -> Record:
+    """Return identical holds as one request of this id, in the order in which they came.
+
+    The first that waits stands for it; then one whose host has not finished, so that nothing counts
+    as confirmed before all of it is; then one that the host let go or killed.
+    """
+    chief = min(holds, key=_rank)
+    if len(holds) == 1 and request == chief.id and not past:
+        return chief
+    comments = (comment for one in holds for comment in one.comments)
+    return replace(
+        chief,
+        first=request,
+        others=tuple(replace(one, comments=()) for one in holds if one is not chief),
+        comments=tuple(sorted(comments, key=lambda one: (one.time_ns, one.comment))),
+        past=past,
+    )
+
+
+def _rank(record: Record) -> int:
+    if record.state is RequestState.OPEN:
+        return 0
+    if not record.finished:
+        return 1
+    return 2 if record.outcome is not None else 3

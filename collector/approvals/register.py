@@ -1,11 +1,14 @@
 """The state machine: messages in, changed records and verdicts to send out. Pure, no I/O.
 
+Everything is kept by hold; `requests` and `shown` give what people see, identical holds as one.
+
 Every message may come twice, and votes and decisions may come before the hold they are about.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from collector.approvals.folds import Folds
 from collector.approvals.record import Record, RequestState
 from wire.acts import act_digest
 from wire.ids import HostId, RequestId
@@ -59,16 +62,27 @@ class Register:
         self._finished: dict[RequestId, None] = {}  # oldest first
         self._early: dict[RequestId, list[_Said]] = {}
         self._keep_finished = keep_finished
+        self._folds = Folds(self._records.__getitem__)
+        self._moved: dict[RequestId, None] = {}
 
     def restore(self, records: Iterable[Record]) -> None:
         """Put in records from the trail; one that is here already is newer and stays."""
-        for record in records:
+        for record in sorted(records, key=lambda one: (one.opened.act.boot_ns, one.id)):
             if record.id not in self._records:
                 self._store(self._with_early(record))
 
     def get(self, request: RequestId) -> Record | None:
-        """Return a request, or None if it is not in memory."""
+        """Return one hold by itself, or None if it is not in memory."""
         return self._records.get(request)
+
+    def shown(self, record: Record) -> Record:
+        """Return the request that a hold belongs to, with the hold as given here."""
+        return self._folds.shown(record)
+
+    def moved(self) -> tuple[Record, ...]:
+        """Return, once, the holds whose requests have changed without being asked about."""
+        moved, self._moved = self._moved, {}
+        return tuple(self._records[one] for one in moved if one in self._records)
 
     def find(self, prefix: str) -> tuple[RequestId, ...]:
         """Return the requests in memory whose id starts with `prefix`."""
@@ -81,12 +95,15 @@ class Register:
     @property
     def waiting(self) -> int:
         """How many requests nobody has answered."""
-        return sum(record.state is RequestState.OPEN for record in self._records.values())
+        return sum(record.state is RequestState.OPEN for record in self._folds.all())
 
     def unfinished(self) -> tuple[Record, ...]:
-        """Return what the host has not closed, newest first."""
-        waiting = (record for record in self._records.values() if not record.finished)
-        return tuple(sorted(waiting, key=lambda r: (r.opened.opened_ns, r.id), reverse=True))
+        """Return every hold by itself that its host has not closed, newest first."""
+        return _newest_first(one for one in self._records.values() if not one.finished)
+
+    def requests(self) -> tuple[Record, ...]:
+        """Return every request of which a host has not closed all, newest first."""
+        return _newest_first(one for one in self._folds.all() if not one.finished)
 
     def opened(self, message: HoldOpened, heard_ns: int = 0) -> Outcome:
         """Take in a hold. The first to open it is the one shown, decided and released."""
@@ -120,13 +137,30 @@ class Register:
         if len(known.states) >= _MOST_STATES:
             return Rejected(f"a hold has at most {_MOST_STATES} states")
         states = tuple(sorted((*known.states, message), key=lambda state: state.sequence))
-        return Changed(self._store(replace(known, states=states)))
+        return self._settled(Changed(self._store(replace(known, states=states))))
 
     def said(self, message: _Said) -> Outcome:
         """Take in a vote, comment or decision whose signature has been verified."""
-        known = self._records.get(message.request)
+        outcome = self._said_of(message.request, message)
+        if not isinstance(message, Vote) or isinstance(outcome, Rejected):
+            return self._settled(outcome)
+        others = [self._said_of(RequestId(hold), message) for hold in message.also]
+        # Only now, when the vote is in every hold that it names.
+        settled = [self._settled(one) for one in (outcome, *others)]
+        changed = [one for one in settled if isinstance(one, Changed)]
+        self._moved |= dict.fromkeys(one.record.id for one in changed[1:])
+        return changed[0] if changed else outcome
+
+    def _settled(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, once the requests are as it makes them."""
+        if isinstance(outcome, Changed):
+            self._moved |= dict.fromkeys(self._folds.changed(outcome.record))
+        return outcome
+
+    def _said_of(self, request: RequestId, message: _Said) -> Outcome:
+        known = self._records.get(request)
         if known is None:
-            waiting = self._early.setdefault(message.request, [])
+            waiting = self._early.setdefault(request, [])
             if message in waiting:
                 return Same()
             waiting.append(message)
@@ -141,15 +175,23 @@ class Register:
         return record
 
     def _store(self, record: Record) -> Record:
+        new = record.id not in self._records
         self._records[record.id] = record
+        if new:
+            self._folds.add(record)
         if record.finished:
             self._finished.pop(record.id, None)
             self._finished[record.id] = None
             while len(self._finished) > self._keep_finished:
                 oldest = next(iter(self._finished))
                 del self._finished[oldest]
+                self._folds.drop(self._records[oldest])
                 del self._records[oldest]
         return record
+
+
+def _newest_first(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(sorted(records, key=lambda r: (r.opened.opened_ns, r.id), reverse=True))
 
 
 def _add(record: Record, message: _Said) -> Record | Same | Rejected:
@@ -160,7 +202,7 @@ def _add(record: Record, message: _Said) -> Record | Same | Rejected:
             comments = sorted((*record.comments, message), key=lambda c: (c.time_ns, c.comment))
             return replace(record, comments=tuple(comments))
         case Vote():
-            if message.digest != record.opened.digest:
+            if message.digest_for(record.hold) != record.opened.digest:
                 return Rejected("the vote is about another act than the hold's")
             if any(vote.vote == message.vote for vote in record.votes):
                 return Same()
@@ -169,6 +211,8 @@ def _add(record: Record, message: _Said) -> Record | Same | Rejected:
         case Decision():
             if message.digest != record.opened.digest:
                 return Rejected("the decision is about another act than the hold's")
+            if message.ground is Ground.WITHDRAWN and not record.is_ask:
+                return Rejected("only an ask can be withdrawn")
             if record.decision is None:
                 return replace(record, decision=message)
             return Same() if record.decision == message else Rejected("it was decided before")

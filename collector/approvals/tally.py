@@ -77,8 +77,13 @@ def seat(people: Sequence[Collection[str]], places: Sequence[str]) -> dict[int, 
     return seated
 
 
-def decision_of(request: RequestId, standing: Standing, policy: str) -> Decision:
-    """Return the decision that the votes have come to: the same, to the byte, whoever makes it."""
+def decision_of(
+    request: RequestId, standing: Standing, policy: str, digest: str | None = None
+) -> Decision:
+    """Return the decision that the votes have come to: the same, to the byte, whoever makes it.
+
+    `digest` is of the hold's own act, if the votes were on a request of several holds.
+    """
     assert standing.answer is not None and standing.counted, "nothing is decided"
     votes, last = standing.counted, standing.counted[-1]
     return Decision(
@@ -88,7 +93,7 @@ def decision_of(request: RequestId, standing: Standing, policy: str) -> Decision
         by=", ".join(f'"{vote.by}"' if "," in vote.by else vote.by for vote in votes),
         via=last.via,
         reason="; ".join(dict.fromkeys(vote.reason for vote in votes if vote.reason)),
-        digest=last.digest,
+        digest=last.digest if digest is None else digest,
         votes=tuple(vote.vote for vote in votes),
         time_ns=last.time_ns,
         policy=policy,

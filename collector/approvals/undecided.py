@@ -12,6 +12,7 @@ from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
 from collector.errors import CentreError
+from wire.ids import RequestId
 from wire.messages import Vote
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,11 @@ class Undecided:
 
     async def see_to(self, vote: Vote) -> None:
         """Decide now if nobody has, and the votes are enough; raise CentreError if it fails."""
-        record = self._book.register.get(vote.request)
+        for hold in (vote.request, *vote.also):
+            await self._see_to_hold(RequestId(hold))
+
+    async def _see_to_hold(self, request: RequestId) -> None:
+        record = self._book.register.get(request)
         # One whose hold is not here yet comes again with it.
         if record is None or record.decision is not None or record.ended_by_host is not None:
             return

@@ -73,7 +73,7 @@ class Waiting:
 
     def take(self, records: Iterable[Record]) -> None:
         """Keep the moments of those that are open, and forget those of others."""
-        for record in records:
+        for record in (hold for request in records for hold in request.holds):
             if record.state is not RequestState.OPEN:
                 self._moments.pop(record.id, None)
                 continue

@@ -119,7 +119,7 @@ class Dispatcher:
 
     async def _reconcile(self) -> None:
         """Want every waiting request where it should be, and every card that is not at its end."""
-        for record in reversed(self._book.register.unfinished()):
+        for record in reversed(self._book.register.requests()):
             await self._consider(record)
         for card in await self._cards.open():
             # Version 0: whatever the trail says. It may not have the hold any more, or not yet.

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from collector.alike import alike
 from collector.approvals.record import Record, RequestState
 from collector.card import Card, render
 from collector.channels.interface import Notice, Route
@@ -56,7 +57,7 @@ class Notices:
             # The enrolled name, so that no host can pass for another one before a reviewer.
             name = self._names.name(record.opened.host, record.opened.host_name)
             opened = replace(record.opened, host_name=name)
-            card = render(opened, record.states, record.decision)
+            card = render(opened, record.states, record.decision, alike(record))
         self._cards[key] = card
         if len(self._cards) > _KEPT_CARDS:
             self._cards.popitem(last=False)

@@ -29,8 +29,15 @@ _SILENCE_S = 45.0
 _BY_CODE: Mapping[str, type[CliError]] = {
     "own_request": OwnRequestError,
     "unknown_request": NotFoundError,
+    "unknown_grant": NotFoundError,
+    "unknown_quarantine": NotFoundError,
+    "unknown_subject": NotFoundError,
+    "unknown_host": NotFoundError,
     "ambiguous_prefix": NotFoundError,
     "already_decided": OverError,
+    "already_revoked": OverError,
+    "already_lifted": OverError,
+    "already_quarantined": OverError,
 }
 _BY_STATUS: Mapping[int, type[CliError]] = {
     401: AccessError,
@@ -130,12 +137,18 @@ def refusal(response: httpx.Response) -> CliError:
             f"{response.url} answered {response.status_code} and not as Holdfast does",
             "see that --url or HOLDFAST_URL is the address of the collector",
         )
-    code = str(said.pop("code"))
-    message, remedy = str(said.pop("message")), str(said.pop("remedy", ""))
+    return refused(said, response.status_code)
+
+
+def refused(said: Mapping[str, Any], status: int) -> CliError:
+    """Return the error that the centre's refusal stands for."""
+    extra = dict(said)
+    code = str(extra.pop("code"))
+    message, remedy = str(extra.pop("message")), str(extra.pop("remedy", ""))
     if code == "already_decided":
-        message = _already(said, message)
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(response.status_code, CliError)
-    return kind(code, message, remedy, said)
+        message = _already(extra, message)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, CliError)
+    return kind(code, message, remedy, extra)
 
 
 def _headers(access: Access) -> dict[str, str]:
@@ -169,7 +182,7 @@ def _error_of(response: httpx.Response) -> Facts | None:
     return dict(said) if isinstance(said, dict) and {"code", "message"} <= said.keys() else None
 
 
-def _already(said: Facts, message: str) -> str:
+def _already(said: Mapping[str, Any], message: str) -> str:
     answer, when = said.get("answer"), said.get("decided_ns")
     if answer not in ("approve", "deny") or not isinstance(when, int):
         return message

@@ -1,4 +1,4 @@
-"""Commands about the record: hosts, events, trail sql."""
+"""Commands about the record: hosts, events, figures, trail sql."""
 
 import sys
 from enum import StrEnum
@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     command(app)(hosts)
     command(app)(events)
+    command(app)(figures)
     trail = typer.Typer(help="Ask the trail, the record of everything.", no_args_is_help=True)
     command(trail)(sql)
     app.add_typer(trail, name="trail")
@@ -91,6 +92,25 @@ def events(
     print_events(run.console, page["events"])
     if page["next"]:
         run.note(f"there are more: add --after {page['next']}")
+
+
+def figures(
+    run: Run,
+    since: Annotated[
+        str | None, typer.Option(help=f"Answers since; {_TIME}", metavar="TIME")
+    ] = None,
+) -> None:
+    """Show how fast people decide and how often they approve, by person and by rule."""
+    found = run.centre.get("/figures", since=instant(since, option="--since"))
+    if run.json:
+        run.print_json(found)
+        return
+    from collector.cli.tables import print_figures
+
+    if not found["reviewers"]:
+        run.note("nobody has answered anything")
+        return
+    print_figures(run.console, found)
 
 
 def sql(

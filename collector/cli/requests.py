@@ -9,8 +9,9 @@ import typer
 from collector.cli.complete import complete_request
 from collector.cli.errors import CliError, OverError, UsageError
 from collector.cli.run import Run, command
-from collector.cli.words import check_prefix, instant
+from collector.cli.words import check_prefix, clock, count, instant, minutes
 
+_USES = 5
 _MORE = "there are more: add --after"
 
 IdArgument = Annotated[
@@ -18,6 +19,14 @@ IdArgument = Annotated[
     typer.Argument(
         metavar="ID",
         help="The request, or the start of its id (6 digits or more).",
+        autocompletion=complete_request,
+    ),
+]
+IdsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...",
+        help="The requests, or the start of each id (6 digits or more).",
         autocompletion=complete_request,
     ),
 ]
@@ -109,17 +118,47 @@ def show(
 
 
 def approve(
-    run: Run, request: IdArgument, reason: ReasonOption = None, digest: DigestOption = None
+    run: Run,
+    requests: IdsArgument,
+    reason: ReasonOption = None,
+    digest: DigestOption = None,
+    lasting: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="Also let the same act pass again for so long: 15m, 2h.", metavar="TIME"
+        ),
+    ] = None,
+    uses: Annotated[
+        int | None, typer.Option(min=1, help="With --for: so many times at most.  [default: 5]")
+    ] = None,
+    whole_subject: Annotated[
+        bool,
+        typer.Option(
+            "--whole-subject", help="With --for: in every session of the subject on that host."
+        ),
+    ] = False,
 ) -> None:
-    """Let the process run on."""
-    _decide(run, request, "approve", reason, digest)
+    """Let the process run on; of several requests, each by itself."""
+    if lasting is None:
+        if uses is not None or whole_subject:
+            raise UsageError(
+                "usage", "--uses and --whole-subject say more about --for", "add --for 15m"
+            )
+        _decide(run, requests, "approve", reason, digest)
+        return
+    grant = {
+        "minutes": minutes(lasting, option="--for"),
+        "uses": _USES if uses is None else uses,
+        "scope": "subject" if whole_subject else "session",
+    }
+    _decide(run, requests, "approve", reason, digest, grant)
 
 
 def deny(
-    run: Run, request: IdArgument, reason: ReasonOption = None, digest: DigestOption = None
+    run: Run, requests: IdsArgument, reason: ReasonOption = None, digest: DigestOption = None
 ) -> None:
-    """Refuse the act; the host kills the process."""
-    _decide(run, request, "deny", reason, digest)
+    """Refuse the act, and the host kills the process; of several requests, each by itself."""
+    _decide(run, requests, "deny", reason, digest)
 
 
 def break_glass(
@@ -131,8 +170,8 @@ def break_glass(
     digest: DigestOption = None,
 ) -> None:
     """Let the process run on without the others whom the policy asks; they are told."""
-    found = _open(run, request, digest)
-    run.say(f"break the glass for {_one_line(found)}")
+    found = find_open(run, request, digest)
+    run.say(f"break the glass for {one_line(found)}")
     body = {"reason": reason, "digest": found["digest"], "via": "cli"}
     _print_state(run, run.centre.post(f"/requests/{found['request']}/break-glass", body))
 
@@ -147,26 +186,58 @@ def comment(
     done = run.centre.post(f"/requests/{found['request']}/comments", {"text": text, "via": "cli"})
     if run.json:
         run.print_json(done)
-    run.say(f"commented on {_one_line(found)}")
+    run.say(f"commented on {one_line(found)}")
 
 
 def send_answer(
-    run: Run, request: dict[str, Any], answer: str, reason: str, digest: str
+    run: Run,
+    request: dict[str, Any],
+    answer: str,
+    reason: str,
+    digest: str,
+    grant: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Answer a request as it was shown; return it as it stands then, or raise CliError."""
-    body = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    body: dict[str, Any] = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    if grant is not None:
+        body["grant"] = grant
     return run.centre.post(f"/requests/{request['request']}/decision", body)
 
 
-def _decide(run: Run, prefix: str, answer: str, reason: str | None, digest: str | None) -> None:
-    found = _open(run, prefix, digest)
-    run.say(f"{answer} {_one_line(found)}")
+def _decide(
+    run: Run,
+    prefixes: list[str],
+    answer: str,
+    reason: str | None,
+    digest: str | None,
+    grant: dict[str, Any] | None = None,
+) -> None:
+    if len(prefixes) > 1:
+        if digest is not None or grant is not None:
+            raise UsageError(
+                "usage", "--digest and --for are of one act", "give one request, or leave them out"
+            )
+        from collector.cli.several import decide_several
+
+        decide_several(run, prefixes, answer, reason)
+        return
+    found = find_open(run, prefixes[0], digest)
+    reason = prepare(run, found, answer, reason)
+    done = send_answer(run, found, answer, reason, found["digest"], grant)
+    _print_state(run, done)
+    if grant is not None and not run.json:
+        run.say(_grant_words(done))
+
+
+def prepare(run: Run, found: dict[str, Any], answer: str, reason: str | None) -> str:
+    """Say what is about to be answered; return the reason, asked for if one is needed."""
+    run.say(f"{answer} {one_line(found)}")
     if hidden := found["card"]["hidden_bytes"]:
         run.note(f"{hidden} bytes of it are not on its card; see `holdfast show --full`")
     # Who may not decide is told so by the centre, and not asked for a reason first.
     if not reason and found["policy"]["reason_required"] and found["may_decide"]["allowed"]:
         reason = _ask_reason(run, found)
-    _print_state(run, send_answer(run, found, answer, reason or "", found["digest"]))
+    return reason or ""
 
 
 def _print_state(run: Run, request: dict[str, Any]) -> None:
@@ -180,7 +251,7 @@ def _print_state(run: Run, request: dict[str, Any]) -> None:
         run.say(f"not decided yet: {request['policy']['missing']} must still approve")
 
 
-def _open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
+def find_open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
     """Return a request that waits, about the act of that digest if one is given."""
     found = _get(run, prefix)
     if found["state"] != "open":
@@ -195,12 +266,24 @@ def _open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
     return found
 
 
+def _grant_words(done: dict[str, Any]) -> str:
+    made = done.get("granted")
+    if made is None:
+        return "no grant was made: this request is one that several decide, and for once only"
+    name = made["grant"][:8]
+    return (
+        f"grant {name}: the same again passes until {clock(made['expires_ns'])}, "
+        f"{count(made['uses'], 'time')} at most; `holdfast grants revoke {name}` ends it"
+    )
+
+
 def _get(run: Run, prefix: str) -> dict[str, Any]:
     route = f"/requests/{check_prefix(prefix)}"
     return run.centre.get(route)
 
 
-def _one_line(request: dict[str, Any]) -> str:
+def one_line(request: dict[str, Any]) -> str:
+    """Return what a request is about, safe to print."""
     from collector.sanitize import harmless, visible
 
     rule = request["rule"]

@@ -17,6 +17,7 @@ _WIDE = 110
 _CELL = 400
 
 Row = Sequence[str | Text]
+_PACE = ("MEDIAN", "90 % WITHIN", "UNDER 2 S", "APPROVED", "LAST")
 
 
 def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
@@ -27,6 +28,8 @@ def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
     rows: list[Row] = []
     for request in requests:
         who, what, where = summary_of(request["act"])
+        if (count := request.get("count", 1)) > 1:
+            what += f" ({count} identical)"
         severity = request["rule"]["severity"]
         marked = Text(visible(severity), COLOURS.get(severity, ""))
         waits = request["state"] == "open"
@@ -83,6 +86,73 @@ def print_events(console: Console, events: list[dict[str, Any]]) -> None:
     ]
     columns = ("TIME", "HOST", "KIND", "PID", "PROGRAM", "TARGET", "ACTION", "RULE", "GUARANTEE")
     _print(console, columns, rows)
+
+
+def print_figures(console: Console, figures: dict[str, Any]) -> None:
+    """Print how people decide: first by person, then by rule."""
+    people = [
+        (visible(one["who"]), str(one["answers"]), *_pace(one)) for one in figures["reviewers"]
+    ]
+    _print(console, ("REVIEWER", "ANSWERS", *_PACE), people)
+    console.print()
+    rules = [
+        (visible(one["rule"]), f"{one['decisions']} ({one['holds']} holds)", *_pace(one))
+        for one in figures["rules"]
+    ]
+    _print(console, ("RULE", "DECISIONS", *_PACE), rules)
+
+
+def _pace(figures: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{figures['median_seconds']:.1f} s",
+        f"{figures['p90_seconds']:.1f} s",
+        f"{figures['share_under_2_s']:.0%}",
+        f"{figures['share_approved']:.0%}",
+        visible(figures["last"][:16].replace("T", " ") + " UTC"),
+    )
+
+
+def print_grants(console: Console, grants: list[dict[str, Any]]) -> None:
+    """Print grants, one row each."""
+    now = time.time_ns()
+    ids = [grant["grant"] for grant in grants]
+    rows = [
+        (
+            short(grant["grant"], ids),
+            left(grant["expires_ns"], now) if grant["state"] == "in_force" else grant["state"],
+            f"{grant['used']} of {grant['uses']}",
+            _text(grant["host_name"] or grant["host"]),
+            _text(grant["subject"]),
+            _text(grant["session"] or "every session"),
+            _text(grant["what"]),
+            _text(grant["by"]),
+            _text(grant["reason"]),
+        )
+        for grant in grants
+    ]
+    columns = ("ID", "LEFT", "USED", "HOST", "SUBJECT", "SESSION", "WHAT", "BY", "REASON")
+    _print(console, columns, rows)
+
+
+def print_quarantines(console: Console, quarantines: list[dict[str, Any]]) -> None:
+    """Print quarantines, one row each."""
+    now = time.time_ns()
+    ids = [one["quarantine"] for one in quarantines]
+    rows = [
+        (
+            short(one["quarantine"], ids),
+            "lifted" if one["lifted_ns"] else "in force",
+            span(now - one["time_ns"]),
+            _text(one["subject"]),
+            "everywhere"
+            if one["everywhere"]
+            else _text(", ".join(host["host_name"] or host["host"] for host in one["hosts"])),
+            _text(one["by"]),
+            _text(one["reason"]),
+        )
+        for one in quarantines
+    ]
+    _print(console, ("ID", "STATE", "AGE", "SUBJECT", "WHERE", "BY", "REASON"), rows)
 
 
 def print_rows(console: Console, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

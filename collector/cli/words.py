@@ -7,6 +7,7 @@ from collector.cli.errors import UsageError
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LISTS = {"request": "pending", "grant": "grants", "quarantine": "quarantine"}
 _ID = re.compile(r"[0-9a-f]{6,32}")
 
 
@@ -45,16 +46,32 @@ def short(request: str, others: list[str]) -> str:
     return request
 
 
-def check_prefix(text: str) -> str:
-    """Return a request id or a prefix of one; raise UsageError if it cannot be one."""
+def check_prefix(text: str, *, what: str = "request") -> str:
+    """Return an id of a request or of `what`, or a prefix of one; raise UsageError otherwise."""
     prefix = text.strip().lower()
     if not _ID.fullmatch(prefix):
         raise UsageError(
             "bad_id",
-            f"{text[:64]!r} is not a request id",
-            "give 6 to 32 hexadecimal digits; `holdfast pending` lists them",
+            f"{text[:64]!r} is not a {what} id",
+            f"give 6 to 32 hexadecimal digits; `holdfast {_LISTS[what]}` lists them",
         )
     return prefix
+
+
+def minutes(text: str, *, option: str) -> int:
+    """Return whole minutes of a length of time such as 15m or 2h; raise UsageError."""
+    match = _AGO.fullmatch(text.strip())
+    seconds = 0.0
+    if match is not None:
+        number, unit = match.groups()
+        seconds = timedelta(**{_UNITS[unit]: int(number)}).total_seconds()
+    if seconds < 60 or seconds % 60:
+        raise UsageError(
+            "bad_time",
+            f"{option} {text[:64]!r} is not a number of minutes",
+            "give a length of time such as 15m or 2h",
+        )
+    return int(seconds // 60)
 
 
 def instant(text: str | None, *, option: str) -> str | None:

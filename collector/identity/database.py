@@ -81,7 +81,11 @@ ALTER TABLE token ADD COLUMN scopes TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE token ADD COLUMN person INTEGER REFERENCES person (id) ON DELETE CASCADE;
 ALTER TABLE token ADD COLUMN authenticated_ns INTEGER;
 """
-STEPS = (_FIRST, _SIGNED_IN)
+# Who answers for what a machine asks: a JSON list. Nobody, for a token of before.
+_RESPONSIBLE = """
+ALTER TABLE token ADD COLUMN responsible TEXT NOT NULL DEFAULT '[]';
+"""
+STEPS = (_FIRST, _SIGNED_IN, _RESPONSIBLE)
 _VERSION = len(STEPS)
 
 

@@ -22,9 +22,17 @@ class Scope(StrEnum):
 
 
 def create_machine_token(
-    database: Path, *, name: str, scopes: Sequence[Scope], days: int | None
+    database: Path,
+    *,
+    name: str,
+    scopes: Sequence[Scope],
+    days: int | None,
+    responsible: Sequence[str] = (),
 ) -> str:
-    """Return a new token, which is shown this once; raise StateError without scopes or an end."""
+    """Return a new token, which is shown this once; raise StateError without scopes or an end.
+
+    `responsible`: who answers for what the machine asks; there is no asking without.
+    """
     check_name(name)
     if not scopes:
         known = ", ".join(Scope)
@@ -33,6 +41,13 @@ def create_machine_token(
         raise StateError(
             f"--days: the token of a machine ends; say after how many days, 1 to {_LONGEST_DAYS}"
         )
+    for person in responsible:
+        check_name(person, option="--responsible")
+    if Scope.ASKS_WRITE in scopes and not responsible:
+        raise StateError(
+            f"--responsible: say who answers for what {name} asks, and so cannot approve it; "
+            "may be repeated"
+        )
     return store_token(
         database,
         name=name,
@@ -40,4 +55,5 @@ def create_machine_token(
         expires_ns=time.time_ns() + days * DAY_NS,
         kind=TokenKind.MACHINE,
         scopes=once([scope.value for scope in scopes]),
+        responsible=once(responsible),
     )

@@ -44,6 +44,7 @@ class Caller:
     machine: bool = False
     scopes: tuple[str, ...] = ()
     authenticated_ns: int | None = None
+    responsible: tuple[str, ...] = ()  # of a machine: who answers for what it asks
     signed_in: bool = False
 
 
@@ -69,6 +70,7 @@ class TokenFacts:
     kind: TokenKind = TokenKind.PERSONAL
     scopes: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    responsible: tuple[str, ...] = ()
 
     def state(self, now_ns: int) -> str:
         """Return valid, expired or revoked."""
@@ -98,10 +100,12 @@ def create_token(
     )
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, option: str = "--name") -> None:
     """Raise StateError if it is none that could be shown and compared."""
     if not name.strip() or name != name.strip() or any(ord(char) < 32 for char in name):
-        raise StateError(f"--name {name!r}: give a plain name, best an address: alice@example.com")
+        raise StateError(
+            f"{option} {name!r}: give a plain name, best an address: alice@example.com"
+        )
 
 
 def store_token(
@@ -114,6 +118,7 @@ def store_token(
     expires_ns: int | None,
     kind: TokenKind = TokenKind.PERSONAL,
     scopes: Sequence[str] = (),
+    responsible: Sequence[str] = (),
     person: Person | None = None,
     authenticated_ns: int = 0,
 ) -> str:
@@ -122,13 +127,14 @@ def store_token(
     with connect(database) as connection:
         connection.execute(
             "INSERT INTO token (id, digest, name, role, logins, created_ns, expires_ns, kind,"
-            " scopes, groups, person, authenticated_ns)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " scopes, groups, person, authenticated_ns, responsible)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(token_id, digest(secret), name, role.value, json.dumps(list(logins))),
                 *(time.time_ns(), expires_ns, kind.value, json.dumps(list(scopes))),
                 json.dumps(list(groups)),
                 *(None if person is None else person.id, authenticated_ns or None),
+                json.dumps(list(responsible)),
             ),
         )
     return f"hft_{token_id}_{secret}"
@@ -190,21 +196,30 @@ def _proved(database: Path, connection: sqlite3.Connection, token: str) -> Calle
         return None
     token_id, secret = match.groups()
     row = connection.execute(
-        "SELECT digest, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, person,"
-        " authenticated_ns FROM token WHERE id = ?",
+        "SELECT digest, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups,"
+        " responsible, person, authenticated_ns FROM token WHERE id = ?",
         (token_id,),
     ).fetchone()
     same = hmac.compare_digest(row[0] if row else _NOBODY, digest(secret))
     if row is None or not same:
         return None
-    _, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, *login = row
+    _, name, role, logins, expires_ns, revoked_ns, kind, scopes, groups, answer, *login = row
     if revoked_ns is not None or (expires_ns is not None and expires_ns <= time.time_ns()):
         return None
     known, logins = _role_and_logins(database, role, logins)
     match _kind(database, kind):
         case TokenKind.MACHINE:
             allowed = texts(database, "a token", scopes)
-            return Caller(name, Role.VIEWER, (), token_id, machine=True, scopes=allowed)
+            answering = texts(database, "a token", answer)
+            return Caller(
+                name,
+                Role.VIEWER,
+                (),
+                token_id,
+                machine=True,
+                scopes=allowed,
+                responsible=answering,
+            )
         case TokenKind.LOGIN:
             number, authenticated_ns = login
             person = find_person(database, connection, number)
@@ -222,7 +237,7 @@ def list_tokens(database: Path) -> tuple[TokenFacts, ...]:
     with connect(database) as connection:
         rows = connection.execute(
             "SELECT id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes,"
-            " groups FROM token ORDER BY created_ns, id"
+            " groups, responsible FROM token ORDER BY created_ns, id"
         ).fetchall()
     return tuple(_facts(database, row) for row in rows)
 
@@ -243,7 +258,8 @@ def revoke_token(database: Path, token_id: str) -> bool:
 
 
 def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
-    token_id, name, role, logins, created_ns, expires_ns, revoked_ns, kind, scopes, groups = row
+    token_id, name, role, logins, created_ns, expires_ns, revoked_ns, *rest = row
+    kind, scopes, groups, responsible = rest
     known, users = _role_and_logins(database, role, logins)
     return TokenFacts(
         id=token_id,
@@ -256,6 +272,7 @@ def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
         kind=_kind(database, kind),
         scopes=texts(database, "a token", scopes),
         groups=texts(database, "a token", groups),
+        responsible=texts(database, "a token", responsible),
     )
 
 

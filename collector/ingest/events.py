@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from collector.ingest.work import Delivery, Work
 from collector.trail.rows import EventRows, event_rows, host_row
 from wire import subjects
 from wire.codec import chain_digest, decode_as
 from wire.errors import WireError
+from wire.ids import HostId
 from wire.messages import EventBatch, HostRecord
 
 
@@ -34,9 +35,12 @@ class EventIntake:
 
 
 class HostIntake:
-    """Keeps every record that a host has put into its key."""
+    """Keeps every record that a host has put into its key; `started` hears of each."""
 
     stream = f"KV_{subjects.HOSTS_BUCKET}"
+
+    def __init__(self, started: Callable[[HostId, int], None]) -> None:
+        self._started = started
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return a row for each record."""
@@ -47,6 +51,7 @@ class HostIntake:
                 delivery.expect(f"$KV.{subjects.HOSTS_BUCKET}.{record.host}", record.host)
                 digest = hashlib.sha256(delivery.data).hexdigest()
                 work.rows.append(host_row(record, digest, time.time_ns()))
+                self._started(record.host, record.started_ns)
             except WireError as error:
                 work.refuse(position, delivery, str(error))
         return work

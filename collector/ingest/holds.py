@@ -10,8 +10,11 @@ from collector.approvals.record import Record
 from collector.approvals.register import Changed, Rejected
 from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
+from collector.orders.ledger import Ledger
+from collector.trail.orders import effect_row
 from collector.trail.rows import opened_row, state_row
 from wire import subjects
+from wire.acts import Kind
 from wire.codec import decode
 from wire.errors import WireError
 from wire.ids import RequestId
@@ -28,6 +31,7 @@ class HoldIntake:
         book: Book,
         decider: Decider,
         undecided: Undecided,
+        ledger: Ledger,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """`clock` gives UTC in nanoseconds."""
@@ -35,6 +39,7 @@ class HoldIntake:
         self._book = book
         self._decider = decider
         self._undecided = undecided
+        self._ledger = ledger
 
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return rows for what the register accepts, and tell listeners of new holds.
@@ -80,6 +85,8 @@ class HoldIntake:
         now = self._clock()
         # The row first: what does not fit into the trail must not be in memory either.
         if isinstance(message, HoldOpened):
+            if message.act.kind is Kind.ASK:
+                raise RefusedError("a host holds acts of processes; it cannot ask")
             row = opened_row(message, delivery.data, now)
             outcome = self._book.opened(message, now)
         else:
@@ -88,6 +95,9 @@ class HoldIntake:
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
         work.rows.append(row)
+        if isinstance(message, HoldState) and message.order is not None:
+            work.rows.append(effect_row(message, now))
+            self._ledger.used(message.order, message.host, message.hold)
         if isinstance(outcome, Changed):
             work.changed.append(outcome.record)
             if isinstance(message, HoldOpened):

@@ -12,6 +12,7 @@ from collector.trail.rows import Row, comment_row, decision_row, vote_row
 from wire import subjects
 from wire.codec import decode
 from wire.errors import WireError
+from wire.ids import RequestId
 from wire.messages import Comment, Decision, Message, Vote
 from wire.signing import Verifier
 
@@ -41,7 +42,12 @@ class SaidIntake:
         """Return rows for what the register accepts."""
         work = Work()
         read = [self._read(one) for one in deliveries]
-        await self._book.need(one[0].request for one in read if not isinstance(one, WireError))
+        await self._book.need(
+            request
+            for one in read
+            if not isinstance(one, WireError)
+            for request in _requests(one[0])
+        )
         for position, (delivery, one) in enumerate(zip(deliveries, read, strict=True)):
             try:
                 if isinstance(one, WireError):
@@ -90,6 +96,11 @@ class SaidIntake:
         except WireError as error:
             return error
         return message, key
+
+
+def _requests(message: _Said) -> tuple[RequestId, ...]:
+    also = message.also if isinstance(message, Vote) else ()
+    return (message.request, *(RequestId(hold) for hold in also))
 
 
 def _row(message: _Said, key: str) -> Row:

@@ -15,7 +15,15 @@ from nats.js.api import (
 
 from collector.errors import CentreError
 from wire.ids import HostId
-from wire.subjects import BUCKETS, STREAMS, VERDICTS, Stream, verdict_consumer
+from wire.subjects import (
+    BUCKETS,
+    ORDERS,
+    STREAMS,
+    VERDICTS,
+    Stream,
+    order_consumer,
+    verdict_consumer,
+)
 
 # An answer that was given to an agent in the moment in which it was killed comes again after this;
 # the agent needs a commit for it, and one that comes twice is known.
@@ -70,16 +78,26 @@ async def ensure_streams(js: JetStreamContext) -> None:
         await _ensure(js, config)
 
 
-async def ensure_verdict_consumer(js: JetStreamContext, host: HostId) -> None:
-    """Create or repair the durable consumer through which a host reads its own verdicts."""
+async def ensure_host_consumers(js: JetStreamContext, host: HostId) -> None:
+    """Create or repair the durable consumers by which a host reads its verdicts and orders."""
     await js.add_consumer(VERDICTS, verdict_consumer_config(host))
+    await js.add_consumer(ORDERS, order_consumer_config(host))
 
 
 def verdict_consumer_config(host: HostId) -> ConsumerConfig:
     """Return the settings of a host's verdict consumer."""
+    return _of_host(verdict_consumer(host), f"hf.verdict.{host}.*")
+
+
+def order_consumer_config(host: HostId) -> ConsumerConfig:
+    """Return the settings of a host's consumer of orders."""
+    return _of_host(order_consumer(host), f"hf.order.{host}.*")
+
+
+def _of_host(name: str, subject: str) -> ConsumerConfig:
     return ConsumerConfig(
-        durable_name=verdict_consumer(host),
-        filter_subject=f"hf.verdict.{host}.*",
+        durable_name=name,
+        filter_subject=subject,
         ack_policy=AckPolicy.EXPLICIT,
         deliver_policy=DeliverPolicy.ALL,
         ack_wait=_ACK_WAIT_S,

@@ -24,4 +24,15 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE votes ADD COLUMN names VARCHAR[] DEFAULT []",
         "ALTER TABLE votes ALTER COLUMN names SET NOT NULL",
     ),
+    # Until then each vote was about one hold, and nobody was asked why before they acted.
+    4: (
+        "ALTER TABLE votes ADD COLUMN also VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN also SET NOT NULL",
+        "ALTER TABLE votes ADD COLUMN also_digests VARCHAR[] DEFAULT []",
+        "ALTER TABLE votes ALTER COLUMN also_digests SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN claim VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN claim SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN claim_ns BIGINT DEFAULT 0",
+        "ALTER TABLE holds ALTER COLUMN claim_ns SET NOT NULL",
+    ),
 }

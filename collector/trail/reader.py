@@ -14,6 +14,9 @@ import duckdb
 
 from collector.approvals.record import Record
 from collector.errors import TrailError
+from collector.orders.ledger import Ledger
+from collector.trail.figures import reviewer_figures, rule_figures
+from collector.trail.orders import read_ledger
 from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
 from wire.ids import RequestId
@@ -25,6 +28,7 @@ _UNFINISHED = """
 SELECT request FROM holds h WHERE NOT EXISTS (
   SELECT 1 FROM hold_states s WHERE s.hold = h.hold
   AND s.state IN ('released', 'killed', 'refused', 'cancelled', 'superseded'))
+AND NOT (h.kind = 'ask' AND EXISTS (SELECT 1 FROM decisions d WHERE d.request = h.request))
 """
 _HOSTS = """
 SELECT host, h.name, h.mode, h.kernel, h.version, h.subjects, h.ruleset, h.started_ns,
@@ -107,6 +111,10 @@ class Reader:
         """Return what people said of holds that the trail does not have."""
         return await self._run(read_early)
 
+    async def ledger(self) -> Ledger:
+        """Return every order that the trail has."""
+        return await self._run(read_ledger)
+
     async def visit_holds(self, visit: Callable[[str], None]) -> None:
         """Call once for the request of every hold, from a thread."""
 
@@ -182,6 +190,22 @@ class Reader:
             "host name mode kernel version subjects ruleset started_ns last_event_ns gap_events"
         ).split()
         return [dict(zip(names, row, strict=True)) for row in await self._fetch(_HOSTS, [])]
+
+    async def figures(self, since_ns: int) -> dict[str, list[dict[str, Any]]]:
+        """Return the figures of `reviewers` and of `rules`, times as ISO 8601."""
+
+        def rows(cursor: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+            found = cursor.execute(sql, [since_ns]).fetchall()
+            names = [column[0] for column in cursor.description or ()]
+            named = (dict(zip(names, row, strict=True)) for row in found)
+            return [one | {"last": f"{one['last'].isoformat()}Z"} for one in named]
+
+        return await self._run(
+            lambda cursor: {
+                "reviewers": rows(cursor, reviewer_figures("?")),
+                "rules": rows(cursor, rule_figures("?")),
+            }
+        )
 
     async def _fetch(self, sql: str, values: Sequence[object]) -> Rows:
         return await self._run(lambda cursor: cursor.execute(sql, list(values)).fetchall())

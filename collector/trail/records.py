@@ -6,10 +6,13 @@ from typing import Any
 import duckdb
 
 from collector.approvals.record import Record
-from wire.codec import decode_as
+from collector.asks.opened import as_opened
+from wire.codec import decode
+from wire.errors import MessageError
 from wire.ids import HoldId, HostId, RequestId, VerdictId, VoteId
 from wire.messages import (
     Answer,
+    AskOpened,
     Comment,
     Decision,
     Ground,
@@ -23,7 +26,8 @@ Rows = list[tuple[Any, ...]]
 Said = Vote | Comment | Decision
 
 _VOTE = (
-    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names'
+    'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names, '
+    "also, also_digests"
 )
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
@@ -50,14 +54,16 @@ def read_records(
     ):
         states.setdefault(row[0], []).append(_state(row))
     votes: dict[str, list[Vote]] = {}
-    for row in rows(_VOTE, "votes", "request"):
-        votes.setdefault(row[0], []).append(_vote(row))
+    wanted = set(requests)
+    for vote in _votes_on(cursor, requests):
+        for hold in wanted.intersection((vote.request, *map(RequestId, vote.also))):
+            votes.setdefault(hold, []).append(vote)
     comments: dict[str, list[Comment]] = {}
     for row in rows(_COMMENT, "comments", "request"):
         comments.setdefault(row[0], []).append(_comment(row))
     decisions = {row[0]: _decision(row) for row in rows(_DECISION, "decisions", "request")}
     opened = [
-        (decode_as(message, HoldOpened), heard_ns)
+        (_opened(message), heard_ns)
         for _, message, heard_ns in rows("message, received_ns", "holds", "hold")
     ]
     cursor.execute("COMMIT")
@@ -84,11 +90,35 @@ def read_early(cursor: duckdb.DuckDBPyConnection) -> tuple[Said, ...]:
             f"SELECT request, {columns} FROM {table} ANTI JOIN holds USING (request)"  # noqa: S608
         ).fetchall()
 
+    early = cursor.execute(
+        f"SELECT request, {_VOTE} FROM votes WHERE vote IN"  # noqa: S608 - fixed text
+        " (SELECT vote FROM (SELECT vote, unnest(list_append(also, request)) AS hold FROM votes)"
+        "  ANTI JOIN holds USING (hold))"
+    ).fetchall()
     return (
-        *map(_vote, rows(_VOTE, "votes")),
+        *map(_vote, early),
         *map(_comment, rows(_COMMENT, "comments")),
         *map(_decision, rows(_DECISION, "decisions")),
     )
+
+
+def _votes_on(cursor: duckdb.DuckDBPyConnection, requests: Sequence[RequestId]) -> list[Vote]:
+    """Return the votes that name any of these holds."""
+    rows = cursor.execute(
+        f"SELECT request, {_VOTE} FROM votes"  # noqa: S608 - fixed text, values are bound
+        " WHERE request IN (SELECT unnest($1::VARCHAR[])) OR list_has_any(also, $1::VARCHAR[])",
+        [list(requests)],
+    ).fetchall()
+    return [_vote(row) for row in rows]
+
+
+def _opened(packed: bytes) -> HoldOpened:
+    message = decode(packed)
+    if isinstance(message, AskOpened):
+        return as_opened(message)
+    if not isinstance(message, HoldOpened):
+        raise MessageError(f"the trail has a message of type {message.type} for a hold")
+    return message
 
 
 def _state(row: tuple[Any, ...]) -> HoldState:
@@ -109,7 +139,7 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 def _vote(row: tuple[Any, ...]) -> Vote:
     request, vote, by, via, answer, reason, digest, time_ns, *later = row
-    groups, policy, counts, ground, names = later
+    groups, policy, counts, ground, names, also, also_digests = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -124,6 +154,8 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         counts_for=tuple(counts),
         ground=Ground(ground),
         names=tuple(names),
+        also=tuple(HoldId(hold) for hold in also),
+        also_digests=tuple(also_digests),
     )
 
 

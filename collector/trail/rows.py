@@ -52,7 +52,7 @@ class EventRows:
 def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
     """Return the row of a hold."""
     act, rule = message.act, message.rule
-    return _one(
+    return checked_row(
         schema.HOLDS,
         {
             "hold": message.hold,
@@ -91,13 +91,15 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
             "act": json.dumps(asdict(act), ensure_ascii=False),
             "message": packed,
             "received_ns": now_ns,
+            "claim": message.claim,
+            "claim_ns": message.claim_ns,
         },
     )
 
 
 def state_row(message: HoldState, now_ns: int) -> Row:
     """Return the row of a later state of a hold."""
-    return _one(schema.HOLD_STATES, asdict(message) | {"received_ns": now_ns})
+    return checked_row(schema.HOLD_STATES, asdict(message) | {"received_ns": now_ns})
 
 
 def vote_row(message: Vote, signed_by: str, now_ns: int) -> Row:
@@ -117,12 +119,12 @@ def decision_row(message: Decision, signed_by: str, now_ns: int) -> Row:
 
 def host_row(message: HostRecord, digest: str, now_ns: int) -> Row:
     """Return the row of what a host said of itself."""
-    return _one(schema.HOSTS, asdict(message) | {"record": digest, "received_ns": now_ns})
+    return checked_row(schema.HOSTS, asdict(message) | {"record": digest, "received_ns": now_ns})
 
 
 def rejected_row(facts: Mapping[str, object]) -> Row:
     """Return the row of a message that was not taken."""
-    return _one(schema.REJECTED, facts)
+    return checked_row(schema.REJECTED, facts)
 
 
 def event_rows(message: EventBatch, chain: str) -> EventRows:
@@ -178,10 +180,11 @@ def arrow_of(table: schema.Table, rows: Sequence[Row]) -> pa.Table:
 def _signed(
     table: schema.Table, message: Vote | Comment | Decision, signed_by: str, now_ns: int
 ) -> Row:
-    return _one(table, asdict(message) | {"signed_by": signed_by, "received_ns": now_ns})
+    return checked_row(table, asdict(message) | {"signed_by": signed_by, "received_ns": now_ns})
 
 
-def _one(table: schema.Table, values: Mapping[str, object]) -> Row:
+def checked_row(table: schema.Table, values: Mapping[str, object]) -> Row:
+    """Return a row; raise MessageError if a value is missing or does not fit."""
     for name, nullable, fits in _COLUMNS[table.name]:
         value = values.get(name)
         if value is None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 3
+VERSION = 4
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -32,14 +32,14 @@ class Table:
 
     @property
     def ddl(self) -> str:
-        """The CREATE TABLE statement."""
+        """The statement that makes the table, unless it is there."""
         columns = [
             f'"{column.name}" {_DUCKDB[column.type]}{"" if column.nullable else " NOT NULL"}'
             for column in self.schema
         ]
         if self.key:
             columns.append(f"PRIMARY KEY ({', '.join(self.key)})")
-        return f"CREATE TABLE {self.name} (\n  " + ",\n  ".join(columns) + "\n)"
+        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n  " + ",\n  ".join(columns) + "\n)"
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -123,8 +123,10 @@ HOLDS = Table(
         address=_TEXT,
         port=_INT,
         act=_TEXT,  # the whole act, JSON
-        message=_BYTES,  # exactly what the host sent
+        message=_BYTES,  # exactly what the host sent, or the collector for an ask
         received_ns=_INT,
+        claim=_TEXT,  # why, in the words of who acts, said before the act; checked by nobody
+        claim_ns=_INT,  # when it was said; 0: nothing was
     ),
     key=("hold",),
 )
@@ -163,6 +165,8 @@ VOTES = Table(
         counts_for=_TEXTS,  # groups whose quota it may fill; "": any reviewer's
         ground=_TEXT,  # decision, or break_glass
         names=_TEXTS,  # further ones of the person, under which they would count as the same
+        also=_TEXTS,  # the other holds that the vote is about, where identical ones were folded
+        also_digests=_TEXTS,  # the digests of their acts, one for one
     ),
     key=("vote",),
 )
@@ -197,6 +201,56 @@ DECISIONS = Table(
         policy=_TEXT,  # the approval policy that it was reached by
     ),
     key=("request",),
+)
+GRANTS = Table(
+    "grants",
+    _schema(
+        grant=_TEXT,
+        host=_TEXT,
+        subject=_TEXT,
+        session=_TEXT,  # empty: of any session of the subject
+        kind=_TEXT,
+        rule=_TEXT,
+        what=_TEXT,
+        uses=_INT,
+        boot_id=_TEXT,
+        expires_boot_ns=_INT,
+        expires_ns=_INT,
+        request=_TEXT,
+        by=_TEXT,
+        via=_TEXT,
+        reason=_TEXT,
+        time_ns=_INT,
+        message=_BYTES,  # exactly what the collector signed
+        signed_by=_TEXT,
+        received_ns=_INT,
+    ),
+    key=('"grant"',),
+)
+_ENDS = {
+    "order_id": _TEXT,
+    "host": _TEXT,
+    "by": _TEXT,
+    "via": _TEXT,
+    "reason": _TEXT,
+    "time_ns": _INT,
+    "message": _BYTES,
+    "signed_by": _TEXT,
+    "received_ns": _INT,
+}
+GRANT_REVOCATIONS = Table("grant_revocations", _schema(grant=_TEXT, **_ENDS), key=("order_id",))
+QUARANTINES = Table(
+    "quarantines",
+    # One row for each host, and one more each time that it was told again.
+    _schema(quarantine=_TEXT, subject=_TEXT, everywhere=_BOOL, **_ENDS),
+    key=("order_id",),
+)
+QUARANTINE_LIFTS = Table("quarantine_lifts", _schema(quarantine=_TEXT, **_ENDS), key=("order_id",))
+ORDER_EFFECTS = Table(
+    "order_effects",
+    # A hold that a grant has let pass, or a quarantine has ended.
+    _schema(hold=_TEXT, host=_TEXT, order_id=_TEXT, state=_TEXT, time_ns=_INT, received_ns=_INT),
+    key=("hold", "order_id"),
 )
 HOSTS = Table(
     "hosts",
@@ -239,6 +293,11 @@ TABLES: tuple[Table, ...] = (
     VOTES,
     COMMENTS,
     DECISIONS,
+    GRANTS,
+    GRANT_REVOCATIONS,
+    QUARANTINES,
+    QUARANTINE_LIFTS,
+    ORDER_EFFECTS,
     HOSTS,
     REJECTED,
 )

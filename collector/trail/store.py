@@ -82,9 +82,10 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             "upgrade this collector"
         )
     connection.execute("BEGIN")
+    # Also in a file of before, in which some are not there yet.
+    for table in TABLES:
+        connection.execute(table.ddl)
     if version is None:
-        for table in TABLES:
-            connection.execute(table.ddl)
         connection.execute(
             "INSERT INTO schema_version VALUES (?, ?, ?)", [VERSION, time.time_ns(), new_id()]
         )

@@ -1,5 +1,7 @@
 """The views that answer an auditor's questions by name. Times are UTC; see docs/trail.md."""
 
+from collector.trail.figures import reviewer_figures, rule_figures
+
 # One row per hold, with what people said and what the host did. The host's word on how the wait
 # ended comes before the centre's decision: a decision that came too late did not end it.
 _REQUESTS = """
@@ -20,14 +22,19 @@ SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rul
        CASE h.kind
          WHEN 'exec' THEN coalesce(nullif(array_to_string(h.argv, ' '), ''), h.executable)
          WHEN 'open' THEN h.path
+         WHEN 'ask' THEN h.executable || ' on ' || h.path
          ELSE coalesce(nullif(h.path, ''), h.address || ' port ' || h.port)
        END AS what,
        h.executable, h.digest,
-       coalesce(e.state, CASE d.answer WHEN 'approve' THEN 'approved' WHEN 'deny' THEN 'denied' END,
+       -- An ask has no host: the centre's decision is its end, also where that is nobody's answer.
+       coalesce(e.state, CASE WHEN h.kind = 'ask' AND d.ground = 'timeout_policy' THEN 'expired'
+                              WHEN h.kind = 'ask' AND d.ground = 'withdrawn' THEN 'cancelled'
+                              WHEN d.answer = 'approve' THEN 'approved'
+                              WHEN d.answer = 'deny' THEN 'denied' END,
                 'open') AS state,
        o.outcome, o.time_ns AS outcome_ns, o.ground,
        d.answer, d."by" AS decided_by, d.via, d.reason AS decision_reason, d.time_ns AS decided_ns,
-       o."by" AS host_says_by, o.reason AS host_says_reason
+       o."by" AS host_says_by, o.reason AS host_says_reason, h.claim
 FROM holds h
 LEFT JOIN ended e USING (hold)
 LEFT JOIN done o USING (hold)
@@ -46,7 +53,8 @@ SELECT make_timestamp(coalesce(outcome_ns, decided_ns) // 1000) AS "when",
                  AND decided_by IS NOT NULL
             THEN decision_reason ELSE coalesce(host_says_reason, '') END AS reason,
        coalesce(ground, '') AS ground, guarantee, rule, state,
-       coalesce(outcome, 'not confirmed') AS host_confirmed,
+       coalesce(outcome, CASE kind WHEN 'ask' THEN 'no host' ELSE 'not confirmed' END)
+         AS host_confirmed,
        via, "user", login_user, request, digest
 FROM requests
 """
@@ -70,10 +78,13 @@ ORDER BY "when" DESC
 _RELEASES = """
 SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS host, h.kind,
        r.what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
-       -- What the host says must be borne out by a signed decision, where it names one.
+       -- What the host says must be borne out by a signed decision or grant, where it names one.
        CASE WHEN s.ground IS NULL THEN false
             WHEN s.ground IN ('decision', 'break_glass')
             THEN coalesce(d.answer = 'approve' AND d.ground = s.ground, false)
+            WHEN s.ground = 'grant' THEN EXISTS (
+              SELECT 1 FROM order_effects e JOIN grants g ON g."grant" = e.order_id
+              WHERE e.hold = s.hold AND g.host = s.host)
             ELSE true END AS explained,
        s.reason, s.detail, h.request, s.verdict
 FROM hold_states s
@@ -117,15 +128,40 @@ WHERE kind = 'gap'
 ORDER BY noticed DESC
 """
 
-_DECISION_TIMES = """
-SELECT d."by" AS who, count(*) AS decisions,
-       median((d.time_ns - h.opened_ns) / 1e9) AS median_seconds,
-       avg(((d.time_ns - h.opened_ns) < 2000000000)::INT) AS share_under_2_s,
-       avg((d.answer = 'approve')::INT) AS share_approved
-FROM decisions d
-JOIN holds h ON h.request = d.request
-GROUP BY d."by"
-ORDER BY decisions DESC
+# Which grants can still let something pass, as far as the centre knows: the host's own clocks end
+# them, and so does its restart.
+_GRANTS_IN_FORCE = """
+SELECT make_timestamp(g.time_ns // 1000) AS made, make_timestamp(g.expires_ns // 1000) AS expires,
+       g.host, g.subject, g.session, g.kind, g.what, g.rule, g."by", g.via, g.reason,
+       g.uses, count(e.hold) AS used, g.request, g."grant"
+FROM grants g
+LEFT JOIN order_effects e ON e.order_id = g."grant" AND e.host = g.host
+WHERE g.expires_ns > epoch_ns(now())
+  AND NOT EXISTS (SELECT 1 FROM grant_revocations r WHERE r."grant" = g."grant")
+GROUP BY ALL
+HAVING count(e.hold) < g.uses
+ORDER BY made DESC
+"""
+
+_GRANT_USES = """
+SELECT make_timestamp(e.time_ns // 1000) AS "when", r.host_name AS host, r.subject, r.session,
+       r.kind, r.what, g."by" AS granted_by, g.reason, e.state, r.outcome, r.request,
+       e.order_id AS "grant", g.request AS granted_with
+FROM order_effects e
+JOIN requests r ON r.hold = e.hold AND r.host = e.host
+JOIN grants g ON g."grant" = e.order_id AND g.host = e.host
+ORDER BY "when" DESC
+"""
+
+_QUARANTINES_IN_FORCE = """
+SELECT make_timestamp(min(q.time_ns) // 1000) AS since, q.subject,
+       CASE WHEN q.everywhere THEN 'everywhere' ELSE string_agg(DISTINCT q.host, ', ') END AS hosts,
+       any_value(q."by") AS "by", any_value(q.via) AS via, any_value(q.reason) AS reason,
+       q.quarantine
+FROM quarantines q
+WHERE NOT EXISTS (SELECT 1 FROM quarantine_lifts l WHERE l.quarantine = q.quarantine)
+GROUP BY q.quarantine, q.subject, q.everywhere
+ORDER BY since DESC
 """
 
 VIEWS: dict[str, str] = {
@@ -136,5 +172,9 @@ VIEWS: dict[str, str] = {
     "break_glass": _BREAK_GLASS,
     "pending": _PENDING,
     "gaps": _GAPS,
-    "decision_times": _DECISION_TIMES,
+    "reviewer_figures": reviewer_figures(),
+    "rule_figures": rule_figures(),
+    "grants_in_force": _GRANTS_IN_FORCE,
+    "grant_uses": _GRANT_USES,
+    "quarantines_in_force": _QUARANTINES_IN_FORCE,
 }

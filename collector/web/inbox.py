@@ -166,7 +166,7 @@ async def _resolved(desk: Desk, chosen: list[str]) -> list[Record]:
 def _waiting(desk: Desk) -> list[Record]:
     """Return what nobody has answered, as the inbox has it: the least time left first."""
     waiting = (
-        one for one in desk.services.book.register.unfinished() if one.state is RequestState.OPEN
+        one for one in desk.services.book.register.requests() if one.state is RequestState.OPEN
     )
     return sorted(waiting, key=_urgency)
 

@@ -173,6 +173,6 @@ async def _session(desk: Desk, session: Session, record: Record) -> Activity:
 
 def _next(desk: Desk, record: Record) -> str:
     """Return where the request is that has waited longest, but for this one; empty if none."""
-    newest_first = desk.services.book.register.unfinished()
+    newest_first = desk.services.book.register.requests()
     waiting = (one.id for one in reversed(newest_first) if one.state is RequestState.OPEN)
     return next((f"/requests/{one}" for one in waiting if one != record.id), "")

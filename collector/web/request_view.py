@@ -17,13 +17,26 @@ _DEEPEST = 12
 _NAME_LIMIT = 60
 _GROUPS = ("Who", "What", "Where", "Why")
 # Where a fact of the card belongs; what is not named here is about what is done.
-_WHO = ("User", "Login user", "Watched as", "Responsible", "Requester", "Session")
+_WHO = (
+    *("Asked by", "Answers for it", "User", "Login user", "Watched as"),
+    *("Responsible", "Requester", "Session"),
+)
 _WHERE = ("Host", "Directory", "File", "Path", "Socket", "Address", "More")
 _WHY = ("Rule", "Why", "If nobody answers", "Reason given")
 # Shown elsewhere on the page: as its heading, as a badge, and above the facts.
 _ELSEWHERE = ("Command", "Severity")
 # Long and quoted from the process: set as code.
-_CODE = ("Program", "Called as", "Started as", "Environment", "Directory", "File", "Path", "Socket")
+_CODE = (
+    "Program",
+    "Called as",
+    "Started as",
+    "Environment",
+    "Directory",
+    "File",
+    "Path",
+    "Socket",
+    "Resource",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,7 @@ def _name(act: Act) -> str:
 
 def _target(facts: Sequence[dict[str, str]], act: Act, title: str) -> str:
     """Return the command, file or address that is held, as the card has it."""
-    wanted = ("Command",) if act.kind is Kind.EXEC else ("Path", "Socket", "Address")
+    wanted = ("Command",) if act.kind is Kind.EXEC else ("Path", "Socket", "Address", "Resource")
     found = {fact["label"]: fact["text"] for fact in facts}
     return next((found[label] for label in wanted if label in found), title)
 
@@ -110,6 +123,8 @@ def _group(label: str) -> str:
     for name, labels in (("Who", _WHO), ("Where", _WHERE), ("Why", _WHY)):
         if label in labels:
             return name
+    if label.startswith("Says why"):
+        return "Why"
     return "What"
 
 

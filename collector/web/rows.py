@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 
+from collector.alike import alike
 from collector.approvals.applied import Policies
 from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
@@ -65,9 +66,10 @@ class Rows:
     def row(self, record: Record, caller: Caller) -> Row:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
+        same = alike(record).count
         said, stands = self._summary(record), words.status(record)
-        is_exec = act.kind is Kind.EXEC
-        what = said.what if is_exec else said.where
+        is_whole = act.kind in (Kind.EXEC, Kind.ASK)
+        what = said.what if is_whole else said.where
         is_open = record.state is RequestState.OPEN
         return Row(
             id=record.id,
@@ -75,8 +77,8 @@ class Rows:
             label=f"{said.who} {words.VERBS[act.kind]} {what}",
             who=said.who,
             verb=words.VERBS[act.kind],
-            what=what,
-            where=said.where if is_exec else said.what,
+            what=what + (f" ({same} identical)" if same > 1 else ""),
+            where=said.where if is_whole else said.what,
             host=clean(self._names.name(opened.host, opened.host_name), _NAME_LIMIT).text,
             subject=clean(act.subject, _NAME_LIMIT).text,
             rule=clean(opened.rule.id, _NAME_LIMIT).text,

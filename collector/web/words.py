@@ -11,11 +11,13 @@ VERBS = {
     Kind.OPEN: "asks to open",
     Kind.CONNECT: "asks to connect to",
     Kind.SEND: "asks to send to",
+    Kind.ASK: "asks for",
 }
 _GUARANTEES = {
     Guarantee.HELD: "held before the act",
     Guarantee.STOPPED: "stopped after the call",
     Guarantee.LATE: "noticed late",
+    Guarantee.ASKED: "only asked",
 }
 _STATES = {
     RequestState.OPEN: "waiting",
@@ -47,9 +49,8 @@ def status(record: Record) -> Status:
     state, outcome = record.state, record.outcome
     if outcome is not None:
         return Status(outcome.value, _STATES[state], _OUTCOMES[outcome])
-    return Status(
-        state.value, _STATES[state], "host has not confirmed" if state in _UNCONFIRMED else ""
-    )
+    waits_for_host = state in _UNCONFIRMED and not record.is_ask
+    return Status(state.value, _STATES[state], "host has not confirmed" if waits_for_host else "")
 
 
 def guarantee(value: Guarantee) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.sensor.bpf import Map
@@ -486,3 +487,15 @@ def test_a_child_of_the_agent_is_no_ai(watched: Watched, secret: Path) -> None:
     done = subprocess.run(["cat", secret], check=True, capture_output=True)
     assert done.returncode == 0
     assert watched.acts() == []
+
+
+def test_who_belongs_to_a_subject_is_who_carries_its_label(watched: Watched, secret: Path) -> None:
+    """The process, what it forks, and nobody of another user or of another name."""
+    parent = watched.run("import subprocess\nsubprocess.run(['sleep', '60'])\n" + OPEN)
+    other = watched.run(["/usr/bin/sleep", "60"], user=watched.accounts.other.pw_uid)
+    while not (forked := psutil.Process(parent.pid).children()):
+        time.sleep(0.01)
+    found = {one.pid for one in watched.sensor.labelled("ai")}
+    assert {parent.pid, forked[0].pid} <= found
+    assert other.pid not in found
+    assert watched.sensor.labelled("nobody") == []

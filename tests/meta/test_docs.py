@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wire import subjects
-from wire.ids import HoldId, HostId, RequestId
+from wire.ids import HoldId, HostId, OrderId, RequestId
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -34,9 +34,11 @@ def test_the_architecture_names_every_bucket(bucket: str) -> None:
     [
         subjects.event(HostId("<host>")),
         subjects.hold(HostId("<host>"), HoldId("<hold>")),
+        subjects.ask(RequestId("<request>")),
         subjects.vote(RequestId("<request>")),
         subjects.decision(RequestId("<request>")),
         subjects.verdict(HostId("<host>"), HoldId("<hold>")),
+        subjects.order(HostId("<host>"), OrderId("<order>")),
     ],
 )
 def test_the_architecture_names_every_subject(subject: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from collector.approvals.book import Book
 from collector.approvals.record import Record
 from collector.approvals.register import Changed, Register
+from collector.asks.opened import as_opened
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.interface import Channel, Route, Routes
 from collector.channels.notices import Notices
@@ -27,7 +28,7 @@ from collector.trail.rows import Row, comment_row, decision_row, opened_row, sta
 from collector.trail.store import open_trail
 from collector.trail.writer import Writer
 from wire.codec import encode
-from wire.messages import Comment, Decision, HoldOpened, HoldState, Vote
+from wire.messages import AskOpened, Comment, Decision, HoldOpened, HoldState, Vote
 
 Message = HoldOpened | HoldState | Vote | Comment | Decision
 LINK = "https://holdfast.example.com/requests/"
@@ -57,6 +58,15 @@ class Desk:
             newest = outcome.record
             self.book.announce(newest)
         return newest
+
+    async def tell_ask(self, ask: AskOpened) -> Record:
+        """Take in an ask, in the trail and in memory, and tell who listens."""
+        opened = as_opened(ask)
+        await self._writer.write([opened_row(opened, encode(ask), 1)])
+        outcome = self.book.opened(opened)
+        assert isinstance(outcome, Changed)
+        self.book.announce(outcome.record)
+        return outcome.record
 
     async def restart(self) -> None:
         """Know what a collector knows that starts now: what the trail has and is not finished."""

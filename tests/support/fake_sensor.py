@@ -6,6 +6,7 @@ from collections.abc import Collection, MutableMapping, Sequence
 from contextlib import suppress
 
 from agent.errors import SensorError
+from agent.release import ProcessId
 from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from rules.superset import KernelTables
 from wire.acts import Act
@@ -18,6 +19,7 @@ class HeldMap:
         self.entries: MutableMapping[HeldKey, HeldAct] = {}
         self.forgotten: list[HeldKey] = []
         self.unguarded: list[int] = []
+        self.labels: dict[str, list[ProcessId]] = {}
         self._last = 0
 
     def put(self, act: Act) -> HeldAct:
@@ -103,6 +105,10 @@ class FakeSensor:
     def unguard(self, pid: int) -> None:
         """Note that this process may run on."""
         self.held.unguarded.append(pid)
+
+    def labelled(self, subject: str) -> list[ProcessId]:
+        """Return whom a test has labelled."""
+        return list(self.held.labels.get(subject, ()))
 
     def events_fd(self) -> int:
         """Return an eventfd that never fires."""

@@ -33,7 +33,8 @@ rules:
     description: Is asked about until somebody answers.
     severity: high
     match:
-      open: {{path: ["/faults/approve/**", "/faults/deny/**", "/faults/die/**", "/faults/wait/**"]}}
+      open: {{path: ["/faults/approve/**", "/faults/deny/**", "/faults/die/**", "/faults/wait/**",
+                    "/faults/grant/**"]}}
     action: ask
   - id: {SHORT}
     description: Is asked about for a moment.
@@ -209,6 +210,13 @@ class Site:
             )
             told = [row for row in told if row[0] == actor.pid]
             raise AssertionError(f"{path} of {actor.pid} is not over; the trail: {told}") from error
+
+    def post(self, path: str, body: object) -> dict[str, Any]:
+        """Say something to the centre, which must take it."""
+        url = f"{self.centre.api_url}/api/v1{path}"
+        response = httpx.post(url, headers=Centre.auth(self.token), json=body, timeout=30)
+        assert response.is_success, response.text
+        return cast("dict[str, Any]", response.json())
 
     def sql(self, text: str) -> list[list[Any]]:
         """Ask the trail."""

@@ -9,11 +9,13 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
+from agent.release import ProcessId
 from agent.sensor.interface import HeldAct, HeldKey
 from tests.support.fake_sensor import FakeSensor, HeldMap
 from wire.acts import Act, Guarantee, Kind, Process
 
 _WAKE = "wake"
+LABELS = "labels"
 _MUCH = 1 << 16
 
 
@@ -58,6 +60,7 @@ class FileSensor(FakeSensor):
         held = HeldMap()
         held.entries = HeldFiles(place)
         super().__init__(held)
+        self._place = place
         # Open for both, so that it is neither at its end nor refuses to be opened.
         self._wake = os.open(place / _WAKE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -70,6 +73,13 @@ class FileSensor(FakeSensor):
         with suppress(BlockingIOError):
             os.read(self._wake, _MUCH)
         return super().new_holds()
+
+    def labelled(self, subject: str) -> list[ProcessId]:
+        """Return whom the file of labels names, whatever the subject; a line each."""
+        with suppress(FileNotFoundError):
+            lines = (self._place / LABELS).read_text(encoding="ascii").splitlines()
+            return [ProcessId(*map(int, line.split())) for line in lines]
+        return []
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -100,6 +110,8 @@ def _read(key: HeldKey, data: bytes) -> HeldAct:
         gid=0,
         executable="/usr/bin/python3",
         path=said["path"],
+        device=1,
+        inode=77,
         flags=("read",),
     )
     return HeldAct(key=key, act=act)

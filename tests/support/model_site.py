@@ -18,6 +18,7 @@ from collector.ingest.holds import HoldIntake
 from collector.ingest.said import SaidIntake
 from collector.ingest.work import Delivery, Intake
 from collector.nats.publish import Publisher, Stored
+from collector.orders.ledger import Ledger
 from collector.policy.model import PolicySet
 from collector.trail.reader import Reader
 from collector.trail.records import Said
@@ -204,7 +205,9 @@ class ModelCollector:
         self.undecided.take_up(unfinished)
         self.policies.changed = lambda: self.undecided.take_up(self.book.register.unfinished())
         self._intakes: dict[str, Intake] = {
-            subjects.HOLDS: HoldIntake(self.book, self.decider, self.undecided, self._clock),
+            subjects.HOLDS: HoldIntake(
+                self.book, self.decider, self.undecided, Ledger(), self._clock
+            ),
             **{
                 name: SaidIntake(
                     name, kinds, self.book, self.decider, self.undecided, self._verifier

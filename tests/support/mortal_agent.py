@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import agent.journal
+import agent.orders.store
 import agent.transport.spool
 from agent import config
 from agent.daemon import Daemon
 from agent.freezer import Freezer
 from agent.holds.model import Step, Voice
 from agent.journal import Journal
+from agent.orders.store import OrderStore
 from agent.processes import ProcessControl
 from agent.release import ProcessId
 from agent.rows import Columns, events_in, to_columns
@@ -41,10 +43,10 @@ from agent.transport.spool import Spool
 from agent.transport.verdicts import Incoming
 from tests.support.actors import Actor
 from tests.support.file_sensor import FileSensor
-from wire import codec
+from wire import codec, subjects
 from wire.acts import Act
 from wire.ids import MessageId
-from wire.messages import EventBatch, HoldOpened, HoldState, Message
+from wire.messages import EventBatch, HoldOpened, HoldState, Message, Verdict
 
 WAIT_S = 60
 _LAST_S = 0.5
@@ -65,6 +67,24 @@ STEPS = (
     *(f"{side} publish: {what}" for what in (*_TOLD, "events") for side in _SIDES),
     *(f"verdict {what}" for what in ("received", "settled", "acknowledged")),
 )
+_ARRIVAL = (
+    "order received",
+    "orders written: order",
+    "orders committed: order",
+    "order settled",
+    "order acknowledged",
+)
+# Where a grant comes in, and where it is used.
+GRANT_STEPS = _ARRIVAL
+USE_STEPS = ("journal written: granted", "journal committed: granted")
+# Where a quarantine comes in and takes hold, and where its end does.
+QUARANTINE_STEPS = (
+    *_ARRIVAL,
+    *(f"journal {side}: superseded" for side in ("written", "committed")),
+    *(f"orders {side}: stopping" for side in ("written", "committed")),
+    *(f"{side} publish: superseded" for side in _SIDES),
+)
+LIFT_STEPS = (*_ARRIVAL, *(f"orders {side}: let go" for side in ("written", "committed")))
 
 ANY = "any step"
 
@@ -295,10 +315,18 @@ def _hook_disk(step: Callable[[str], None]) -> None:
     naming(Journal, "record", lambda recorded, _: _told(recorded))
     naming(Journal, "published", lambda _: "acknowledged")
     naming(Journal, "prune", lambda _: "start")
+    naming(OrderStore, "take", lambda *_: "order")
+    naming(OrderStore, "stopping", lambda *_: "stopping")
+    naming(OrderStore, "forget", lambda *_: "let go")
+    naming(OrderStore, "prune", lambda _: "start")
     naming(Spool, "add", lambda *_: "add")
     naming(Spool, "next", lambda: "seal")
     naming(Spool, "sent", lambda _: "sent")
-    for module, file in ((agent.journal, "journal"), (agent.transport.spool, "spool")):
+    for module, file in (
+        (agent.journal, "journal"),
+        (agent.orders.store, "orders"),
+        (agent.transport.spool, "spool"),
+    ):
         module.transaction = _around(module.transaction, file, what, step)  # type: ignore[attr-defined]
     add = EventSender.add
 
@@ -312,8 +340,9 @@ def _hook_disk(step: Callable[[str], None]) -> None:
 
 def _told(recorded: Step) -> str:
     """Return what a step of the machine is about."""
-    if any(isinstance(say, HoldOpened) for say in recorded.says):
-        return "opening"
+    opened = next((say for say in recorded.says if isinstance(say, HoldOpened)), None)
+    if opened is not None:
+        return "opening" if opened.grant is None else "granted"
     hold = recorded.holds[0]
     if hold.voice is Voice.QUIET:
         return "passed" if hold.finished else "let pass"
@@ -383,22 +412,29 @@ def _hook_wire(step: Callable[[str], None]) -> None:
         return known
 
     async def finished(self: Incoming) -> None:
-        step("verdict settled")
+        what = "verdict" if isinstance(codec.decode(self.data), Verdict) else "order"
+        step(f"{what} settled")
         await done(self)
-        step("verdict acknowledged")
+        step(f"{what} acknowledged")
 
-    def with_verdicts(
-        self: Inbox, link: Link, on_verdict: Callable[[bytes, dict[str, str] | None], None]
+    def with_steps(
+        self: Inbox,
+        link: Link,
+        on_message: Callable[[bytes, dict[str, str] | None], None],
+        *,
+        stream: str = subjects.VERDICTS,
     ) -> None:
-        def received(data: bytes, headers: dict[str, str] | None) -> None:
-            step("verdict received")
-            on_verdict(data, headers)
+        what = "verdict" if stream == subjects.VERDICTS else "order"
 
-        init(self, link, received)
+        def received(data: bytes, headers: dict[str, str] | None) -> None:
+            step(f"{what} received")
+            on_message(data, headers)
+
+        init(self, link, received, stream=stream)
 
     Link.publish = published  # type: ignore[method-assign]
     Incoming.done = finished  # type: ignore[method-assign]
-    Inbox.__init__ = with_verdicts  # type: ignore[method-assign]
+    Inbox.__init__ = with_steps  # type: ignore[method-assign]
 
 
 def _what(message: Message) -> str:

@@ -79,7 +79,7 @@ class Nats:
         return await nats.connect(self.url, nkeys_seed_str=self.admin_seed)
 
     async def make_streams(self) -> None:
-        """Make streams, bucket and the host's consumer, as the collector does."""
+        """Make streams, bucket and the host's consumers, as the collector does."""
         client = await self.admin()
         js = client.jetstream()
         for stream in subjects.STREAMS:
@@ -94,15 +94,19 @@ class Nats:
                 )
             )
         await js.create_key_value(bucket=subjects.HOSTS_BUCKET)
-        await js.add_consumer(
-            subjects.VERDICTS,
-            api.ConsumerConfig(
-                durable_name=subjects.verdict_consumer(self.host),
-                filter_subject=f"hf.verdict.{self.host}.*",
-                ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=5,
-            ),
-        )
+        for read, name, subject in (
+            (subjects.VERDICTS, subjects.verdict_consumer(self.host), "hf.verdict"),
+            (subjects.ORDERS, subjects.order_consumer(self.host), "hf.order"),
+        ):
+            await js.add_consumer(
+                read,
+                api.ConsumerConfig(
+                    durable_name=name,
+                    filter_subject=f"{subject}.{self.host}.*",
+                    ack_policy=api.AckPolicy.EXPLICIT,
+                    ack_wait=5,
+                ),
+            )
         await client.close()
 
 

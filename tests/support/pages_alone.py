@@ -21,14 +21,17 @@ from collector.api.show import Shower
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Register
+from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
-from collector.config import Trail
+from collector.config import Grants, Trail
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
+from collector.orders.issue import Issuer
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -132,9 +135,11 @@ async def pages_alone(
     policies = any_reviewer()
     names, tokens = HostNames(database), Tokens(database)
     sessions, links = Sessions(database), Links(database)
+    decider = Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies)
     services = Services(
         book=book,
-        decider=Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies),
+        decider=decider,
+        issuer=Issuer(Ledger(), decider, publisher, signer, hosts=names.all, limits=Grants()),
         policies=policies,
         publisher=publisher,
         reader=reader,
@@ -144,6 +149,7 @@ async def pages_alone(
         shower=Shower(names, policies),
         tokens=tokens,
         channels=cast("Dispatcher", None),
+        asks=cast("Asks", None),
         signing_in=SigningIn(sessions, links, base, None, None),
         stream_queue=10,
         stream_clients=10,

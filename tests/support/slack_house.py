@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collector import config
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
@@ -29,6 +30,7 @@ from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Secrets, Slack
 from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
+from collector.daemon import open_policies
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Caller
@@ -40,13 +42,13 @@ from collector.ingest.said import SaidIntake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
-from collector.nats.streams import ensure_streams, ensure_verdict_consumer
+from collector.nats.streams import ensure_host_consumers, ensure_streams
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from collector.web.settings import request_url
 from tests.support.centre import Centre
-from tests.support.policies import any_reviewer
 from tests.support.slack_stand_in import (
     APP_TOKEN,
     APPROVALS,
@@ -160,7 +162,7 @@ async def slack_house(
         request_timeout_s=timeout_s,
     )
     async with AsyncExitStack() as stack:
-        book, decider = await _centre(settings, stack)
+        book, decider, policies = await _centre(settings, stack)
         store = Cards(cards or centre.directory / f"cards-{time.time_ns()}.sqlite3")
         stack.push_async_callback(store.close)
         links = Links(identities)
@@ -168,7 +170,7 @@ async def slack_house(
         notices = Notices(HostNames(identities), lambda request: request_url(BASE_URL, request))
         client = new_client(own, BOT_TOKEN)
         door = Door(client, links, link_page(BASE_URL))
-        desk = Desk(book, decider, store, notices, door, BASE_URL, extras or Extras())
+        desk = Desk(book, decider, policies, store, notices, door, BASE_URL, extras or Extras())
         incoming = Incoming(own, Secrets(BOT_TOKEN, APP_TOKEN, SECRET), desk, client)
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
@@ -180,7 +182,7 @@ async def slack_house(
         yield House(slack, incoming, desk, book, host, identities, links)
 
 
-async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book, Decider]:
+async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book, Decider, Policies]:
     """Run the part of the daemon that takes in holds and decides."""
     signer = read_signer(Path(settings.signing.key_file))
     verifier = Verifier(frozenset({signer.key_id}))
@@ -196,13 +198,14 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book,
     stack.push_async_callback(client.close)
     await ensure_streams(client.jetstream())
     for host in HostNames(Path(settings.identities.file)).all():
-        await ensure_verdict_consumer(client.jetstream(), host.host)
+        await ensure_host_consumers(client.jetstream(), host.host)
     book = Book(Register(), reader)
-    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
+    policies = open_policies(settings, HostNames(Path(settings.identities.file)))
+    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, policies)
     undecided = Undecided(book, decider)
     await book.load()
     intakes = (
-        HoldIntake(book, decider, undecided),
+        HoldIntake(book, decider, undecided, Ledger()),
         SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
         SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
     )
@@ -210,7 +213,7 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book,
         feed = Feed(client, intake, writer, trail=trail_id(connection))
         await feed.prepare(client.jetstream())
         _run(stack, feed.run())
-    return book, decider
+    return book, decider, policies
 
 
 def _run(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from wire.acts import act_digest
 from wire.events import COLUMNS, ColumnType
 from wire.messages import (
+    AskOpened,
     Comment,
     Decision,
     EventBatch,
@@ -22,14 +23,20 @@ from wire.messages import (
     Verdict,
     Vote,
 )
+from wire.orders import Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 MESSAGES: tuple[type[Any], ...] = (
+    AskOpened,
     HoldOpened,
     HoldState,
     Vote,
     Comment,
     Decision,
     Verdict,
+    Grant,
+    GrantRevoked,
+    Quarantine,
+    QuarantineLifted,
     HostRecord,
     EventBatch,
 )

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from wire import subjects
 from wire.acts import Act, Guarantee, Kind, Process, act_digest
-from wire.codec import chain_digest, decode_as, encode
+from wire.codec import chain_digest, decode, decode_as, encode
 from wire.events import COLUMNS, ColumnType
 from wire.ids import HoldId, HostId, new_id
 from wire.messages import (
@@ -32,6 +32,7 @@ from wire.messages import (
     Severity,
     Verdict,
 )
+from wire.orders import Grant, GrantRevoked, Order, Quarantine, QuarantineLifted
 from wire.signing import Verifier
 
 BOOT = "11111111-2222-3333-4444-555555555555"
@@ -173,6 +174,7 @@ class WireHost:
     first: int = 1
     previous: str = "0" * 64
     _verdicts: Any = field(default=None, repr=False)
+    _orders: Any = field(default=None, repr=False)
 
     @property
     def id(self) -> HostId:
@@ -236,6 +238,19 @@ class WireHost:
         message = await self.verdict_message(timeout_s)
         Verifier(self.bundle.centre_keys).check(message.data, dict(message.headers or {}))
         return decode_as(message.data, Verdict)
+
+    async def order(self, timeout_s: float = 20) -> Order:
+        """Return the next order to it, after checking its signature as an agent does."""
+        if self._orders is None:
+            self._orders = await self.client.jetstream().pull_subscribe_bind(
+                subjects.order_consumer(self.id), subjects.ORDERS
+            )
+        message: Msg = (await self._orders.fetch(1, timeout=timeout_s))[0]
+        await message.ack()
+        Verifier(self.bundle.centre_keys).check(message.data, dict(message.headers or {}))
+        order = decode(message.data)
+        assert isinstance(order, Grant | GrantRevoked | Quarantine | QuarantineLifted)
+        return order
 
     async def obey(self, hold: HoldOpened, verdict: Verdict) -> None:
         """Do and confirm what a verdict says."""

@@ -50,7 +50,7 @@ class Clicks:
         try:
             self._desk.door.check_origin(sender)
             record = await self._desk.of_button(subject.carried)
-            if subject.for_a_time or self._desk.extras.reason_needed(record):
+            if subject.for_a_time or self._desk.reason_needed(record):
                 await self._ask_reason(body, sender, record, subject)
                 return
             words = await self._decide(sender, record, subject, reason="", life=None)

@@ -79,7 +79,7 @@ async def _help(_: Desk, __: Said) -> list[Block]:
 
 async def _pending(desk: Desk, said: Said) -> list[Block]:
     await desk.door.admit(said.sender)
-    waiting = [one for one in desk.book.register.unfinished() if one.state is RequestState.OPEN]
+    waiting = [one for one in desk.book.register.requests() if one.state is RequestState.OPEN]
     if not waiting:
         return [section("Nothing waits.")]
     fit = fitted([_line(desk, one) for one in waiting[:_MOST_LISTED]], _LIST_ROOM)
@@ -113,7 +113,7 @@ async def _decided(
     desk: Desk, caller: Caller, record: Record, wanted: Answer, reason: str
 ) -> list[Block]:
     try:
-        if desk.extras.reason_needed(record) and not reason:
+        if desk.reason_needed(record) and not reason:
             raise Refusal(
                 422,
                 "reason_required",

@@ -3,10 +3,13 @@
 A button carries a request and the nonce of its card; all else is read anew from the store.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from collector.approvals import checks
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record, RequestState
@@ -36,20 +39,15 @@ class Grants(Protocol):
         """Approve with a grant of the chosen time; raise Refusal."""
 
 
-def _reason_needed(record: Record) -> bool:
-    return record.opened.rule.reason_required
-
-
 def _no_claim(_: Record) -> str:
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What comes from outside the request: whether a reason is needed, what the model claims of
-    its act (empty for nothing), and grants."""
+    """What comes from outside the request: what the model claims of its act, which is empty for
+    nothing, and grants."""
 
-    reason_needed: Callable[[Record], bool] = _reason_needed
     claim: Callable[[Record], str] = _no_claim
     grants: Grants | None = None
 
@@ -64,6 +62,7 @@ class Desk:
 
     book: Book
     decider: Decider
+    policies: Policies
     cards: Cards
     notices: Notices
     door: Door
@@ -89,10 +88,15 @@ class Desk:
             )
         return record
 
+    def reason_needed(self, record: Record) -> bool:
+        """Say whether an answer must say why, by the rule and the policy."""
+        return self.policies.apply(record).reason_required
+
     async def check(self, sender: Sender, record: Record) -> Caller:
         """Return who may answer this request; raise Refusal with why nobody or not they."""
         caller = await self.door.admit(sender)
-        self.decider.check(caller, record)
+        checks.check_caller(record, caller, self.policies.apply(record), time.time_ns())
+        checks.check_open(record)
         return caller
 
     async def decide(

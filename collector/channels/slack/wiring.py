@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
@@ -24,6 +25,7 @@ class Answers:
     """What a channel needs that takes answers; `base` is the address of the pages."""
 
     decider: Decider
+    policies: Policies
     links: Links
     base: str
     extras: Extras = field(default_factory=Extras)
@@ -47,7 +49,16 @@ def slack_that_answers(
     secrets = read_secrets(settings)
     client = new_client(settings, secrets.bot_token)
     door = Door(client, answers.links, link_page(answers.base))
-    desk = Desk(book, answers.decider, cards, notices, door, answers.base, answers.extras)
+    desk = Desk(
+        book,
+        answers.decider,
+        answers.policies,
+        cards,
+        notices,
+        door,
+        answers.base,
+        answers.extras,
+    )
     incoming = Incoming(settings, secrets, desk, client)
     places = Places(client, door.accounts_of)
     return SlackChannel(client, book.get, places, answers.extras, incoming)

@@ -82,7 +82,7 @@ def test_without_nats_every_operation_works_or_names_what_is_away(
                 _check_says_that_nats_is_away(answer.status_code, answer.json())
 
         check()
-    assert len(operations) == 15
+    assert len(operations) == 16
 
 
 @pytest.mark.parametrize("path", _NEED_NATS)

@@ -132,6 +132,30 @@ async def test_fifty_answers_at_once_give_one_decision_and_the_rest_are_told_who
         assert info.num_pending == 0, "there is one verdict and no second one behind it"
 
 
+async def test_several_answers_at_once_each_have_their_own_result(people: People) -> None:
+    """A refusal keeps no other from its answer, and says what its own route would have said."""
+    async with people.host() as host, people.client(people.reviewer) as client:
+        good = await _open(people, host)
+        own = await _open(people, host, owner="ann@example.com")
+        answers = [
+            {"request": one, "answer": "approve", "reason": "r"}
+            for one in (own.hold, "f" * 32, good.hold, good.hold)
+        ]
+        got = await client.post("/requests/decisions", json={"answers": answers})
+        assert got.status_code == 200, got.text
+        results = got.json()["results"]
+        assert [one["status"] for one in results] == [403, 404, 200, 409]
+        codes = [one["error"] and one["error"]["code"] for one in results]
+        assert codes == ["own_request", "unknown_request", None, "already_decided"]
+        assert results[2]["result"]["state"] == "approved"
+        assert (await host.verdict()).hold == good.hold
+        many = await client.post("/requests/decisions", json={"answers": answers * 30})
+        assert many.status_code == 422
+        figures = (await client.get("/figures")).json()
+        assert "ann@example.com" in [one["who"] for one in figures["reviewers"]]
+        assert "net.upload" in [one["rule"] for one in figures["rules"]]
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

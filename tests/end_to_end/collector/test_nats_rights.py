@@ -22,6 +22,7 @@ from agent.transport.outbox import Outbox
 from collector.nats.streams import (
     bucket_config,
     differences,
+    order_consumer_config,
     stream_config,
     verdict_consumer_config,
 )
@@ -30,7 +31,7 @@ from tests.support.holds import hold_of
 from tests.support.wire_host import connect_as, opened, read_bundle
 from wire import subjects
 from wire.codec import encode
-from wire.ids import HoldId, HostId, RequestId, new_id
+from wire.ids import HoldId, HostId, OrderId, RequestId, new_id
 
 pytestmark = pytest.mark.nats
 
@@ -101,16 +102,20 @@ async def test_the_server_reports_file_backed_buckets(people: People, bucket: st
     assert info.config.storage == "file"
 
 
-async def test_each_host_has_a_consumer_of_its_own_verdicts_only(people: People) -> None:
+@pytest.mark.parametrize("stream", [subjects.VERDICTS, subjects.ORDERS])
+async def test_each_host_has_a_consumer_of_its_own_verdicts_and_orders_only(
+    people: People, stream: str
+) -> None:
     """The filter is the centre's to choose, not the host's."""
+    of_verdicts = stream == subjects.VERDICTS
     async with _as_collector(people) as client:
         for bundle in people.bundles.values():
             host = read_bundle(bundle).host
-            info = await client.jetstream().consumer_info(
-                subjects.VERDICTS, subjects.verdict_consumer(host)
-            )
-            wanted = verdict_consumer_config(host)
-            assert info.config.filter_subject == f"hf.verdict.{host}.*"
+            wanted = (verdict_consumer_config if of_verdicts else order_consumer_config)(host)
+            assert wanted.durable_name is not None
+            info = await client.jetstream().consumer_info(stream, wanted.durable_name)
+            subject = "hf.verdict" if of_verdicts else "hf.order"
+            assert info.config.filter_subject == f"{subject}.{host}.*"
             assert info.config.ack_policy == wanted.ack_policy
             assert info.config.deliver_policy == wanted.deliver_policy
             assert info.config.ack_wait == wanted.ack_wait
@@ -118,7 +123,7 @@ async def test_each_host_has_a_consumer_of_its_own_verdicts_only(people: People)
 
 
 Attempt = Callable[[Client, HostId, HostId], Awaitable[None]]
-_HOLD, _REQUEST = HoldId(new_id()), RequestId(new_id())
+_HOLD, _REQUEST, _ORDER = HoldId(new_id()), RequestId(new_id()), OrderId(new_id())
 
 
 def _publish(subject: Callable[[HostId, HostId], str]) -> Attempt:
@@ -135,7 +140,7 @@ def _subscribe(subject: Callable[[HostId, HostId], str]) -> Attempt:
     return attempt
 
 
-_VERDICTS, _HOLDS = subjects.VERDICTS, subjects.HOLDS
+_VERDICTS, _HOLDS, _ORDERS = subjects.VERDICTS, subjects.HOLDS, subjects.ORDERS
 _FORBIDDEN: dict[str, Attempt] = {
     "speak of another host's hold": _publish(lambda me, other: subjects.hold(other, _HOLD)),
     "send another host's events": _publish(lambda me, other: subjects.event(other)),
@@ -146,7 +151,21 @@ _FORBIDDEN: dict[str, Attempt] = {
     "decide": _publish(lambda me, other: subjects.decision(_REQUEST)),
     "write its own verdict": _publish(lambda me, other: subjects.verdict(me, _HOLD)),
     "publish rules": _publish(lambda me, other: f"$KV.{subjects.RULES_BUCKET}.all"),
-    "publish grants": _publish(lambda me, other: f"$KV.{subjects.GRANTS_BUCKET}.all"),
+    "grant itself something": _publish(lambda me, other: subjects.order(me, _ORDER)),
+    "put another host under quarantine": _publish(lambda me, other: subjects.order(other, _ORDER)),
+    "pull another host's orders": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.MSG.NEXT.{_ORDERS}.{subjects.order_consumer(other)}"
+    ),
+    "acknowledge another host's orders": _publish(
+        lambda me, other: f"$JS.ACK.{_ORDERS}.{subjects.order_consumer(other)}.1.1.1.1.0"
+    ),
+    "make a consumer of orders": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.DURABLE.CREATE.{_ORDERS}.mine"
+    ),
+    "change its own consumer of orders": _publish(
+        lambda me, other: f"$JS.API.CONSUMER.CREATE.{_ORDERS}.{subjects.order_consumer(me)}"
+    ),
+    "listen to another host's orders": _subscribe(lambda me, other: f"hf.order.{other}.*"),
     "purge a stream": _publish(lambda me, other: f"$JS.API.STREAM.PURGE.{_HOLDS}"),
     "delete a stream": _publish(lambda me, other: f"$JS.API.STREAM.DELETE.{_HOLDS}"),
     "delete a message": _publish(lambda me, other: f"$JS.API.STREAM.MSG.DELETE.{_HOLDS}"),

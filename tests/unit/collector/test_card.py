@@ -315,7 +315,7 @@ LINES = [
     (
         [at(HoldStateName.SUPERSEDED)],
         None,
-        "superseded at 12:00:10 UTC: another request took its place",
+        "superseded at 12:00:10 UTC: a newer order or rule has settled it",
     ),
     (
         [at(HoldStateName.RELEASED, ground=Ground.EMERGENCY, by="root")],

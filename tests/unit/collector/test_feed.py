@@ -21,6 +21,7 @@ from collector.ingest.work import Delivery, Work
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_streams
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail
 from collector.trail.writer import Job, Writer
@@ -77,7 +78,7 @@ async def _fed(made: Centre, place: Path) -> AsyncIterator[tuple[Noticing, Count
     book, signer = Book(Register(), reader), Signer.generate()
     verifier = Verifier(frozenset({signer.key_id}))
     decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
-    intake = Counting(book, decider, Undecided(book, decider))
+    intake = Counting(book, decider, Undecided(book, decider), Ledger())
     feed = Noticing(client, intake, writer, trail="t")
     feed.again = asyncio.Event()
     await feed.prepare(client.jetstream())

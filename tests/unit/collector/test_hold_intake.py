@@ -18,6 +18,7 @@ from collector.config import Trail
 from collector.ingest.holds import HoldIntake
 from collector.ingest.work import Delivery
 from collector.nats.publish import Publisher
+from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.rows import decision_row, opened_row, state_row, vote_row
 from collector.trail.store import open_trail
@@ -49,7 +50,7 @@ class Centre:
         decider = Decider(
             book, publisher, signer, Verifier(frozenset({signer.key_id})), any_reviewer()
         )
-        return book, HoldIntake(book, decider, Undecided(book, decider))
+        return book, HoldIntake(book, decider, Undecided(book, decider), Ledger())
 
 
 @pytest.fixture

@@ -15,11 +15,14 @@ def test_a_machine_is_known_as_one(tmp_path: Path) -> None:
     """It has its scopes, each once, and the least role; the secret is not kept."""
     database = tmp_path / "identities.db"
     scopes = [Scope.ASKS_WRITE, Scope.REQUESTS_READ, Scope.ASKS_WRITE]
-    token = create_machine_token(database, name="ci", scopes=scopes, days=30)
+    token = create_machine_token(
+        database, name="ci", scopes=scopes, days=30, responsible=["alice@example.com"]
+    )
     caller = check_token(database, token)
     assert caller is not None
     assert (caller.machine, caller.role, caller.logins) == (True, Role.VIEWER, ())
     assert caller.scopes == ("asks:write", "requests:read")
+    assert caller.responsible == ("alice@example.com",)
     (facts,) = list_tokens(database)
     assert (facts.kind, facts.scopes) == (TokenKind.MACHINE, caller.scopes)
     assert facts.expires_ns is not None
@@ -38,6 +41,7 @@ def test_a_machine_is_known_as_one(tmp_path: Path) -> None:
         ("ci", [Scope.TRAIL_READ], 0, "--days"),
         ("ci", [Scope.TRAIL_READ], 367, "--days"),
         (" ci", [Scope.TRAIL_READ], 30, "--name"),
+        ("ci", [Scope.ASKS_WRITE], 30, "--responsible"),
     ],
 )
 def test_a_machine_without_scope_or_end_is_refused(

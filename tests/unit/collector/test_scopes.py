@@ -8,7 +8,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from collector.api import auth, channels, requests, services, trail
+from collector.api import asks, auth, channels, requests, services, trail
 from collector.errors import Refusal
 from collector.identity.machines import Scope
 from collector.identity.people import Caller
@@ -18,7 +18,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 ROW = re.compile(r"^\| `([A-Z]+ /[^`]*)` \| ([^|]+) \|", re.MULTILINE)
 ROUTES = [
     route
-    for part in (requests, trail, auth, channels)
+    for part in (requests, asks, trail, auth, channels)
     for route in part.router.routes
     if isinstance(route, APIRoute)
 ]

@@ -16,6 +16,7 @@ from collector.approvals.register import Register
 from collector.config import Trail
 from collector.errors import TrailError
 from collector.trail import schema
+from collector.trail.orders import effect_row, order_row
 from collector.trail.reader import EventFilter, Reader, RequestFilter
 from collector.trail.rows import (
     EventRows,
@@ -32,11 +33,12 @@ from collector.trail.rows import (
 from collector.trail.store import open_trail, trail_id
 from collector.trail.views import VIEWS
 from collector.trail.writer import Job, Writer
+from tests.support.orders import every_order
 from tests.support.wire_host import BOOT, batch, exec_act, full_row, opened, state
 from wire.codec import chain_digest, decode_as, encode
 from wire.errors import MessageError
 from wire.events import NAMES
-from wire.ids import HostId, RequestId, VoteId
+from wire.ids import HostId, OrderId, RequestId, VoteId
 from wire.messages import (
     Answer,
     Comment,
@@ -246,7 +248,7 @@ def test_numbers_that_do_not_fit_are_a_broken_message() -> None:
 
 
 async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
-    """Holds, states, votes, comments, decisions, hosts, rejected: the key decides."""
+    """Holds, states, votes, comments, decisions, orders, hosts, rejected: the key decides."""
     hold = opened(HOST)
     rows = [
         _opened(hold),
@@ -254,6 +256,8 @@ async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
         vote_row(_vote(hold), "key", 1),
         comment_row(_comment(hold), "key", 1),
         decision_row(_decision(hold), "key", 1),
+        *(order_row(order, b"packed", "key", 1) for order in every_order()),
+        effect_row(replace(state(hold, 1, S.APPROVED), order=OrderId("1" * 32)), 1),
         host_row(_host(), "digest", 1),
         rejected_row(_rejected()),
     ]

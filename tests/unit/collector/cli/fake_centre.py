@@ -70,6 +70,7 @@ class FakeCentre:
         self.opened: dict[str, HoldOpened] = {}
         self.log: list[tuple[str, str, Any]] = []
         self.refusals: dict[str, tuple[int, Facts]] = {}
+        self.refused_answers: dict[str, tuple[int, Facts]] = {}
         self.answers: dict[str, Facts] = {}
         self.streams = 0
         self._changed = threading.Condition()
@@ -132,9 +133,20 @@ class FakeCentre:
         if path == "/requests":
             listed = [{**one, "card": None} for one in self._listed(query)]
             return 200, {"requests": listed, "next": None}
+        if path == "/requests/decisions":
+            return 200, {"results": [self._answered(one) for one in body["answers"]]}
         if path.startswith("/requests/"):
             return self._one(method, *path.removeprefix("/requests/").split("/"), body=body)
         return problem(404, "not_found", "there is no such route", "see the documents")
+
+    def _answered(self, answer: Facts) -> Facts:
+        """Answer one of several; `refused_answers` are by its id."""
+        if answer["request"] in self.refused_answers:
+            status, said = self.refused_answers[answer["request"]]
+            refused = {"status": status, "result": None, "error": said["error"]}
+            return {"request": answer["request"], **refused}
+        status, found = self._one("POST", answer["request"], "decision", body=answer)
+        return {"request": answer["request"], "status": status, "result": found, "error": None}
 
     def _listed(self, query: Facts) -> list[Facts]:
         state = query.get("state", "open")

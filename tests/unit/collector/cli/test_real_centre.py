@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.centre import REPOSITORY, Centre, centre
-from tests.support.wire_host import exec_act, wire_host
+from tests.support.orders import PROGRAM
+from tests.support.wire_host import exec_act, opened, wire_host
+from wire.orders import Grant, GrantRevoked, Quarantine, QuarantineLifted
 
 pytestmark = pytest.mark.nats
 
@@ -153,3 +156,57 @@ async def test_the_record_can_be_asked(running: Centre, tmp_path: Path) -> None:
             assert code == 0, err
             assert "\x1b" not in out
         assert "events" in await vera.json("events", "--host", "web-3", "--since", "1h")
+
+
+async def test_a_grant_is_made_listed_and_revoked(running: Centre, tmp_path: Path) -> None:
+    """`approve --for`, `grants` and `grants revoke`, against what the host is told."""
+    ann = Person(running, tmp_path, "ann4@example.com", "reviewer")
+    async with wire_host(running.enroll("web-4")) as host, ann.watching() as watch:
+        facts: dict[str, Any] = {"executable": "/usr/bin/pg_dump", "environment": {"PATH": EVIL}}
+        act = exec_act("pg_dump", EVIL, filename="/usr/bin/pg_dump", **facts)
+        hold = replace(opened(host.id, act=act), program=PROGRAM, not_grantable="")
+        await host.say(hold)
+        await watch.until(hold.hold, state="open")
+        words = ("approve", hold.hold[:8], "-r", "export", "--for")
+        assert (await ann.run(*words, "15"))[0] == 2
+        assert (await ann.run(*words, "9h"))[0] == 2
+        code, out, err = await ann.run(*words, "15m", "--uses", "2", "--whole-subject")
+        assert (code, err) == (0, "")
+        assert "the same again passes until" in out
+        grant = await host.order()
+        assert isinstance(grant, Grant)
+        assert (grant.uses, grant.session) == (2, "")
+        code, out, err = await ann.run("grants")
+        assert (code, err) == (0, "")
+        assert grant.order[:8] in out
+        assert "0 of 2" in out
+        assert not set(out) & set("\x1b\x07\x85\u2028\u202e")
+        revoked = await ann.json("grants", "revoke", grant.order[:8], "--reason", "enough")
+        assert revoked["state"] == "revoked"
+        assert isinstance(await host.order(), GrantRevoked)
+        assert (await ann.run("grants", "revoke", grant.order[:8]))[0] == 5
+        assert (await ann.run("grants", "revoke", "f" * 32))[0] == 4
+        assert (await ann.run("grants", "revoke"))[0] == 2
+        assert (await ann.json("grants"))["grants"] == []
+
+
+async def test_a_quarantine_is_made_listed_and_lifted(running: Centre, tmp_path: Path) -> None:
+    """`quarantine SUBJECT`, `quarantine` and `quarantine lift`, each with a reason."""
+    ann = Person(running, tmp_path, "ann5@example.com", "reviewer")
+    async with wire_host(running.enroll("web-5")) as host:
+        assert (await ann.run("quarantine", "ai-worker", "--host", "web-5"))[0] == 2
+        words = ("quarantine", "ai-worker", "--host", "web-5", "--reason", "it mails")
+        code, out, err = await ann.run(*words)
+        assert (code, err) == (0, "")
+        assert "ai-worker, web-5: in force since" in out
+        order = await host.order()
+        assert isinstance(order, Quarantine)
+        assert (order.reason, order.everywhere) == ("it mails", False)
+        assert (await ann.run(*words))[0] == 5
+        code, out, err = await ann.run("quarantine")
+        assert (code, err) == (0, "")
+        assert order.quarantine[:8] in out
+        lifted = await ann.json("quarantine", "lift", order.quarantine[:8], "-r", "looked at")
+        assert lifted["lifted_by"] == "ann5@example.com"
+        assert isinstance(await host.order(), QuarantineLifted)
+        assert (await ann.json("quarantine"))["quarantines"] == []

@@ -213,3 +213,34 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     assert signed_in("pending").code == 0
+
+
+def test_figures_show_people_and_rules(centre: FakeCentre, signed_in: Holdfast) -> None:
+    """How fast, how many too fast to have read, and how many approvals."""
+    pace = {
+        "median_seconds": 1.24,
+        "p90_seconds": 60.0,
+        "share_under_2_s": 0.5,
+        "share_approved": 1.0,
+        "last": "2026-05-01T10:00:00Z",
+    }
+    centre.answers["/figures"] = {
+        "reviewers": [{"who": "ann@example.com", "answers": 8, **pace}],
+        "rules": [{"rule": "net.upload", "decisions": 6, "holds": 20, **pace}],
+    }
+    done = signed_in("figures", "--since", "2026-05-01T10:00:00Z")
+    assert done.code == 0
+    words = (
+        "ann@example.com",
+        "1.2 s",
+        "60.0 s",
+        "50%",
+        "100%",
+        "6 (20 holds)",
+        "2026-05-01 10:00",
+    )
+    for word in words:
+        assert word in done.out
+    assert centre.log[-1][2] == {"since": "2026-05-01T10:00:00+00:00"}
+    centre.answers["/figures"] = {"reviewers": [], "rules": []}
+    assert "nobody has answered" in signed_in("figures").err

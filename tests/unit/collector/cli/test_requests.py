@@ -134,6 +134,57 @@ def test_an_approval_says_what_is_approved_and_sends_the_digest_that_was_shown(
     }
 
 
+def test_several_requests_are_answered_in_one_go(centre: FakeCentre, signed_in: Holdfast) -> None:
+    """Each with the digest that was shown, and each once, however often it is named."""
+    other = HoldId("2" * 32)
+    first, second = centre.add(), centre.add(make_opened(hold=other))
+    done = signed_in("approve", "1a2b3c", other, ID, "--reason", "known installer")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == [
+        *("approve", "approve", "1a2b3c4d", "22222222")
+    ]
+    assert centre.log[-1] == (
+        "POST",
+        "/requests/decisions",
+        {
+            "answers": [
+                {
+                    "request": one["request"],
+                    "answer": "approve",
+                    "reason": "known installer",
+                    "digest": one["digest"],
+                }
+                for one in (first, second)
+            ],
+            "via": "cli",
+        },
+    )
+
+
+def test_one_refusal_of_several_is_named_and_the_others_stand(
+    centre: FakeCentre, signed_in: Holdfast
+) -> None:
+    """The exit code is that of the refusal, and --json has every result."""
+    other = HoldId("2" * 32)
+    centre.add()
+    centre.add(make_opened(hold=other))
+    centre.refused_answers[other] = problem(403, "own_request", "it is yours", "ask another")
+    done = signed_in("deny", ID, other, "-r", "no", "--json")
+    assert done.code == 7
+    assert [one["status"] for one in done.json["results"]] == [200, 403]
+    assert json.loads(done.err)["error"]["refused"] == [other]
+
+
+def test_nothing_is_answered_if_one_of_several_is_not_open(
+    centre: FakeCentre, signed_in: Holdfast
+) -> None:
+    """A mistyped id is seen before anything has happened."""
+    centre.add()
+    assert signed_in("approve", ID, "ffffff", "-r", "x").code == 4
+    assert signed_in("approve", ID, "1a2b3c4d", "-r", "x", "--digest", "0" * 64).code == 2
+    assert not [one for one in centre.log if one[0] == "POST"]
+
+
 def test_a_denial_is_sent_as_one(centre: FakeCentre, signed_in: Holdfast) -> None:
     """And not as anything else."""
     centre.add()

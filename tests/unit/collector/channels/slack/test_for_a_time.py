@@ -1,4 +1,4 @@
-"""Approve for a time, and what else comes from outside the request: claims, and waived reasons."""
+"""Approve for a time, and what else comes from outside the request: claims."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from collector.reasons import FOR_APPROVAL
 from tests.support.slack_house import House, slack_house
 from tests.support.slack_limits import buttons, texts
 from tests.support.slack_stand_in import SlackStandIn
-from tests.support.wire_host import exec_act, rule
+from tests.support.wire_host import exec_act
 from tests.unit.collector.channels.slack.conftest import Site
 from wire.messages import Answer
 
@@ -50,9 +50,8 @@ def grants() -> _Grants:
 
 @pytest.fixture
 async def house(site: Site, slack: SlackStandIn, grants: _Grants) -> AsyncIterator[House]:
-    """Give a collector with grants, claims and a waived reason for `true`."""
+    """Give a collector with grants and claims."""
     extras = Extras(
-        reason_needed=lambda record: record.opened.act.argv[0] != "true",
         claim=lambda record: "I need the <!here> list" if record.opened.owner else "",
         grants=grants,
     )
@@ -113,18 +112,8 @@ async def test_where_no_grant_is_possible_there_is_no_button_and_no_way_round(
     assert grants.given == []
 
 
-async def test_a_waived_reason_and_a_claim_come_from_outside_the_rule(
-    house: House, slack: SlackStandIn
-) -> None:
-    """The policy may waive what the rule asks for; a claim stands on the card as one."""
-    ann = await house.link("U0ANN000", "ann@example.com")
-    waived = rule(reason_required=False)
-    hold = await house.open(act=exec_act("true"), rule_facts=waived, owner="o@example.com")
-    card = await slack.card(hold.hold)
-    said = texts(card["blocks"])
+async def test_a_claim_stands_on_the_card_as_one(house: House, slack: SlackStandIn) -> None:
+    """What the model says is told apart from what the kernel saw."""
+    hold = await house.open(owner="o@example.com")
+    said = texts((await slack.card(hold.hold))["blocks"])
     assert "a claim, which nobody has checked\nI need the <!here> list" in said
-    await slack.click(ann, card, "holdfast_approve")
-    assert (await house.host.verdict()).hold == hold.hold
-    asked = await house.open(act=exec_act("ls"), rule_facts=waived)
-    await slack.click(ann, await slack.card(asked.hold), "holdfast_approve")
-    await slack.view(FOR_APPROVAL[0])

@@ -1,0 +1,1 @@
+"""Orders of the centre: grants, which answer for a person, and quarantines."""

@@ -1,0 +1,48 @@
+"""Finds the grant that answers for a person: the act that was approved, to the letter."""
+
+from dataclasses import replace
+
+from agent.clock import Clock
+from agent.orders.check import in_time
+from agent.orders.programs import Programs
+from agent.orders.store import OrderStore
+from wire.acts import Act
+from wire.messages import HoldOpened
+from wire.orders import Covered, Grant, covered
+
+
+class Grants:
+    """The grants of this host, asked about acts that a rule asks about."""
+
+    def __init__(self, store: OrderStore, programs: Programs, clock: Clock, boot_id: str) -> None:
+        self._store = store
+        self._programs = programs
+        self._clock = clock
+        self._boot_id = boot_id
+
+    def judge(self, opened: HoldOpened) -> tuple[HoldOpened, Grant | None]:
+        """Return what the centre is told of a hold, and the grant that covers it, if one does.
+
+        The process must be stopped: its program is looked at, as it is now.
+        """
+        act, rule = opened.act, opened.rule.id
+        program = self._programs.look(act)
+        told = replace(opened, program=program.state, not_grantable=program.why_not)
+        if program.why_not:
+            return told, None
+        wanted = covered(act, rule, program.state)
+        grant = next((one for one in self._in_force() if _is_for(one, act, wanted)), None)
+        return (replace(told, grant=grant.order), grant) if grant else (told, None)
+
+    def _in_force(self) -> list[Grant]:
+        boot_ns, now_ns = self._clock.boot_ns(), self._clock.now_ns()
+        kept = self._store.grants(self._boot_id)
+        return [grant for grant in kept if in_time(grant, boot_ns=boot_ns, now_ns=now_ns)]
+
+
+def _is_for(grant: Grant, act: Act, wanted: Covered) -> bool:
+    return (
+        grant.subject == act.subject
+        and grant.session in ("", act.session)
+        and grant.covers == wanted
+    )
