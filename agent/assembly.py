@@ -173,12 +173,12 @@ def _denials(config: AgentConfig, report: EventReport) -> Path | None:
 
 
 def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
-    owners = {subject.name: subject.owner for subject in config.subjects}
+    responsible = {subject.name: subject.responsible for subject in config.subjects}
     return Host(
         id=who.host,
         name=who.name,
         boot_id=boot,
-        owners=owners,
+        responsible=responsible,
         holds_per_session=config.holds_per_session,
     )
 

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from agent import config as configs
 from agent import identity as identities
+from agent.config import responsible_words
 from agent.errors import AgentError
 from agent.subjects import resolve
 from rules.errors import RuleErrors
@@ -35,6 +36,8 @@ def check(path: Path, out: TextIO) -> int:
     attempt(lambda: resolve(config.subjects, place=str(config.place)))
     for problem in problems:
         print(f"error: {problem}", file=out)
+    for name in config.nobodys:
+        print(f"warning: {responsible_words(name)}", file=out)
     known = {subject.name for subject in config.subjects}
     broken = _rules(config.rules, out, known)
     if not problems and not broken:
@@ -79,6 +82,8 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
         f"be held, {lost['labels']} labels",
         file=out,
     )
+    for name in answer["nobody_responsible"]:
+        print(f"nobody is responsible for {name!r}; name them in agent.toml", file=out)
     if answer["not_taken_up"]:
         print(f"held and not taken up: {answer['not_taken_up']}; the log says why", file=out)
     stopped = answer["quarantined"]

@@ -21,6 +21,7 @@ _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
 _LARGEST = 1 << 20
+_LONGEST_RESPONSIBLE = 1000
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -28,7 +29,8 @@ class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     users: tuple[str | int, ...] = ()
     groups: tuple[str | int, ...] = ()
     cgroups: tuple[str, ...] = ()
-    owner: str = ""
+    responsible: str = ""
+    owner: str = ""  # what `responsible` was called before
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -52,7 +54,7 @@ class SubjectConfig:
     users: tuple[str | int, ...] = ()
     groups: tuple[str | int, ...] = ()
     cgroups: tuple[str, ...] = ()
-    owner: str = ""
+    responsible: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,11 @@ class AgentConfig:
     def names(self) -> frozenset[str]:
         """The names of what is watched."""
         return frozenset(subject.name for subject in self.subjects)
+
+    @property
+    def nobodys(self) -> tuple[str, ...]:
+        """The subjects that nobody is named responsible for."""
+        return tuple(subject.name for subject in self.subjects if not subject.responsible)
 
     @property
     def lock(self) -> Path:
@@ -164,7 +171,7 @@ def load(path: Path) -> AgentConfig:
                 users=subject.users,
                 groups=subject.groups,
                 cgroups=subject.cgroups,
-                owner=subject.owner,
+                responsible=(subject.responsible or subject.owner).strip(),
             )
             for subject in file.subjects
         ),
@@ -210,7 +217,31 @@ def _check_subjects(path: Path, subjects: tuple[_Subject, ...]) -> None:
                     f"{place}: {subject.name!r} matches by {text!r}, which is empty or has control "
                     "characters; write the name of a user, group or cgroup"
                 )
+        if subject.responsible and subject.owner:
+            raise ConfigError(
+                f"{place}: {subject.name!r} has both responsible and owner, which is its old name; "
+                "keep responsible"
+            )
+        _check_responsible(place, subject)
         if not (subject.users or subject.groups or subject.cgroups):
             raise ConfigError(
                 f"{place}: {subject.name!r} matches nobody; give users, groups or cgroups"
             )
+
+
+def _check_responsible(place: str, subject: _Subject) -> None:
+    who = subject.responsible or subject.owner
+    if not who.isprintable() or len(who) > _LONGEST_RESPONSIBLE:
+        raise ConfigError(
+            f"{place}: responsible: {who[:80]!r} is longer than {_LONGEST_RESPONSIBLE} characters, "
+            "or has control characters; write names or addresses, with commas between them"
+        )
+
+
+def responsible_words(subject: str) -> str:
+    """Return what is said at the start of a subject that nobody is named responsible for."""
+    return (
+        f"nobody is responsible for {subject!r}: where its processes come from no login (a unit, "
+        "cron), the centre cannot know whose requests they are, and any reviewer may approve them. "
+        f"Name who answers for it: responsible, in the [[subjects]] table of {subject!r}"
+    )

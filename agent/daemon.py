@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from agent import identity as identities
 from agent.assembly import Core, core, only_one
-from agent.config import AgentConfig
+from agent.config import AgentConfig, responsible_words
 from agent.control import ControlServer
 from agent.errors import AgentError
 from agent.peers import watched
@@ -87,6 +87,7 @@ class Daemon:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
             self._start_sensor(parts, book)
+            self._tell_nobodys(parts)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
             holds = parts.keeper.start()
             parts.keeper.warden.start()
@@ -132,6 +133,11 @@ class Daemon:
             log.warning("nobody can say why: %s", error)
             parts.report.notice("why_unavailable", str(error))
         return server
+
+    def _tell_nobodys(self, parts: Core) -> None:
+        for name in self._config.nobodys:
+            log.warning("%s", responsible_words(name))
+            parts.report.notice("nobody_responsible", responsible_words(name))
 
     def _start_sensor(self, parts: Core, book: RuleBook) -> None:
         try:
@@ -265,6 +271,7 @@ class Daemon:
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
             "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),
             "quarantined": {
                 "subjects": [one.subject for one in parts.journal.orders.quarantines()],

@@ -25,7 +25,7 @@ def resolve(subjects: Sequence[SubjectConfig], *, place: str) -> tuple[Subject, 
             cgroups=tuple(
                 _cgroup(path, f"{place}: subject {subject.name!r}") for path in subject.cgroups
             ),
-            owner=subject.owner,
+            responsible=subject.responsible,
         )
         for index, subject in enumerate(subjects, start=1)
     )

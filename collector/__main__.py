@@ -12,6 +12,7 @@ from collector import admin
 from collector import config as configuration
 from collector.admin import ConfigFile
 from collector.errors import CollectorError
+from wire.messages import Severity
 
 app = typer.Typer(
     name="holdfast-collector",
@@ -121,6 +122,46 @@ def check_policy(
 
     found = load(file)
     typer.echo(f"{file}: {len(found.policies)} policies, nothing wrong")
+
+
+@app.command("explain-policy")
+def explain_policy(
+    rule: Annotated[str, typer.Option(help="The id of the rule that asks.")],
+    host: Annotated[str, typer.Option(help="The enrolled name of the host.")] = "",
+    subject: Annotated[str, typer.Option(help="The name of the watched subject.")] = "",
+    severity: Annotated[Severity, typer.Option(help="Of the rule.")] = Severity.MEDIUM,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A label of the host, as env=production; repeatable.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A policy file; default: the one of collector.toml.")
+    ] = None,
+    config: ConfigFile = configuration.DEFAULT_FILE,
+) -> None:
+    """Say which policy a request would get: who is asked, when it escalates, where it is shown.
+
+    With collector.toml, labels are those that the host has, unless some are given.
+    """
+    from collector.identity.hosts import list_hosts, read_labels
+    from collector.policy.explain import explain
+    from collector.policy.load import load
+    from collector.policy.model import ONE_REVIEWER
+
+    labels = read_labels(label or ())
+    policies = ONE_REVIEWER
+    if file is not None:
+        policies = load(file)
+    else:
+        settings = configuration.load(config)
+        if settings.approvals.policy_file:
+            policies = load(Path(settings.approvals.policy_file))
+        known = {one.name: one for one in list_hosts(Path(settings.identities.file))}
+        if host and host not in known:
+            _fail(f"no host {host[:80]!r} is enrolled; `holdfast hosts` lists them")
+        labels = labels or (dict(known[host].labels) if host else {})
+    typer.echo(
+        explain(policies, host=host, labels=labels, rule=rule, severity=severity, subject=subject)
+    )
 
 
 @app.command()

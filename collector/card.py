@@ -172,9 +172,20 @@ def _who(sheet: _Sheet, act: Act, owner: str, name: str) -> None:
         sheet.quote("Login user", login, after=f" (uid {act.login_uid})")
     sheet.quote("Watched as", act.subject)
     if owner:
-        sheet.quote("Owner", owner)
+        sheet.quote("Responsible", owner)
+    elif not launcher_known(act):
+        sheet.add(
+            "Requester",
+            "not known: it comes from no login, and the host names nobody responsible for "
+            "the subject; so nobody can be refused as the one who asks",
+        )
     called = f" (calls itself {clean(name, _LINE_LIMIT).text})" if name else ""
     sheet.quote("Session", act.session, after=called)
+
+
+def launcher_known(act: Act) -> bool:
+    """Return whether the kernel knows a login that is not the watched user's own."""
+    return act.login_uid is not None and act.login_uid != act.process.uid
 
 
 def _what(sheet: _Sheet, act: Act) -> None:

@@ -16,7 +16,7 @@ from wire.orders import Quarantine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What every hold of this host says of it. `owners` answer for subjects, by name.
+    """What every hold of this host says of it. `responsible`: who answers for a subject, by name.
 
     `holds_per_session` is how many requests of one session may wait at once.
     """
@@ -24,7 +24,7 @@ class Host:
     id: HostId
     name: str
     boot_id: str
-    owners: Mapping[str, str]
+    responsible: Mapping[str, str]
     holds_per_session: int = 20
 
 
@@ -103,7 +103,7 @@ def take(
         deadline_boot_ns=deadline,
         deadline_ns=now_ns + ruled.timeout_ns if ends else 0,
         rule=rule,
-        owner=host.owners.get(act.subject, ""),
+        owner=host.responsible.get(act.subject, ""),
         act=act,
         digest=digest,
     )

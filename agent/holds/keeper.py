@@ -273,12 +273,13 @@ class Keeper:
             self._note(self._machine.waiting(session)[:1], words)
 
     def _note_unknown(self, subject: str) -> None:
-        if subject in self._p.host.owners or subject in self._unknown:
+        if subject in self._p.host.responsible or subject in self._unknown:
             return
         self._unknown.add(subject)
         words = (
             f"{subject!r} is no subject of agent.toml, and processes run under that name; rules "
-            "for any subject are taken as rules for it, and its owner is not known. Start them anew"
+            "for any subject are taken as rules for it, and nobody is known to answer for it. "
+            "Start them anew"
         )
         log.warning("unknown subject: %s", words)
         self._p.report.notice("unknown_subject", words)

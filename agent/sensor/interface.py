@@ -64,7 +64,7 @@ class Subject:
     uids: tuple[int, ...] = ()
     gids: tuple[int, ...] = ()
     cgroups: tuple[str, ...] = ()  # paths under the cgroup v2 mount, as in /proc/PID/cgroup
-    owner: str = ""
+    responsible: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

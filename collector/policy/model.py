@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rules.globs import TextGlobs
-from wire.acts import Act
 from wire.messages import HoldOpened, RuleFacts, Severity
 
 # A wait, in nanoseconds, after which every step of escalation is due.
@@ -34,17 +33,25 @@ class When:
         """Whether there is no condition."""
         return self == When()
 
-    def fits(self, host_name: str, labels: Mapping[str, str], rule: RuleFacts, act: Act) -> bool:
-        """Return whether a request of that host, rule and act is meant."""
+    def fits(
+        self,
+        host_name: str,
+        labels: Mapping[str, str],
+        *,
+        rule: str,
+        severity: Severity,
+        subject: str,
+    ) -> bool:
+        """Return whether a request of that host, rule and subject is meant."""
         return (
             (self.hosts is None or self.hosts.matches(host_name))
             and all(
                 name in labels and globs.matches(labels[name])
                 for name, globs in self.labels.items()
             )
-            and (self.rules is None or self.rules.matches(rule.id))
-            and (self.severities is None or rule.severity in self.severities)
-            and (self.subjects is None or self.subjects.matches(act.subject))
+            and (self.rules is None or self.rules.matches(rule))
+            and (self.severities is None or severity in self.severities)
+            and (self.subjects is None or self.subjects.matches(subject))
         )
 
 
@@ -120,10 +127,25 @@ class PolicySet:
 
     def choose(self, opened: HoldOpened, host_name: str, labels: Mapping[str, str]) -> Policy:
         """Return the policy of a request, by its host's enrolled name and labels."""
+        rule = opened.rule
+        return self.first(
+            host_name, labels, rule=rule.id, severity=rule.severity, subject=opened.act.subject
+        )
+
+    def first(
+        self,
+        host_name: str,
+        labels: Mapping[str, str],
+        *,
+        rule: str,
+        severity: Severity,
+        subject: str,
+    ) -> Policy:
+        """Return the first policy that fits."""
         return next(
             policy
             for policy in self.policies
-            if policy.when.fits(host_name, labels, opened.rule, opened.act)
+            if policy.when.fits(host_name, labels, rule=rule, severity=severity, subject=subject)
         )
 
 

@@ -17,7 +17,10 @@ _DEEPEST = 12
 _NAME_LIMIT = 60
 _GROUPS = ("Who", "What", "Where", "Why")
 # Where a fact of the card belongs; what is not named here is about what is done.
-_WHO = ("Asked by", "Answers for it", "User", "Login user", "Watched as", "Owner", "Session")
+_WHO = (
+    *("Asked by", "Answers for it", "User", "Login user", "Watched as"),
+    *("Responsible", "Requester", "Session"),
+)
 _WHERE = ("Host", "Directory", "File", "Path", "Socket", "Address", "More")
 _WHY = ("Rule", "Why", "If nobody answers", "Reason given")
 # Shown elsewhere on the page: as its heading, as a badge, and above the facts.

@@ -50,7 +50,7 @@ rules = ["/etc/holdfast/rules"]
 [[subjects]]
 name = "$WATCHED"
 users = ["$WATCHED"]
-owner = "$OWNER"
+responsible = "$OWNER"
 EOF
     chmod 0600 /etc/holdfast/agent.toml
 }

@@ -56,7 +56,7 @@ rules = {text(rules)}
 [[subjects]]
 name = {text(SUBJECT)}
 users = [{text(user)}]
-owner = {text(OWNER)}
+responsible = {text(OWNER)}
 """
 
 

@@ -148,7 +148,7 @@ class Site:
             f"state = {json.dumps(str(self.state))}\n"
             f'run = "run"\nbpffs = "holdfast-test-bpf"\nrules = ["rules.yaml"]\n'
             f"spool_limit_mib = {spool_limit_mib}\n"
-            '[[subjects]]\nname = "ai-worker"\nusers = [4242]\nowner = "owner@example.com"\n',
+            '[[subjects]]\nname = "ai-worker"\nusers = [4242]\nresponsible = "owner@example.com"\n',
             encoding="utf-8",
         )
         self.reviewer = Reviewer(made.api_url, self.token, self._kill)

@@ -142,7 +142,8 @@ class House:
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
             f'cache = "{directory}/cache"\n'
             f'rules = ["{self.rules}"]\n'
-            f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\nowner = "{OWNER}"\n'
+            f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
+            f'responsible = "{OWNER}"\n'
         )
 
     def start_agent(self, *options: str, tree: Path = REPOSITORY) -> None:

@@ -126,7 +126,10 @@ class Bench:
         self.control = ProcessControl(asyncio.get_running_loop())
         parts = Parts(
             host=Host(
-                id=HOST, name="box", boot_id=self.boot_id, owners={"ai-worker": "ann@example.com"}
+                id=HOST,
+                name="box",
+                boot_id=self.boot_id,
+                responsible={"ai-worker": "ann@example.com"},
             ),
             sensor=self.sensor,
             fresh=self.sensor.new_holds,

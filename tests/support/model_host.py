@@ -98,6 +98,8 @@ class ModelHost:
         for process in self.machine.processes():
             order = self.machine.order(process)
             if isinstance(order, Release):
+                mine = {hold.id for hold in self.machine.of(process)}
+                assert set(order.grounds) == mine, "every hold of it says why"
                 for hold in order.grounds:
                     assert hold not in self.released, "a process is let go once"
                     self.released[hold] = order

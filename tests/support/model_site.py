@@ -1,5 +1,6 @@
 """Collectors over streams in memory: the collector's own parts, with faults where NATS has them."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -42,12 +43,15 @@ class Streams:
     messages: dict[str, list[Delivery]] = field(default_factory=lambda: {n: [] for n in NAMES})
     first: dict[str, Stored] = field(default_factory=dict)
     verdicts: list[Stored] = field(default_factory=list)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, stream: str, subject: str, data: bytes, headers: Headers) -> None:
         """Store one more message."""
         if stream == subjects.VERDICTS:
             self.verdicts.append(Stored(data, dict(headers)))
             return
+        if stream == subjects.DECISIONS:
+            self.decided.set()
         sequence = len(self.messages[stream]) + 1
         self.messages[stream].append(Delivery(stream, sequence, subject, data, dict(headers)))
 

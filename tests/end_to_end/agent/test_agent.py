@@ -42,7 +42,7 @@ rules = ["rules.yaml"]
 [[subjects]]
 name = "ai-worker"
 users = [4242]
-owner = "owner@example.com"
+responsible = "owner@example.com"
 """
 
 

@@ -50,6 +50,16 @@ def test_check_says_what_is_good_and_what_is_odd(
     assert out.endswith(f"{place}: good\n")
 
 
+def test_check_and_status_say_whose_subject_is_nobodys(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It works, and who reviews must know."""
+    text = place.read_text().replace('responsible = "alice@example.com"\n', "")
+    place.write_text(text, encoding="utf-8")
+    assert command.main(["check", "--config", str(place)]) == 0
+    assert "warning: nobody is responsible for 'ai-worker'" in capsys.readouterr().out
+
+
 def test_check_reports_everything_that_is_wrong_at_once(place: Path) -> None:
     """Identity, subjects and rules, each with its place."""
     (place.parent / "host.toml").chmod(0o644)

@@ -17,7 +17,7 @@ name = "ai-worker"
 users = [4242]
 groups = [4243]
 cgroups = ["/sys/fs/cgroup/system.slice/ai.service", "/ai"]
-owner = "alice@example.com"
+responsible = "alice@example.com"
 """
 BUNDLE = f"""
 host = "{"a" * 32}"
@@ -50,9 +50,41 @@ def test_subjects_are_resolved(tmp_path: Path) -> None:
     """Names become ids, and cgroups are as in /proc/PID/cgroup."""
     loaded = config.load(written(tmp_path / "agent.toml", GOOD))
     (subject,) = resolve(loaded.subjects, place="agent.toml")
-    assert (subject.index, subject.name, subject.owner) == (1, "ai-worker", "alice@example.com")
+    assert (subject.index, subject.name, subject.responsible) == (
+        1,
+        "ai-worker",
+        "alice@example.com",
+    )
     assert (subject.uids, subject.gids) == ((4242,), (4243,))
     assert subject.cgroups == ("/system.slice/ai.service", "/ai")
+
+
+def test_a_subject_that_nobody_is_responsible_for_is_named(tmp_path: Path) -> None:
+    """Its processes may come from no login, and then nobody could be refused as requester."""
+    nobodys = GOOD.replace('responsible = "alice@example.com"\n', "")
+    assert config.load(written(tmp_path / "agent.toml", GOOD)).nobodys == ()
+    assert config.load(written(tmp_path / "agent.toml", nobodys)).nobodys == ("ai-worker",)
+    blank = GOOD.replace("alice@example.com", " ")
+    assert config.load(written(tmp_path / "agent.toml", blank)).nobodys == ("ai-worker",)
+
+
+def test_the_old_name_of_responsible_is_still_read(tmp_path: Path) -> None:
+    """And both at once are not: one of them would be forgotten."""
+    old = GOOD.replace("responsible", "owner")
+    assert config.load(written(tmp_path / "agent.toml", old)).subjects[0].responsible == (
+        "alice@example.com"
+    )
+    both = old.replace("owner =", 'responsible = "bob"\nowner =')
+    with pytest.raises(ConfigError, match="both responsible and owner"):
+        config.load(written(tmp_path / "agent.toml", both))
+
+
+@pytest.mark.parametrize("who", ["a\\u0007b", "x" * 1001])
+def test_who_is_responsible_can_be_shown(tmp_path: Path, who: str) -> None:
+    """Neither control characters nor a book."""
+    bad = GOOD.replace("alice@example.com", who)
+    with pytest.raises(ConfigError, match=r"responsible: .* write names or addresses"):
+        config.load(written(tmp_path / "agent.toml", bad))
 
 
 def test_a_user_is_found_by_name(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ name = "ai-worker"
 users = [4242, "nobody"]
 groups = [4243]
 cgroups = ["/system.slice/ai.service"]
-owner = "alice@example.com"
+responsible = "alice@example.com"
 """
 BUNDLE = f"""
 host = "{"a" * 32}"

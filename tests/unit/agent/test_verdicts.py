@@ -119,6 +119,13 @@ def test_the_same_verdict_again_is_no_complaint() -> None:
     assert checked(GOOD, used=HOLD.id) == Repeated(GOOD)
 
 
+def test_no_verdict_outlives_the_deadline_of_its_hold() -> None:
+    """Whatever it says of its own life."""
+    outcome = checked(replace(GOOD, expires_boot_ns=9_000), boot_ns=1_000)
+    assert isinstance(outcome, Refused)
+    assert "its deadline has come" in outcome.reason
+
+
 @pytest.mark.parametrize("state", [HoldStateName.EXPIRED, HoldStateName.CANCELLED])
 def test_an_answer_to_a_wait_that_is_over_is_late(state: HoldStateName) -> None:
     """It is worth recording, not obeying."""

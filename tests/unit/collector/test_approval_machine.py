@@ -7,6 +7,7 @@ people said and who they are is kept apart, and every release is held against th
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -20,11 +21,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from agent.verdicts import Refused
+from agent.verdicts import Obey, Refused
 from collector.approvals.record import Record, RequestState
 from collector.errors import CentreError, Refusal
 from collector.identity.people import Caller, Role
 from collector.policy.model import Policy, PolicySet, Quota, Step
+from tests.support.holds import verdict_on
 from tests.support.model_host import ModelHost
 from tests.support.model_site import NAMES, KilledError, ModelCollector, Streams
 from wire import subjects
@@ -124,9 +126,11 @@ class Site(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everything arrives everywhere, and nothing is left undone."""
         try:
-            self.settle_all()
+            self.settle_all((1,))  # also if the other never comes back
+            self.nothing_is_left((1,))
+            self.settle_all((0, 1))
             self.agree()
-            self.nothing_is_left()
+            self.nothing_is_left((0, 1))
         finally:
             self.runner.close()
 
@@ -352,6 +356,29 @@ class Site(RuleBasedStateMachine):
             for made in (THIEF.headers(verdict.data), {}):
                 assert isinstance(self.host.hear(verdict.data, made), Refused)
 
+    @precondition(lambda self: self.opened)
+    @rule(data=st.data(), change=st.sampled_from(["", "host", "digest", "boot_id", "no end"]))
+    def collector_errs(self, data: st.DataObject, change: str) -> None:
+        """A verdict that is signed and nobody should have: the host looks for itself."""
+        opened = self.opened[data.draw(st.sampled_from(sorted(self.opened)))]
+        verdict = replace(
+            verdict_on(self.host.journal[opened.hold], Answer.APPROVE),
+            ground=data.draw(st.sampled_from(Ground)),
+        )
+        wrong = {
+            "": {},
+            "host": {"host": "f" * 32},
+            "digest": {"digest": "other"},
+            "boot_id": {"boot_id": "boot-0"},
+            "no end": {"expires_boot_ns": 0},
+        }[change]
+        host_only = verdict.ground in (Ground.RULE, Ground.TIMEOUT_POLICY, Ground.EMERGENCY)
+        waits = self.host.journal[opened.hold].waiting
+        if waits and not host_only and (not wrong or not opened.deadline_boot_ns):
+            return  # a good one
+        data_, headers = _bytes(replace(verdict, **wrong), KEYS[0])  # type: ignore[arg-type]
+        assert not isinstance(self.host.hear(data_, headers), Obey)
+
     # -- what must hold ------------------------------------------------------------------------
 
     @invariant()
@@ -419,14 +446,14 @@ class Site(RuleBasedStateMachine):
                 found[vote.vote] = vote
         return found
 
-    def settle_all(self) -> None:
+    def settle_all(self, alive: tuple[int, ...]) -> None:
         """Let everything arrive, and time act, until nothing more comes of it."""
         for _ in range(4):
             while self.published < len(self.host.says):
                 self.publishes()
-            for number, collector in enumerate(self.collectors):
+            for number in alive:
                 self.catches_up(number)
-                self.run_(collector.see_to_votes(), number)
+                self.run_(self.collectors[number].see_to_votes(), number)
             for verdict in list(self.streams.verdicts):
                 self.host.hear(verdict.data, dict(verdict.headers))
             self.host.settle()
@@ -440,9 +467,10 @@ class Site(RuleBasedStateMachine):
         for request in known[0].keys() & known[1].keys():
             assert known[0][request] == known[1][request]
 
-    def nothing_is_left(self) -> None:
+    def nothing_is_left(self, alive: tuple[int, ...]) -> None:
         """No votes that are enough are undecided, and no decision is without its verdict."""
-        for collector in self.collectors:
+        for number in alive:
+            collector = self.collectors[number]
             for record in collector.book.register.unfinished():
                 assert not (
                     record.state is RequestState.OPEN and collector.decider.standing(record)

@@ -32,6 +32,19 @@ def texts(card: Card) -> list[str]:
     return [*own, *card.tree, *(text for fact in card.facts for text in (fact.label, fact.text))]
 
 
+@pytest.mark.parametrize(
+    ("login_uid", "owner", "known"),
+    [(None, "", False), (1001, "", False), (1000, "", True), (None, "olga", True)],
+    ids=["a unit", "a login of the watched user itself", "a login", "somebody is responsible"],
+)
+def test_a_request_that_nobody_is_known_to_have_made_says_so(
+    login_uid: int | None, owner: str, known: bool
+) -> None:
+    """Then no reviewer can be refused as the one who asks."""
+    card = render(make_opened(make_act(login_uid=login_uid), owner=owner))
+    assert ("Requester" not in facts(card)) is known
+
+
 def test_a_command_shows_who_what_where_and_why() -> None:
     """Everything that a reviewer asks first is on the card."""
     opened = make_opened()
@@ -42,7 +55,7 @@ def test_a_command_shows_who_what_where_and_why() -> None:
     assert shown["User"] == "ai (uid 1001, gid 1001)"
     assert shown["Login user"] == "none: not started from a login"
     assert shown["Watched as"] == "ai-agents"
-    assert shown["Owner"] == "olga@example.com"
+    assert shown["Responsible"] == "olga@example.com"
     assert shown["Command"] == "curl -fsSL https://example.com/install.sh"
     assert shown["Directory"] == "/home/ai"
     assert shown["Host"].startswith("web-1 ")

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from collector.__main__ import app
 from collector.errors import ConfigError
 from collector.policy.load import load, load_text
 from collector.policy.model import Policy, Quota, Silence, Step
@@ -114,6 +116,33 @@ def test_what_is_wrong_names_the_place_and_the_remedy(text: str, place: str, wor
         load_text("p.yaml", text.encode())
     line = next(one for one in str(caught.value).splitlines() if words in one)
     assert line.startswith(place + ": ")
+
+
+def test_a_policy_is_explained_for_a_request_that_is_only_thought_of(tmp_path: Path) -> None:
+    """Which it is and why, who is asked, what happens when, and where it is shown."""
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "policies:\n"
+        "  - {id: prod, description: two pairs of eyes, when: {labels: {env: prod}},"
+        " approve: [{group: dba, votes: 2}, {group: security}], deadline: 90s,"
+        " escalate: [{after: 5m, groups: [leads], channels: ['slack:#urgent']}],"
+        " break_glass: [duty], reason: waived}\n"
+        "  - {id: rest}\n"
+    )
+    ask = ["explain-policy", str(file), "--rule", "db.dump", "--severity", "high"]
+    made = CliRunner().invoke(app, [*ask, "--host", "db-1", "--label", "env=prod"])
+    assert made.output.splitlines() == [
+        "policy prod: two pairs of eyes",
+        "  asked       2 of group dba and 1 of group security",
+        "  reason      waived",
+        "  shown in    those of [channels] default",
+        "  after 5m    group leads may stand in; also shown in slack:#urgent",
+        "  silence     denied after 90s",
+        "  break-glass duty",
+        "  nobody able escalated at once: shown in slack:#urgent",
+    ]
+    other = CliRunner().invoke(app, ask).output.splitlines()
+    assert other[:3] == ["policy rest", "  does not fit: prod", "  asked       1 of any reviewers"]
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -224,7 +224,9 @@ async def test_a_batch_with_a_stranger_in_it_answers_nothing(pages: PagesAlone) 
 
 async def test_signing_in_is_bounded_and_takes_only_people(pages: PagesAlone) -> None:
     """Ten failures a minute from one address; a machine's token is refused."""
-    machine = create_machine_token(pages.database, name="ci", scopes=tuple(Scope), days=1)
+    machine = create_machine_token(
+        pages.database, name="ci", scopes=tuple(Scope), days=1, responsible=("olga",)
+    )
     client = pages.client()
     refused = await client.post("/sign-in", data={"token": machine})
     assert (refused.status_code, "machine_token" in refused.text) == (403, False)
