@@ -20,10 +20,11 @@ from collector.approvals.folds import MOST, fold_key
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.approvals.register import Register
 from collector.approvals.tally import decision_of, tally
+from collector.card import render
 from collector.policy.model import Quota
 from tests.support.wire_host import exec_act, opened, state
 from wire.acts import Act, Guarantee
-from wire.ids import HostId, RequestId, VoteId, new_id
+from wire.ids import HostId, RequestId, VoteId, new_id, request_of
 from wire.messages import Answer, Decision, HoldOpened, HoldState, HoldStateName, Vote
 
 HOST = HostId("a" * 32)
@@ -77,7 +78,7 @@ def test_what_differs_only_in_pid_and_time_is_one_request() -> None:
     """It has the id of the first, counts all, and says so in words."""
     first, second, third = (_hold("make", pid=pid) for pid in (1, 2, 3))
     (record,) = _register(first, second, third).requests()
-    assert record.id == first.hold
+    assert record.id == request_of(first.hold)
     assert [one.hold for one in record.holds] == [first.hold, second.hold, third.hold]
     said = alike(record)
     assert said.count == 3
@@ -126,7 +127,11 @@ def test_a_request_waits_for_as_long_as_one_of_its_holds_does() -> None:
     register = _register(first, second, third)
     register.state(state(first, 1, S.CANCELLED))
     record = _shown(register, third)
-    assert (record.id, record.state, record.hold) == (first.hold, RequestState.OPEN, second.hold)
+    assert (record.id, record.state, record.hold) == (
+        request_of(first.hold),
+        RequestState.OPEN,
+        second.hold,
+    )
     assert "1 cancelled" in alike(record).words
     vote = _vote(record.waiting)
     register.said(vote)
@@ -141,15 +146,28 @@ def test_a_request_waits_for_as_long_as_one_of_its_holds_does() -> None:
     assert (record.outcome, record.finished) == (Outcome.RELEASED, True)
 
 
+def test_what_a_host_says_of_one_hold_is_on_the_card_of_all() -> None:
+    """That further acts of the session were denied must not hide behind an identical hold."""
+    first, second = _hold("make"), _hold("make", pid=2)
+    register = _register(first, second)
+    register.state(state(second, 1, S.HELD, detail="10 further acts were denied"))
+    record = _shown(register, first)
+    card = render(record.opened, record.states, record.decision, alike(record))
+    assert "10 further acts were denied" in [fact.text for fact in card.facts]
+    assert (card.count, card.facts[0].label) == (2, "Identical")
+
+
 def test_nothing_is_folded_into_what_somebody_has_answered() -> None:
     """What comes after a vote was not seen by who voted, and what is decided takes in nothing."""
     first, second, third = (_hold("make", pid=pid) for pid in (1, 2, 3))
     register = _register(first)
     register.said(_vote(_get(register, first).holds))
     register.opened(second)
-    assert _shown(register, second).id == second.hold
+    assert _shown(register, second).id == request_of(second.hold)
     register.opened(third)
-    assert _shown(register, third).id == second.hold, "those that nobody has answered are one again"
+    assert _shown(register, third).id == request_of(second.hold), (
+        "those that nobody has answered are one again"
+    )
 
 
 def test_a_hold_that_a_vote_does_not_name_becomes_a_request_of_its_own() -> None:
@@ -157,10 +175,10 @@ def test_a_hold_that_a_vote_does_not_name_becomes_a_request_of_its_own() -> None
     first, second, third = (_hold("make", pid=pid) for pid in (1, 2, 3))
     register = _register(first, second, third)
     register.said(_vote((_get(register, first), _get(register, third))))
-    assert {one.id for one in register.moved()} == {second.hold, third.hold}
-    assert _shown(register, third).id == first.hold
+    assert {one.id for one in register.moved()} == {request_of(second.hold), request_of(third.hold)}
+    assert _shown(register, third).id == request_of(first.hold)
     alone = _shown(register, second)
-    assert (alone.id, alone.votes, alone.others) == (second.hold, (), ())
+    assert (alone.id, alone.votes, alone.others) == (request_of(second.hold), (), ())
 
 
 def test_a_request_grows_newer_also_when_a_hold_leaves_it() -> None:
@@ -206,6 +224,9 @@ class Centre:
         """Begin again with what the trail has."""
         old = self.register
         self.register = Register()
+        for messages in old._early.values():
+            for message in messages:
+                self.register.said(message)
         self.register.restore(old.all())
         self.read = {name: max(0, at - 2) for name, at in self.read.items()}
 
