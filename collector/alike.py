@@ -5,16 +5,21 @@ from dataclasses import dataclass
 
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.progress import clock
+from wire.messages import HoldStateName
 
 _DONE = {Outcome.RELEASED: "released", Outcome.KILLED: "killed", Outcome.REFUSED: "refused"}
 
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """`count` holds as one request; `words` is safe to show, and empty for one hold."""
+    """`count` holds as one request; `words` is safe to show, and empty for one hold.
+
+    `noted` is what a host said last of another hold than the one that is shown; it quotes the host.
+    """
 
     count: int
     words: str
+    noted: str = ""
 
 
 ONE = Alike(1, "")
@@ -29,7 +34,16 @@ def alike(record: Record) -> Alike:
     stands = Counter(_stands(one) for one in holds)
     each = ", ".join(f"{number} {word}" for word, number in stands.items())
     answer = "; one answer is for all that wait" if len(record.waiting) > 1 else ""
-    return Alike(len(holds), f"{len(holds)} identical, last at {clock(last)}: {each}{answer}")
+    words = f"{len(holds)} identical, last at {clock(last)}: {each}{answer}"
+    # That a session has reached its limit is said of one of its holds that wait.
+    said = [
+        state
+        for one in record.waiting
+        for state in one.states
+        if state.state is HoldStateName.HELD and state.detail
+    ]
+    noted = max(said, key=lambda state: state.time_ns).detail if said else ""
+    return Alike(len(holds), words, noted)
 
 
 def _stands(record: Record) -> str:

@@ -114,7 +114,7 @@ def render(
         _what(sheet, act)
         _where(sheet, act, opened)
     _why(sheet, opened)
-    _said(sheet, states, decision)
+    _said(sheet, states, decision, alike.noted)
     if sheet.redacted:
         sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
     return Card(
@@ -255,11 +255,13 @@ def _why(sheet: _Sheet, opened: HoldOpened) -> None:
         sheet.quote(f"Says why (claim of {whose}, not checked)", opened.claim, after=when)
 
 
-def _said(sheet: _Sheet, states: Sequence[HoldState], decision: Decision | None) -> None:
+def _said(
+    sheet: _Sheet, states: Sequence[HoldState], decision: Decision | None, noted: str
+) -> None:
     if decision is not None and decision.reason:
         sheet.quote("Reason given", decision.reason)
     details = [state.detail for state in sorted(states, key=lambda one: one.sequence)]
-    last = next((detail for detail in reversed(details) if detail), "")
+    last = next((detail for detail in reversed(details) if detail), noted)
     if last:
         sheet.quote("Host says", last)
 

@@ -39,7 +39,7 @@ class Shower:
     def __init__(self, names: HostNames, policies: Policies) -> None:
         self._names = names
         self._policies = policies
-        self._cards: OrderedDict[tuple[str, str, int], dict[str, Any]] = OrderedDict()
+        self._cards: OrderedDict[tuple[str, str, str, int], dict[str, Any]] = OrderedDict()
 
     def show(self, record: Record, caller: Caller, *, with_card: bool) -> RequestOut:
         """Return the request for this caller, with the card for people if asked for."""
@@ -56,7 +56,7 @@ class Shower:
         )
 
     def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
-        key = (record.hold, opened.host_name, record.length)
+        key = (record.id, record.hold, opened.host_name, record.length)
         card = self._cards.pop(key, None)
         if card is None:
             card = as_dict(render(opened, record.states, record.decision, alike(record)))

@@ -130,7 +130,11 @@ class Book:
         record = await self.get(found.pop()) if found else None
         if record is None:
             raise _unknown(text, "see `holdfast pending` for those that wait")
-        return self.register.shown(record.alone)
+        return self.whole(record)
+
+    def whole(self, record: Record) -> Record:
+        """Return the request that a hold belongs to; a request is returned as it is."""
+        return self.register.shown(record) if record.first is None else record
 
     @contextmanager
     def listen(self, size: int, who: str) -> Iterator[Listener]:

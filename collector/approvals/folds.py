@@ -98,7 +98,7 @@ class Folds:
     def shown(self, record: Record) -> Record:
         """Return the request of a hold, with the hold as given here."""
         group = self._groups.get(record.id)
-        if group is None:
+        if group is None or (group.members == [group.request] and not group.past):
             return record
         holds = [record if one == record.id else self._get(one) for one in group.members]
         return together(group.request, holds, past=group.past)

@@ -91,7 +91,7 @@ class Dispatcher:
         """Ask for the routes of a request anew: an escalation may have added one."""
         record = await self._book.get(request)
         if record is not None and self._running:
-            await self._consider(record)
+            await self._consider(self._book.whole(record))  # each of its holds has its own time
 
     async def overview(self) -> Overview:
         """Return how the channels do; raise StateError if the record cannot be read."""

@@ -156,6 +156,52 @@ async def test_several_answers_at_once_each_have_their_own_result(people: People
         assert "net.upload" in [one["rule"] for one in figures["rules"]]
 
 
+async def test_identical_holds_are_one_request_and_each_has_its_own_verdict(people: People) -> None:
+    """One answer, one vote, and for each hold that waits a decision and a verdict of its own."""
+    async with (
+        people.host() as host,
+        people.client(people.reviewer) as client,
+        follow(client) as stream,
+    ):
+        await stream.ready()
+        acts = [exec_act("make", "deploy", session="77-1", inode=5) for _ in range(4)]
+        first, second, third, gone = [await host.open(act=act) for act in acts]
+        shown = await stream.until(first.hold, count=4)
+        assert shown["card"]["title"].endswith("(4 identical)")
+        await host.say(state(gone, 1, HoldStateName.CANCELLED))
+        await stream.until(first.hold, count=4)
+        listed = (await client.get("/requests", params={"subject": "ai-worker"})).json()["requests"]
+        mine = [one for one in listed if one["act"]["session"] == "77-1"]
+        assert [one["request"] for one in mine] == [first.hold]
+        answer = await client.post(
+            f"/requests/{third.hold}/decision",
+            json={"answer": "approve", "reason": "agreed", "digest": third.digest},
+        )
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["request"], answer.json()["state"]) == (first.hold, "approved")
+        holds = {hold.hold: hold for hold in (first, second, third)}
+        for _ in range(3):
+            verdict = await host.verdict()
+            hold = holds.pop(verdict.hold)
+            assert (verdict.digest, verdict.by) == (hold.digest, "ann@example.com")
+            await host.obey(hold, verdict)
+        done = await stream.until(first.hold, outcome="released")
+        ends = {one["hold"]: (one["state"], one["outcome"]) for one in done["holds"]}
+        assert ends == {
+            first.hold: ("approved", "released"),
+            second.hold: ("approved", "released"),
+            third.hold: ("approved", "released"),
+            gone.hold: ("cancelled", None),
+        }
+    rows = await people.ask(
+        "SELECT len(also) FROM votes WHERE request = ?"
+        " UNION ALL SELECT count(*) FROM who_allowed WHERE what = 'make deploy'"
+        " UNION ALL SELECT count(*) FROM releases WHERE explained AND what = 'make deploy'",
+        first.hold,
+    )
+    assert rows == [[2], [3], [3]]
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

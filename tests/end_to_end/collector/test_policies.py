@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.collector.conftest import WAIT_S, follow
 from tests.support.centre import Centre, centre
-from tests.support.wire_host import WireHost, rule, state, wire_host
+from tests.support.wire_host import WireHost, exec_act, rule, state, wire_host
 from wire.messages import Answer, Ground, HoldOpened, HoldStateName
 
 pytestmark = pytest.mark.nats
@@ -198,6 +198,35 @@ async def test_a_vote_outlives_the_collector(site: Site) -> None:
         verdict = await host.verdict()
         assert verdict.by == "dana@example.com, sam@example.com"
         await host.obey(hold, verdict)
+
+
+async def test_a_vote_on_identical_holds_outlives_the_collector_for_each_of_them(
+    site: Site,
+) -> None:
+    """A hold that comes after the first vote is no part of what the second one completes."""
+    async with wire_host(site.bundles["db-1"]) as host:
+        act = exec_act("make", session="78-1", inode=5)
+        one = await site.open(host, act=act)
+        async with site.client("vera") as client, follow(client) as stream:
+            await stream.ready()
+            two = await host.open(rule_facts=rule(id="test.plain"), act=act)
+            await stream.until(one.hold, count=2)
+        assert (await site.say("dana", one)).json()["count"] == 2
+        await asyncio.to_thread(site.centre.stop_collector, signal.SIGKILL)
+        await asyncio.to_thread(site.centre.start_collector)
+        late = await site.open(host, act=act)
+        assert (await site.get(late))["request"] == late.hold
+        assert (await site.say("sam", one)).json()["state"] == "approved"
+        holds = {hold.hold: hold for hold in (one, two)}
+        for _ in range(2):
+            verdict = await host.verdict()
+            hold = holds.pop(verdict.hold)
+            assert verdict.digest == hold.digest
+            assert verdict.by == "dana@example.com, sam@example.com"
+            await host.obey(hold, verdict)
+        assert (await site.get(late))["votes"] == []
+        assert (await site.say("dana", late, answer="deny")).json()["state"] == "denied"
+        await host.obey(late, await host.verdict())
 
 
 async def test_breaking_the_glass_is_named_as_that(site: Site) -> None:

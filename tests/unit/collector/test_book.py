@@ -8,10 +8,12 @@ import pytest
 from collector.approvals import book as books
 from collector.approvals.book import Book
 from collector.approvals.record import Record
-from collector.approvals.register import Register
+from collector.approvals.register import Changed, Register
 from collector.trail.reader import Reader
+from tests.support.wire_host import exec_act, opened
 from tests.unit.collector.samples import make_decision, make_opened, make_state
-from wire.messages import Ground, HoldStateName
+from wire.ids import HostId, VoteId, request_of
+from wire.messages import Answer, Ground, HoldStateName, Vote
 
 
 async def test_the_last_word_that_a_listener_hears_is_the_newest() -> None:
@@ -59,3 +61,42 @@ async def test_a_trail_that_cannot_be_written_is_not_waited_for_for_ever(
         pass
     await book.caught_up()
     book.stored(["vote"])
+
+
+async def test_who_listens_hears_of_requests_and_of_a_hold_that_leaves_one() -> None:
+    """An identical hold grows the request that waits; one that a vote leaves out is told as new."""
+    book = Book(Register(), cast("Reader", None))
+    act = exec_act("make", inode=5)
+    first, second = opened(HostId("a" * 32), act=act), opened(HostId("a" * 32), act=act)
+    vote = Vote(
+        vote=VoteId("1" * 32),
+        request=request_of(first.hold),
+        by="ann",
+        via="api",
+        answer=Answer.APPROVE,
+        reason="r",
+        digest=first.digest,
+        time_ns=1,
+    )
+    heard = []
+    with book.listen(10, "ann") as listener:
+        for hold in (first, second):
+            outcome = book.opened(hold)
+            assert isinstance(outcome, Changed)
+            book.announce(outcome.record)
+        said = book.register.said(vote)
+        assert isinstance(said, Changed)
+        book.announce(said.record)
+        listener.end()
+        while (record := await listener.next(5)) is not None:
+            heard.append((record.id, [one.hold for one in record.holds], len(record.votes)))
+    one, two = request_of(first.hold), request_of(second.hold)
+    assert heard == [
+        (one, [first.hold], 0),
+        (one, [first.hold, second.hold], 0),
+        (one, [first.hold], 1),
+        (two, [second.hold], 0),
+    ]
+    found = await book.get(two)
+    assert found is not None
+    assert book.whole(found) == found

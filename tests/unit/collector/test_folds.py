@@ -20,6 +20,7 @@ from collector.approvals.folds import MOST, fold_key
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.approvals.register import Register
 from collector.approvals.tally import decision_of, tally
+from collector.card import render
 from collector.policy.model import Quota
 from tests.support.wire_host import exec_act, opened, state
 from wire.acts import Act, Guarantee
@@ -126,8 +127,11 @@ def test_a_request_waits_for_as_long_as_one_of_its_holds_does() -> None:
     register = _register(first, second, third)
     register.state(state(first, 1, S.CANCELLED))
     record = _shown(register, third)
-    assert (record.id, record.state) == (request_of(first.hold), RequestState.OPEN)
-    assert record.hold == second.hold
+    assert (record.id, record.state, record.hold) == (
+        request_of(first.hold),
+        RequestState.OPEN,
+        second.hold,
+    )
     assert "1 cancelled" in alike(record).words
     vote = _vote(record.waiting)
     register.said(vote)
@@ -140,6 +144,17 @@ def test_a_request_waits_for_as_long_as_one_of_its_holds_does() -> None:
     register.state(state(third, 1, S.RELEASED))
     record = _shown(register, first)
     assert (record.outcome, record.finished) == (Outcome.RELEASED, True)
+
+
+def test_what_a_host_says_of_one_hold_is_on_the_card_of_all() -> None:
+    """That further acts of the session were denied must not hide behind an identical hold."""
+    first, second = _hold("make"), _hold("make", pid=2)
+    register = _register(first, second)
+    register.state(state(second, 1, S.HELD, detail="10 further acts were denied"))
+    record = _shown(register, first)
+    card = render(record.opened, record.states, record.decision, alike(record))
+    assert "10 further acts were denied" in [fact.text for fact in card.facts]
+    assert (card.count, card.facts[0].label) == (2, "Identical")
 
 
 def test_nothing_is_folded_into_what_somebody_has_answered() -> None:
@@ -209,6 +224,9 @@ class Centre:
         """Begin again with what the trail has."""
         old = self.register
         self.register = Register()
+        for messages in old._early.values():
+            for message in messages:
+                self.register.said(message)
         self.register.restore(old.all())
         self.read = {name: max(0, at - 2) for name, at in self.read.items()}
 
