@@ -26,6 +26,11 @@ class Sizes:
     latency_rounds: int
     latency_holds: int
     open_holds: tuple[int, ...]
+    # Approvals: rounds of each way to be asked, holds in one; and a crowd that is decided at once.
+    approval_rounds: int
+    approval_holds: int
+    crowd_rounds: int
+    crowd: int
     # Events: floods at each rate a second (0: as fast as it goes).
     flood_rounds: int
     flood_rates: tuple[int, ...]
@@ -48,6 +53,10 @@ FULL = Sizes(
     latency_rounds=4,
     latency_holds=60,
     open_holds=(1, 100),
+    approval_rounds=4,
+    approval_holds=40,
+    crowd_rounds=5,
+    crowd=1_000,
     flood_rounds=3,
     flood_rates=(10_000, 50_000, 100_000, 200_000, 0),
     flood_ms=4_000,
@@ -69,6 +78,10 @@ SMALL = Sizes(
     latency_rounds=1,
     latency_holds=3,
     open_holds=(1, 5),
+    approval_rounds=1,
+    approval_holds=3,
+    crowd_rounds=1,
+    crowd=20,
     flood_rounds=1,
     flood_rates=(2_000, 0),
     flood_ms=500,

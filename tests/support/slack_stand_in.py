@@ -204,9 +204,9 @@ class SlackStandIn(SlackServer):
 
 
 @asynccontextmanager
-async def slack_stand_in() -> AsyncIterator[SlackStandIn]:
+async def slack_stand_in(slack: SlackStandIn | None = None) -> AsyncIterator[SlackStandIn]:
     """Serve it on a free port of loopback; fail if anything was sent that Slack would refuse."""
-    slack = SlackStandIn()
+    slack = slack or SlackStandIn()
     app = web.Application()
     app.router.add_route("*", "/api/{method}", slack.handle)
     app.router.add_get("/socket", slack.socket)

@@ -2,6 +2,7 @@
 and a window can be opened for as long; all checks and all work come after that.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -70,8 +71,11 @@ class Clicks:
         except (ValueError, IndexError, KeyError):
             await self._update(view["id"], "This window is too old. Click on the card again.")
             return
-        await self._update(view["id"], _DECIDING)
-        await self._conclude(body, subject, reason)
+        # Side by side: a process waits for the decision, which needs no window to be redrawn first.
+        outcome, _ = await asyncio.gather(
+            self._conclude(body, subject, reason), self._update(view["id"], _DECIDING)
+        )
+        await self._update(view["id"], *outcome)
 
     async def written(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """A typed reason."""
@@ -86,7 +90,7 @@ class Clicks:
         except ValueError:
             await self._update(view["id"], "This window is too old. Click on the card again.")
             return
-        await self._conclude(body, subject, reason)
+        await self._update(view["id"], *await self._conclude(body, subject, reason))
 
     async def details(self, ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         """Everything that fits into a window, for whoever is linked."""
@@ -134,8 +138,10 @@ class Clicks:
                 view_id, refusal_words(refusal, self._desk.base_url), self._desk.link(record)
             )
 
-    async def _conclude(self, body: dict[str, Any], subject: Subject, reason: str) -> None:
-        """Decide with what a window has said, and say in it what came of that."""
+    async def _conclude(
+        self, body: dict[str, Any], subject: Subject, reason: str
+    ) -> tuple[str, str]:
+        """Decide with what a window has said; return what it should say of that, and a link."""
         view, link = body["view"], ""
         life = modal.chosen_life(view) if subject.for_a_time else None
         try:
@@ -144,7 +150,7 @@ class Clicks:
             words = await self._decide(Sender.of(body), record, subject, reason=reason, life=life)
         except Refusal as refusal:
             words = refusal_words(refusal, self._desk.base_url)
-        await self._update(view["id"], words, link)
+        return words, link
 
     async def _decide(
         self, sender: Sender, record: Record, subject: Subject, *, reason: str, life: int | None
