@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nats.errors
+from fastapi import FastAPI
 from nats.aio.client import Client
 
 from collector.api.app import Server, build
@@ -22,38 +23,29 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
-from collector.approvals.register import Register
-from collector.approvals.undecided import Undecided
-from collector.approvals.waiting import Waiting
-from collector.asks.desk import Asks
+from collector.channels.dispatcher import Dispatcher
+from collector.channels.slack.desk import Extras
+from collector.channels.slack.for_a_time import ForATime
 from collector.channels.slack.wiring import Answers
 from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
+from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
-from collector.ingest.asks import AskIntake
-from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.feed import Feed
-from collector.ingest.holds import HoldIntake
-from collector.ingest.orders import OrderIntake
 from collector.ingest.said import SaidIntake
-from collector.ingest.work import Intake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
-from collector.oidc.step_up import check_fresh
 from collector.oidc.wiring import signing_in
-from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from collector.web.site import add_pages
-from wire import subjects
-from wire.messages import Comment, Decision, Vote
 from wire.signing import Verifier
 
 log = logging.getLogger(__name__)
@@ -138,48 +130,49 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     client = await _join_nats(config, stop, stack, feeds)
 
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
-    book = Book(Register(), storage.reader)
     names = HostNames(Path(config.identities.file))
     policies = open_policies(config, names)
-    decider = Decider(
-        book,
-        publisher,
-        signer,
-        verifier,
-        policies,
-        lambda caller, severity, now_ns: check_fresh(caller, severity, config.oidc, now_ns),
+    deciding = await start_deciding(
+        config, storage.reader, publisher, policies, names, signer=signer, verifier=verifier
     )
-    undecided = Undecided(book, decider)
-    ledger = await storage.reader.ledger()
-    issuer = Issuer(ledger, decider, publisher, signer, hosts=names.all, limits=config.grants)
-    waiting = await book.load()
-    undecided.take_up(waiting)
-    intakes: tuple[Intake, ...] = (
-        HoldIntake(book, decider, undecided, ledger),
-        AskIntake(book, undecided, verifier),
-        OrderIntake(ledger, verifier),
-        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
-        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
-        EventIntake(),
-        HostIntake(issuer.host_started),
-    )
-    for intake in intakes:
+    for intake in deciding.intakes():
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
         feeds.append(Feed(client, intake, storage.writer, trail=storage.trail, gather_s=gather_s))
     for feed in feeds:
         await _until_it_answers(partial(feed.prepare, client.jetstream()))
+    services = await _services(config, storage, publisher, names, deciding, stack)
+    server = Server(_application(config, services), config.api)
+    tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
+    tasks += _tasks(stop, deciding, services.channels)
+    stack.push_async_callback(_cancel, tasks)
+    serving = _watched(stop, "api", server.run_until_stopped())
+    stack.push_async_callback(_end_api, server, deciding.book, serving)
+    await server.listening.wait()
+    log.info("%d requests are not finished", len(deciding.open_before))
+    print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+async def _services(
+    config: Config,
+    storage: _Storage,
+    publisher: Publisher,
+    names: HostNames,
+    deciding: Deciding,
+    stack: AsyncExitStack,
+) -> Services:
+    """Return what the API, the pages and the channels work with."""
+    book, policies = deciding.book, deciding.policies
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     ways_in = signing_in(config, stack)
-    asks = Asks(book, decider, publisher, signer, verifier, config.asks)
-    answers = Answers(decider, policies, ways_in.links, ways_in.base)
-    dispatcher = start_channels(config, book, policies, stack, answers=answers)
-    services = Services(
+    extras = Extras(grants=ForATime(deciding.issuer, policies), orders=deciding.orders)
+    answers = Answers(deciding.decider, policies, ways_in.links, ways_in.base, extras)
+    return Services(
         book=book,
-        decider=decider,
+        decider=deciding.decider,
         policies=policies,
-        issuer=issuer,
+        issuer=deciding.issuer,
         publisher=publisher,
         reader=storage.reader,
         writer=storage.writer,
@@ -187,40 +180,38 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
-        channels=dispatcher,
+        channels=start_channels(config, book, policies, stack, answers=answers),
         signing_in=ways_in,
-        asks=asks,
+        asks=deciding.asks,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
     )
+
+
+def _application(config: Config, services: Services) -> FastAPI:
+    """Return the API, with what channels bring to it, and the pages if they are wanted."""
     app = build(services)
-    for router in http_routes(dispatcher):
+    for router in http_routes(services.channels):
         app.include_router(router)
     if config.web.enabled:
         add_pages(app, services)
-    server = Server(app, config.api)
-    tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
-    tasks.append(_watched(stop, "undecided votes", undecided.run()))
-    tasks.append(_watched(stop, "orders", issuer.run()))
-    waits = Waiting(book, decider, policies, escalated=dispatcher.reconsider)
+    return app
 
-    def judge_anew() -> None:
-        undecided.take_up(book.register.unfinished())  # fewer votes may be enough now
-        waits.reconsider()
 
-    policies.changed = judge_anew
-    tasks.append(_watched(stop, "who is known", policies.follow_people()))
-    tasks.append(_watched(stop, "deadlines and escalation", waits.run(), ends=True))
-    tasks.append(_watched(stop, "channels", dispatcher.run(), ends=True))
-    tasks.append(_watched(stop, "asks", asks.endings.run(), ends=True))
-    tasks.append(_watched(stop, "verdicts", _deliver_again(decider, waiting), ends=True))
-    stack.push_async_callback(_cancel, tasks)
-    serving = _watched(stop, "api", server.run_until_stopped())
-    stack.push_async_callback(_end_api, server, book, serving)
-    await server.listening.wait()
-    log.info("%d requests are not finished", len(waiting))
-    print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+def _tasks(stop: Stop, deciding: Deciding, dispatcher: Dispatcher) -> list[asyncio.Task[None]]:
+    """Start what goes on beside the streams and the API."""
+    waits = deciding.waiting(dispatcher)
+    again = _deliver_again(deciding.decider, deciding.open_before)
+    return [
+        _watched(stop, "undecided votes", deciding.undecided.run()),
+        _watched(stop, "orders", deciding.issuer.run()),
+        _watched(stop, "who is known", deciding.policies.follow_people()),
+        _watched(stop, "deadlines and escalation", waits.run(), ends=True),
+        _watched(stop, "channels", dispatcher.run(), ends=True),
+        _watched(stop, "asks", deciding.asks.endings.run(), ends=True),
+        _watched(stop, "verdicts", again, ends=True),
+    ]
 
 
 def open_policies(config: Config, names: HostNames) -> Policies:

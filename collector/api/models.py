@@ -156,6 +156,7 @@ class MayDecideOut(BaseModel):
 
     allowed: bool
     why: str = Field(description="empty if allowed")
+    approved: bool = Field(description="the caller has approved it, and others are still asked")
 
 
 class HoldOut(BaseModel):

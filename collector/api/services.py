@@ -19,6 +19,7 @@ from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
+from collector.orders.desk import OrderDesk
 from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
@@ -46,6 +47,11 @@ class Services:
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
+
+    @property
+    def orders(self) -> OrderDesk:
+        """Where orders are given in people's words."""
+        return OrderDesk(self.issuer, self.book, self.reader, self.names)
 
 
 _bearer = HTTPBearer(auto_error=False, description="made by `holdfast-collector token create`")

@@ -23,7 +23,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
-from collector.orders.terms import grantable
+from collector.orders.terms import grantable_under
 from wire.messages import HoldOpened
 
 _KEPT_CARDS = 256
@@ -50,9 +50,13 @@ class Shower:
         now_ns = time.time_ns()
         applied = self._policies.apply(record)
         may = may_decide(record, caller, applied, now_ns)
-        policy = _policy(record, applied)
         return _request(
-            record, opened, MayDecideOut(allowed=may.allowed, why=may.why), policy, card
+            record,
+            opened,
+            MayDecideOut(allowed=may.allowed, why=may.why, approved=may.approved),
+            _policy(record, applied),
+            grantable_under(record, applied.policy),
+            card,
         )
 
     def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
@@ -99,10 +103,10 @@ def _request(
     opened: HoldOpened,
     may: MayDecideOut,
     policy: PolicyOut,
+    why_no_grant: str | None,
     card: dict[str, Any] | None,
 ) -> RequestOut:
     decision = record.decision
-    why_not = grantable(record)
     return RequestOut(
         request=record.id,
         host=opened.host,
@@ -140,7 +144,7 @@ def _request(
         ],
         policy=policy,
         may_decide=may,
-        grantable=GrantableOut(allowed=why_not is None, why=why_not or ""),
+        grantable=GrantableOut(allowed=why_no_grant is None, why=why_no_grant or ""),
         grant=opened.grant,
         card=card,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from collector.approvals.applied import Applied
 from collector.approvals.own import own_request
 from collector.approvals.record import Outcome, Record, RequestState
+from collector.approvals.tally import missing_words, tally
 from collector.errors import Refusal
 from collector.identity.names import forms_of
 from collector.identity.people import Caller
@@ -16,10 +17,14 @@ LONGEST_COMMENT = 8000
 
 @dataclass(frozen=True, slots=True)
 class MayDecide:
-    """Whether a caller may answer a request, and why not."""
+    """Whether a caller may answer a request, and why not.
+
+    `approved`: they have, and others are still asked; what is left to them is to deny it after all.
+    """
 
     allowed: bool
     why: str
+    approved: bool = False
 
 
 def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) -> MayDecide:
@@ -30,6 +35,11 @@ def may_decide(record: Record, caller: Caller, applied: Applied, now_ns: int) ->
         check_in_time(applied, now_ns)
     except Refusal as refusal:
         return MayDecide(False, refusal.message)
+    whole, counts_for = applied.known.whole(caller), applied.counts_for(caller, now_ns)
+    if voted_before(record, whole, Answer.APPROVE, counts_for) is not None:
+        policy = applied.policy
+        missing = missing_words(tally(record.votes, policy.approve, policy.break_glass).missing)
+        return MayDecide(False, f"you have approved; still asked: {missing}", approved=True)
     return MayDecide(True, "")
 
 

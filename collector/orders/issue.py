@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from collector.approvals import checks
-from collector.approvals.decide import Decider
+from collector.approvals.decide import CheckFresh, Decider
 from collector.approvals.record import Record
 from collector.config import Grants
 from collector.errors import CentreError, Refusal, UnconfirmedError
@@ -23,7 +23,7 @@ from collector.orders.terms import Terms, check_terms, make_grant
 from wire import subjects
 from wire.codec import encode
 from wire.ids import HostId, OrderId, new_id
-from wire.messages import Answer
+from wire.messages import Answer, Severity
 from wire.orders import Grant, GrantRevoked, Order, Quarantine, QuarantineLifted
 from wire.signing import Signer
 
@@ -45,13 +45,16 @@ class Issuer:
         *,
         hosts: Callable[[], Sequence[EnrolledHost]],
         limits: Grants,
+        check_fresh: CheckFresh | None = None,
     ) -> None:
+        """`check_fresh` is the Decider's; lifting a quarantine is as grave as what is critical."""
         self.ledger = ledger
         self.limits = limits
         self._decider = decider
         self._publisher = publisher
         self._signer = signer
         self._hosts = hosts
+        self._check_fresh = check_fresh
         self._wake = asyncio.Event()
         self._started: dict[HostId, int] = {}
         self._tell_again: set[HostId] = set()
@@ -161,6 +164,8 @@ class Issuer:
             checks.check_reviewer(record, caller)
         if known.lifted is not None:
             raise Refusal(409, "already_lifted", f"{known.lifted.by} has lifted it", "nothing left")
+        if self._check_fresh is not None:
+            self._check_fresh(caller, Severity.CRITICAL, time.time_ns())
         await self._give_each(
             [
                 QuarantineLifted(

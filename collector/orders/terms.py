@@ -6,6 +6,7 @@ from enum import StrEnum
 from collector.approvals.record import Record
 from collector.config import Grants
 from collector.errors import Refusal
+from collector.policy.model import Policy
 from wire.acts import Kind
 from wire.grantable import why_never
 from wire.ids import HostId, OrderId, new_id
@@ -43,6 +44,13 @@ def grantable(record: Record) -> str | None:
     if opened.act.kind is Kind.EXEC and opened.program is None:
         return "its host has not said which file its program is"
     return None
+
+
+def grantable_under(record: Record, policy: Policy) -> str | None:
+    """Return why nobody is offered to approve a request for a time, None if they are."""
+    if policy.asks_several:
+        return "its policy asks several people, and they speak of this request alone"
+    return grantable(record)
 
 
 def check_terms(record: Record, terms: Terms, limits: Grants) -> None:

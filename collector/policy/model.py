@@ -92,6 +92,11 @@ class Policy:
     channels: tuple[str, ...] = ()
     break_glass: tuple[str, ...] = ()
 
+    @property
+    def asks_several(self) -> bool:
+        """Whether one person alone can never fill it."""
+        return sum(quota.votes for quota in self.approve) > 1
+
     def reason_required(self, rule: RuleFacts) -> bool:
         """Return whether an answer must say why."""
         return rule.reason_required if self.reason is None else self.reason

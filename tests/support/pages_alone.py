@@ -18,8 +18,9 @@ from fastapi import FastAPI
 from collector.api.app import build
 from collector.api.services import Services
 from collector.api.show import Shower
+from collector.approvals.applied import Policies
 from collector.approvals.book import Book
-from collector.approvals.decide import Decider
+from collector.approvals.decide import CheckFresh, Decider
 from collector.approvals.register import Register
 from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
@@ -121,9 +122,13 @@ async def csrf(client: httpx.AsyncClient) -> str:
 
 @asynccontextmanager
 async def pages_alone(
-    directory: Path, base: str = "http://127.0.0.1:8420"
+    directory: Path,
+    base: str = "http://127.0.0.1:8420",
+    *,
+    policies: Policies | None = None,
+    check_fresh: CheckFresh | None = None,
 ) -> AsyncIterator[PagesAlone]:
-    """Have the pages under the public address `base`."""
+    """Have the pages under the public address `base`; any reviewer decides unless told."""
     database = directory / "identities.db"
     connection = open_trail(Trail(file=str(directory / "trail.duckdb")))
     reader, writer = Reader(connection), Writer(connection, on_fatal=lambda why: None)
@@ -132,14 +137,23 @@ async def pages_alone(
     streams = Streams(book)
     publisher = cast("Publisher", streams)
     signer = Signer.generate()
-    policies = any_reviewer()
+    policies = policies or any_reviewer()
     names, tokens = HostNames(database), Tokens(database)
     sessions, links = Sessions(database), Links(database)
-    decider = Decider(book, publisher, signer, Verifier(frozenset({signer.key_id})), policies)
+    verifier = Verifier(frozenset({signer.key_id}))
+    decider = Decider(book, publisher, signer, verifier, policies, check_fresh)
     services = Services(
         book=book,
         decider=decider,
-        issuer=Issuer(Ledger(), decider, publisher, signer, hosts=names.all, limits=Grants()),
+        issuer=Issuer(
+            Ledger(),
+            decider,
+            publisher,
+            signer,
+            hosts=names.all,
+            limits=Grants(),
+            check_fresh=check_fresh,
+        ),
         policies=policies,
         publisher=publisher,
         reader=reader,

@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from collector import config
-from collector.approvals.applied import Policies
 from collector.approvals.book import Book
-from collector.approvals.decide import Decider
 from collector.approvals.record import Record
-from collector.approvals.register import Register
-from collector.approvals.undecided import Undecided
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.interface import Route
 from collector.channels.notices import Notices
@@ -25,25 +21,24 @@ from collector.channels.slack.app import new_client
 from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.desk import Desk, Extras
 from collector.channels.slack.door import CHANNEL, Door
+from collector.channels.slack.for_a_time import ForATime
 from collector.channels.slack.incoming import Incoming
 from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Secrets, Slack
 from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
 from collector.daemon import open_policies
+from collector.deciding import Deciding, start_deciding
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Caller
 from collector.identity.roles import Role
 from collector.identity.signed_in import Identity, remember
 from collector.ingest.feed import Feed
-from collector.ingest.holds import HoldIntake
-from collector.ingest.said import SaidIntake
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
-from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
@@ -59,9 +54,8 @@ from tests.support.slack_stand_in import (
     SlackStandIn,
 )
 from tests.support.wire_host import WireHost, wire_host
-from wire import subjects
 from wire.ids import RequestId
-from wire.messages import Comment, Decision, HoldOpened, Vote
+from wire.messages import HoldOpened
 from wire.signing import Verifier
 
 BASE_URL = "https://holdfast.example.com"
@@ -162,7 +156,11 @@ async def slack_house(
         request_timeout_s=timeout_s,
     )
     async with AsyncExitStack() as stack:
-        book, decider, policies = await _centre(settings, stack)
+        deciding = await _centre(settings, stack)
+        book, policies = deciding.book, deciding.policies
+        extras = extras or Extras(
+            grants=ForATime(deciding.issuer, policies), orders=deciding.orders
+        )
         store = Cards(cards or centre.directory / f"cards-{time.time_ns()}.sqlite3")
         stack.push_async_callback(store.close)
         links = Links(identities)
@@ -170,7 +168,7 @@ async def slack_house(
         notices = Notices(HostNames(identities), lambda request: request_url(BASE_URL, request))
         client = new_client(own, BOT_TOKEN)
         door = Door(client, links, link_page(BASE_URL))
-        desk = Desk(book, decider, policies, store, notices, door, BASE_URL, extras or Extras())
+        desk = Desk(book, deciding.decider, policies, store, notices, door, BASE_URL, extras)
         incoming = Incoming(own, Secrets(BOT_TOKEN, APP_TOKEN, SECRET), desk, client)
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
@@ -182,10 +180,9 @@ async def slack_house(
         yield House(slack, incoming, desk, book, host, identities, links)
 
 
-async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book, Decider, Policies]:
+async def _centre(settings: config.Config, stack: AsyncExitStack) -> Deciding:
     """Run the part of the daemon that takes in holds and decides."""
     signer = read_signer(Path(settings.signing.key_file))
-    verifier = Verifier(frozenset({signer.key_id}))
     connection = open_trail(settings.trail)
     stack.callback(connection.close)
     writer = Writer(connection, on_fatal=lambda why: None)
@@ -197,23 +194,24 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> tuple[Book,
     )
     stack.push_async_callback(client.close)
     await ensure_streams(client.jetstream())
-    for host in HostNames(Path(settings.identities.file)).all():
+    names = HostNames(Path(settings.identities.file))
+    for host in names.all():
         await ensure_host_consumers(client.jetstream(), host.host)
-    book = Book(Register(), reader)
-    policies = open_policies(settings, HostNames(Path(settings.identities.file)))
-    decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, policies)
-    undecided = Undecided(book, decider)
-    await book.load()
-    intakes = (
-        HoldIntake(book, decider, undecided, Ledger()),
-        SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, verifier),
-        SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, verifier),
+    deciding = await start_deciding(
+        settings,
+        reader,
+        Publisher(client, timeout_s=5),
+        open_policies(settings, names),
+        names,
+        signer=signer,
+        verifier=Verifier(frozenset({signer.key_id})),
     )
-    for intake in intakes:
+    for intake in deciding.intakes():
         feed = Feed(client, intake, writer, trail=trail_id(connection))
         await feed.prepare(client.jetstream())
         _run(stack, feed.run())
-    return book, decider, policies
+    _run(stack, deciding.issuer.run())
+    return deciding
 
 
 def _run(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

@@ -9,9 +9,10 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
 
 from collector.approvals.record import Record, RequestState
+from collector.channels.slack import order_commands
 from collector.channels.slack.blocks import message
 from collector.channels.slack.desk import Desk
-from collector.channels.slack.door import Sender
+from collector.channels.slack.door import Said, Sender
 from collector.channels.slack.elements import Block, preformatted, section
 from collector.channels.slack.fitting import fitted
 from collector.channels.slack.tell import answer
@@ -25,14 +26,6 @@ log = logging.getLogger(__name__)
 COMMAND = "/holdfast"
 _MOST_LISTED = 20
 _LIST_ROOM = 9_000
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A command as it was typed: the words after the subcommand, and from whom."""
-
-    words: str
-    sender: Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +145,14 @@ SUBCOMMANDS = {
     "show": Subcommand("show ID", "one request with everything about it", _show),
     "approve": Subcommand("approve ID REASON", "let it run on", _approve),
     "deny": Subcommand("deny ID REASON", "end it", _deny),
+    "grants": Subcommand(
+        "grants [revoke ID]", "the grants in force, or the end of one", order_commands.grants
+    ),
+    "quarantine": Subcommand(
+        "quarantine [SUBJECT [on HOST] REASON, or lift ID REASON]",
+        "who is under quarantine; stop all that a subject does, or let it go on",
+        order_commands.quarantine,
+    ),
     "link": Subcommand("link", "make this Slack account yours", _link),
     "help": Subcommand("help", "this list", _help),
 }

@@ -22,6 +22,7 @@ from collector.channels.slack.words import vote_line
 from collector.channels.store import Cards
 from collector.errors import Refusal, StateError
 from collector.identity.people import Caller
+from collector.orders.desk import OrderDesk
 from collector.web.settings import request_url
 from wire.ids import RequestId
 from wire.messages import Answer
@@ -46,10 +47,11 @@ def _no_claim(_: Record) -> str:
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What comes from outside the request: what the model claims of its act, which is empty for
-    nothing, and grants."""
+    nothing, grants for it, and orders beside it."""
 
     claim: Callable[[Record], str] = _no_claim
     grants: Grants | None = None
+    orders: OrderDesk | None = None
 
     def lives(self, record: Record) -> Sequence[str]:
         """Return the times that a grant for this act may have."""

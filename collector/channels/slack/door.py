@@ -91,6 +91,14 @@ class Sender:
         return cls(where, _text(body, "api_app_id"), account, home)
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A command as it was typed: the words after the subcommand, and from whom."""
+
+    words: str
+    sender: Sender
+
+
 class Door:
     """Lets people in, or refuses them in words."""
 

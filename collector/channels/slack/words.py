@@ -54,6 +54,15 @@ def clock(time_ns: object) -> str:
         return "an unknown time"
 
 
+def moment(time_ns: int) -> str:
+    """Return date, hour and minute (UTC) of nanoseconds since the epoch."""
+    try:
+        when = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
+    return when.strftime("%Y-%m-%d %H:%M UTC")
+
+
 def _already(refusal: Refusal, me: str) -> str:
     by = str(refusal.extra.get("decided_by", ""))
     who = "you" if by and by == me else name(by) or "somebody"

@@ -21,8 +21,8 @@ from collector.errors import Refusal
 from collector.identity.people import Caller, Role
 from collector.policy.model import Policy, Quota, Step
 from tests.support.wire_host import exec_act, opened, rule, state
-from wire.ids import HostId, RequestId
-from wire.messages import Answer, Decision, Ground, HoldStateName
+from wire.ids import HostId, RequestId, VoteId
+from wire.messages import Answer, Decision, Ground, HoldStateName, Vote
 
 HOST = HostId("a" * 32)
 
@@ -272,3 +272,29 @@ def test_text_has_a_limit() -> None:
     assert check_text("  why  ", longest=LONGEST_REASON, name="reason") == "why"
     with pytest.raises(Refusal, match="more than 4000"):
         check_text("x" * 4001, longest=LONGEST_REASON, name="reason")
+
+
+def test_who_has_approved_reads_who_is_still_asked() -> None:
+    """A second approval would count for nothing; whoever has not voted may."""
+    policy = Policy(id="two", approve=(Quota(group="dba"), Quota(group="security")))
+    dba, security = (
+        replace(_caller(name), groups=(group,))
+        for name, group in (("dan@example.com", "dba"), ("sue@example.com", "security"))
+    )
+    record = _record()
+    vote = Vote(
+        vote=VoteId("v"),
+        request=record.id,
+        by=dba.name,
+        via="web",
+        answer=Answer.APPROVE,
+        reason="fine",
+        digest=record.opened.digest,
+        time_ns=1,
+        counts_for=("dba",),
+    )
+    record = replace(record, votes=(vote,))
+    may = _may(record, dba, policy)
+    assert (may.allowed, may.approved) == (False, True)
+    assert may.why == "you have approved; still asked: 1 of security"
+    assert _may(record, security, policy) == MayDecide(True, "")

@@ -1,0 +1,56 @@
+"""Which grants Slack offers beside an approval, and how one is given: a choice of a short list."""
+
+from collections.abc import Sequence
+
+from collector.approvals.applied import Policies
+from collector.approvals.record import Record
+from collector.cli.words import count
+from collector.config import Grants
+from collector.errors import Refusal
+from collector.identity.people import Caller
+from collector.orders.issue import Issuer
+from collector.orders.terms import Terms, grantable_under
+
+# Minutes and uses, the least first. A list may stay open while the limits stay as they are.
+_CHOICES = ((15, 1), (15, 5), (60, 5), (60, 20))
+
+
+class ForATime:
+    """Gives grants by the collector's own limits, for the session that asked."""
+
+    def __init__(self, issuer: Issuer, policies: Policies) -> None:
+        self._issuer = issuer
+        self._policies = policies
+        self._terms = choices(issuer.limits)
+
+    def lives(self, record: Record) -> Sequence[str]:
+        """Return the times to choose from, in words; none if the act may have no grant."""
+        if grantable_under(record, self._policies.apply(record).policy) is not None:
+            return ()
+        return [words(terms) for terms in self._terms]
+
+    async def approve(
+        self, caller: Caller, record: Record, *, life: int, reason: str, digest: str, via: str
+    ) -> Record:
+        """Approve with a grant of the chosen time; raise Refusal."""
+        if not 0 <= life < len(self._terms):
+            raise Refusal(422, "no_grant", "that time is not offered", "choose one of the list")
+        decided, _ = await self._issuer.approve_for_a_time(
+            caller, record, self._terms[life], reason=reason, digest=digest, via=via
+        )
+        return decided
+
+
+def choices(limits: Grants) -> tuple[Terms, ...]:
+    """Return what is offered: the usual choices, each cut to what may be given, each once."""
+    cut = (
+        (min(minutes, limits.longest_minutes), min(uses, limits.most_uses))
+        for minutes, uses in _CHOICES
+    )
+    return tuple(Terms(minutes=minutes, uses=uses) for minutes, uses in dict.fromkeys(cut))
+
+
+def words(terms: Terms) -> str:
+    """Return how long and how often, as it stands in the list."""
+    often = "once" if terms.uses == 1 else f"{terms.uses} times"
+    return f"{count(terms.minutes, 'minute')}, {often}"
