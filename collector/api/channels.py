@@ -18,7 +18,7 @@ router = APIRouter()
     "/channels",
     tags=["health"],
     summary="How the channels do",
-    responses=documented(401, 503),
+    responses=documented(401, 403),
 )
 async def channels(_: TrailReaderDep, services: ServicesDep) -> ChannelsOut:
     """List every route in use, and the newest cards that a channel has refused."""

@@ -50,7 +50,7 @@ async def revoke_grant(
 
 
 @router.get(
-    "/quarantines", tags=["quarantines"], summary="List quarantines", responses=documented(401)
+    "/quarantines", tags=["quarantines"], summary="List quarantines", responses=documented(401, 403)
 )
 async def list_quarantines(
     _: RequestsReaderDep,
