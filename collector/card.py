@@ -5,7 +5,7 @@ what it leaves out is counted. Words about the act itself are in happened.py and
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from collector.alike import ONE, Alike
@@ -86,9 +86,9 @@ def summary(act: Act) -> Summary:
 
 def as_dict(card: Card) -> dict[str, Any]:
     """Return the card as JSON-ready values, keys as the fields are named."""
-    return {
-        **asdict(card),
-        "facts": [asdict(fact) for fact in card.facts],
+    # `asdict` would copy each text, and every request that is shown has some thirty of them.
+    return {field.name: getattr(card, field.name) for field in fields(card)} | {
+        "facts": [{"label": fact.label, "text": fact.text} for fact in card.facts],
         "tree": list(card.tree),
     }
 

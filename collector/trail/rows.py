@@ -6,7 +6,7 @@ all of one table together.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -100,7 +100,7 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
 
 def state_row(message: HoldState, now_ns: int) -> Row:
     """Return the row of a later state of a hold."""
-    return checked_row(schema.HOLD_STATES, asdict(message) | {"received_ns": now_ns})
+    return checked_row(schema.HOLD_STATES, _flat(message) | {"received_ns": now_ns})
 
 
 def vote_row(message: Vote, signed_by: str, now_ns: int) -> Row:
@@ -181,7 +181,12 @@ def arrow_of(table: schema.Table, rows: Sequence[Row]) -> pa.Table:
 def _signed(
     table: schema.Table, message: Vote | Comment | Decision, signed_by: str, now_ns: int
 ) -> Row:
-    return checked_row(table, asdict(message) | {"signed_by": signed_by, "received_ns": now_ns})
+    return checked_row(table, _flat(message) | {"signed_by": signed_by, "received_ns": now_ns})
+
+
+def _flat(message: HoldState | Vote | Comment | Decision) -> dict[str, object]:
+    """Return the fields of a message that has only plain values, which need no copy."""
+    return {field.name: getattr(message, field.name) for field in fields(message)}
 
 
 def checked_row(table: schema.Table, values: Mapping[str, object]) -> Row:
