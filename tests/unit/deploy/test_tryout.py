@@ -86,7 +86,8 @@ def test_a_question_is_taken_back_when_its_request_ends(state: str, words: str) 
     act = msgspec.to_builtins(opened.act)
     request = {
         "request": opened.hold, "host_name": opened.host_name, "act": act, "card": card,
-        "state": "open", "deadline_ns": 0, "comments": [],
+        "state": "open", "deadline_ns": 0, "comments": [], "votes": [],
+        "policy": {"id": "p", "missing": "1 reviewer", "stuck": "", "reason_required": False},
         "rule": {"reason_required": True}, "digest": opened.digest,
     }  # fmt: skip
     board.put_request(request)
