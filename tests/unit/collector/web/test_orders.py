@@ -60,6 +60,18 @@ async def test_a_grant_is_made_shown_and_revoked(tmp_path: Path) -> None:
         assert (again.status_code, "was revoked before" in again.text) == (409, True)
 
 
+async def test_a_secret_of_what_is_granted_is_not_shown(tmp_path: Path) -> None:
+    """As on the card of the request."""
+    async with pages_alone(tmp_path) as pages:
+        ann = await pages.signed_in("ann@example.com", "reviewer")
+        act = exec_act("pg_dump", "--password=hunter2hunter2", filename="/usr/bin/pg_dump")
+        act = replace(act, environment={})
+        hold = pages.hold(replace(opened(HOST, act=act), program=PROGRAM, not_grantable=""))
+        assert (await _answer(ann, hold, for_a_time="yes")).status_code == 303
+        listed = (await ann.get("/grants")).text
+        assert "pg_dump" in listed and "hunter2" not in listed
+
+
 @pytest.mark.parametrize(
     "terms", [{"minutes": "0"}, {"minutes": "x"}, {"uses": "-1"}, {"uses": "9" * 30}], ids=str
 )
