@@ -16,11 +16,12 @@ from collector.api.models import (
 )
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.orders.ledger import GrantState, KnownGrant, KnownQuarantine
-from collector.sanitize import visible
-from collector.trail.orders import what
+from collector.orders.words import covered_words
 from wire.orders import Grant
 
 router = APIRouter()
+
+_WHAT_LIMIT = 1000
 
 
 @router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401, 403))
@@ -108,7 +109,7 @@ def grant_out(services: Services, known: KnownGrant) -> GrantOut:
         subject=grant.subject,
         session=grant.session,
         kind=grant.covers.kind,
-        what=visible(what(grant.covers)),
+        what=covered_words(grant.covers, _WHAT_LIMIT),
         rule=grant.covers.rule,
         uses=grant.uses,
         used=len(known.holds),

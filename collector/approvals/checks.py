@@ -107,6 +107,17 @@ def check_break_glass(record: Record, caller: Caller, applied: Applied, reason: 
         )
 
 
+def may_break_glass(record: Record, caller: Caller, applied: Applied, now_ns: int) -> bool:
+    """Return whether this person, with a reason, could release the request without the others."""
+    try:
+        check_break_glass(record, caller, applied, reason="given later")
+        check_open(record)
+        check_in_time(applied, now_ns)
+    except Refusal:
+        return False
+    return True
+
+
 def voted_before(
     record: Record, caller: Caller, answer: Answer, counts_for: tuple[str, ...]
 ) -> Vote | None:

@@ -60,6 +60,10 @@ class OrderDesk:
         wanted = await self._host_of_subject(subject, host)
         return await self.issuer.quarantine(caller, subject, wanted, reason=reason, via=via)
 
+    async def check_target(self, subject: str, host: str | None) -> None:
+        """Refuse a subject or a host that is not there."""
+        await self._host_of_subject(subject, host)
+
     async def lift(self, caller: Caller, text: str, *, reason: str, via: str) -> KnownQuarantine:
         """End a quarantine; nobody lifts that of a subject of their own."""
         known = self.find_quarantine(text)

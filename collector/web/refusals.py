@@ -69,6 +69,8 @@ def _back(request: Request) -> str:
     if request.url.path.startswith("/auth/"):
         return SIGN_IN
     parts = request.url.path.split("/")
+    if parts[1:2] in (["grants"], ["quarantines"]):
+        return f"/{parts[1]}"
     return "/".join(parts[:3]) if parts[1:2] == ["requests"] and len(parts) > 3 else "/"
 
 

@@ -3,13 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
+from time import time_ns as now_ns
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Depends, Form
 from fastapi.responses import RedirectResponse, Response
 
 from collector import reasons
+from collector.approvals.checks import may_break_glass
 from collector.approvals.listing import list_records
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
@@ -20,6 +22,7 @@ from collector.web.happenings import Happening, happening
 from collector.web.pages import Notice, notice_of
 from collector.web.request_view import request_view
 from collector.web.rows import Row
+from collector.web.time_form import NO_TIME, TimeForm, time_form
 from collector.web.timeline import timeline
 from wire.messages import Answer
 
@@ -37,6 +40,8 @@ class Typed:
     picked: str = ""
     reason: str = ""
     comment: str = ""
+    emergency: str = ""
+    time: TimeForm = NO_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +74,42 @@ async def decide(
     digest: Annotated[str, Form()],
     picked: Annotated[str, Form()] = "",
     reason: Annotated[str, Form()] = "",
+    time: Annotated[TimeForm, Depends(time_form)] = NO_TIME,
 ) -> Response:
     """Answer about the act that the form was shown with; a refusal shows the page as it is now."""
     record = await desk.services.book.resolve(request_id)
+    why = reasons.joined(picked, reason)
     try:
-        await desk.services.decider.decide(
-            session.caller,
-            record,
-            answer=answer,
-            reason=reasons.joined(picked, reason),
-            digest=digest,
-            via="web",
+        if answer is Answer.APPROVE and time.wanted:
+            await desk.services.issuer.approve_for_a_time(
+                session.caller, record, time.terms(), reason=why, digest=digest, via="web"
+            )
+        else:
+            await desk.services.decider.decide(
+                session.caller, record, answer=answer, reason=why, digest=digest, via="web"
+            )
+    except Refusal as refusal:
+        typed = Typed(answer.value, picked, reason, time=time)
+        return await _refused(desk, session, record, typed, refusal)
+    return RedirectResponse(f"/requests/{record.id}", HTTPStatus.SEE_OTHER)
+
+
+@router.post("/{request_id}/break-glass")
+async def break_glass(
+    request_id: str,
+    desk: DeskDep,
+    session: FormDep,
+    digest: Annotated[str, Form()],
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Release in an emergency, without those whom the policy asks."""
+    record = await desk.services.book.resolve(request_id)
+    try:
+        await desk.services.decider.break_glass(
+            session.caller, record, reason=reason, digest=digest, via="web"
         )
     except Refusal as refusal:
-        typed = Typed(answer=answer.value, picked=picked, reason=reason)
-        return await _refused(desk, session, record, typed, refusal)
+        return await _refused(desk, session, record, Typed(emergency=reason), refusal)
     return RedirectResponse(f"/requests/{record.id}", HTTPStatus.SEE_OTHER)
 
 
@@ -104,7 +130,9 @@ async def comment(
 
 
 @router.get("/{request_id}/{_}")
-async def back_to_request(request_id: str, _: Literal["decision", "comments"]) -> Response:
+async def back_to_request(
+    request_id: str, _: Literal["decision", "comments", "break-glass"]
+) -> Response:
     """Lead whoever opens the address of a form to the page that it is on."""
     return RedirectResponse(f"/requests/{quote(request_id, safe='')}", HTTPStatus.SEE_OTHER)
 
@@ -132,6 +160,7 @@ async def _page(
     status: int = 200,
 ) -> Response:
     act = record.opened.act
+    applied = desk.services.policies.apply(record)
     out = desk.services.shower.show(record, session.caller, with_card=True)
     return desk.pages.render(
         "request",
@@ -146,6 +175,8 @@ async def _page(
         + urlencode({"session": act.session, "host": record.opened.host, "since": "always"}),
         next_waiting=_next(desk, record),
         typed=typed,
+        limits=desk.services.issuer.limits,
+        breaks_glass=may_break_glass(record, session.caller, applied, now_ns()),
         for_approval=reasons.FOR_APPROVAL,
         for_denial=reasons.FOR_DENIAL,
     )

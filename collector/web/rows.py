@@ -5,7 +5,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, fields
 
 from collector.alike import alike
-from collector.approvals.applied import Policies
+from collector.approvals.applied import Applied, Policies
+from collector.approvals.checks import may_decide
 from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
 from collector.card import Summary, summary
@@ -18,6 +19,7 @@ from collector.web import words
 from wire.acts import Kind
 
 _NAME_LIMIT = 80
+_STUCK_LIMIT = 400
 _KEPT = 2000
 
 
@@ -48,6 +50,8 @@ class Row:
     done: str
     state_line: str
     barred: str
+    asked: str  # votes so far, where one is not enough, and whom the policy still asks
+    stuck: str
 
 
 # What the live inbox fills in for a new request.
@@ -67,6 +71,7 @@ class Rows:
         """Return the row of a request as this person sees it."""
         opened, act = record.opened, record.opened.act
         same = alike(record).count
+        applied = self._policies.apply(record)
         said, stands = self._summary(record), words.status(record)
         is_whole = act.kind in (Kind.EXEC, Kind.ASK)
         what = said.what if is_whole else said.where
@@ -94,18 +99,21 @@ class Rows:
             status=stands.word,
             done=stands.done,
             state_line=state_line(opened, record.states, record.decision),
-            barred=self._barred(record, caller) if is_open else "",
+            barred=self._barred(record, caller, applied) if is_open else "",
+            asked=words.asked(record, applied.policy) if is_open else "",
+            stuck=clean(applied.stuck, _STUCK_LIMIT).text if is_open else "",
         )
 
-    def _barred(self, record: Record, caller: Caller) -> str:
+    def _barred(self, record: Record, caller: Caller, applied: Applied) -> str:
         """Return why this person may not answer an open request, or nothing."""
         if not caller.role.decides:
             return "your role may read and not decide"
         if own_request(record, caller) is not None:
             return "yours: another reviewer must answer"
-        if not self._policies.apply(record).counts_for(caller, time.time_ns()):
+        now_ns = time.time_ns()
+        if not applied.counts_for(caller, now_ns):
             return "its policy asks other people"
-        return ""
+        return "you have approved" if may_decide(record, caller, applied, now_ns).approved else ""
 
     def _summary(self, record: Record) -> Summary:
         said = self._said.pop(record.id, None) or summary(record.opened.act)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from collector.approvals.record import Outcome, Record, RequestState
+from collector.approvals.tally import missing_words, tally
+from collector.cli.words import count
+from collector.policy.model import Policy
+from collector.sanitize import visible
 from wire.acts import Guarantee, Kind
 
 VERBS = {
@@ -51,6 +55,17 @@ def status(record: Record) -> Status:
         return Status(outcome.value, _STATES[state], _OUTCOMES[outcome])
     waits_for_host = state in _UNCONFIRMED and not record.is_ask
     return Status(state.value, _STATES[state], "host has not confirmed" if waits_for_host else "")
+
+
+def asked(record: Record, policy: Policy) -> str:
+    """Return how many approvals are there and who is still asked; empty where one is enough."""
+    if not policy.asks_several and not record.votes:
+        return ""
+    missing = tally(record.votes, policy.approve, policy.break_glass).missing
+    wanted = sum(quota.votes for quota in policy.approve)
+    there = wanted - sum(quota.votes for quota in missing)
+    said = f"{there} of {count(wanted, 'approval')}"
+    return visible(f"{said}; still asked: {missing_words(missing)}" if missing else said)
 
 
 def guarantee(value: Guarantee) -> str:

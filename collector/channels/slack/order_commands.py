@@ -10,8 +10,8 @@ from collector.channels.slack.words import moment, name
 from collector.errors import Refusal
 from collector.orders.desk import OrderDesk
 from collector.orders.ledger import GrantState, KnownGrant, KnownQuarantine
+from collector.orders.words import covered_words
 from collector.sanitize import clean, visible
-from collector.trail.orders import what
 from wire.ids import HostId
 
 _LIST_ROOM = 9_000
@@ -73,7 +73,7 @@ def _listed(lines: list[str], nothing: str) -> list[Block]:
 
 def _grant_line(orders: OrderDesk, known: KnownGrant) -> str:
     grant = known.grant
-    act = clean(what(grant.covers), _WHAT_LIMIT).text
+    act = covered_words(grant.covers, _WHAT_LIMIT)
     whose = "" if grant.session else ", every session"
     return (
         f"{grant.order[:8]} {act}: {name(grant.subject)} on {_host(orders, grant.host)}{whose}, "

@@ -3,11 +3,12 @@
 import { follow, say } from "./live.js";
 import { swap } from "./swap.js";
 
-const PARTS = ["stand", "answer", "history"];
+const PARTS = ["stand", "answer", "break-glass", "history"];
 
 // A form that can still be sent stays, with what is typed in it.
 function keep(now, then) {
-  return now.id === "answer" && now.querySelector("form") && then.querySelector("form");
+  if (now.id === "answer") return now.querySelector(".decide") && then.querySelector(".decide");
+  return now.id === "break-glass";
 }
 
 // On a phone a link leads to the answer; it goes away where the answer is.
