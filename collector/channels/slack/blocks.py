@@ -58,6 +58,7 @@ class Showing:
     card: Card
     state: RequestState
     outcome: Outcome | None = None
+    finished: bool = False
     nonce: str = ""
     answers: bool = True
     claim: str = ""
@@ -115,7 +116,7 @@ def _standing(shown: Showing) -> Block:
     light = _OPEN_LIGHT if shown.state is RequestState.OPEN else _ENDED_LIGHT
     if shown.outcome is not None:
         light = _LIGHTS[shown.outcome]
-    elif shown.state in (RequestState.APPROVED, RequestState.DENIED):
+    elif shown.state in (RequestState.APPROVED, RequestState.DENIED) and not shown.finished:
         light = _OPEN_LIGHT
     return section(f"{light} {shown.card.state_line}\nSeverity: {_severity(shown)}")
 

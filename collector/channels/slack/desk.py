@@ -150,6 +150,7 @@ def showing(
         card=notice.card,
         state=notice.state,
         outcome=notice.outcome,
+        finished=notice.finished,
         nonce=notice.nonce if answers else "",
         answers=answers and not own,
         claim=claim,

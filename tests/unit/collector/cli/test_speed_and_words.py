@@ -112,7 +112,8 @@ def test_options_of_all_commands_are_in_the_documents(option: str) -> None:
 def test_every_section_is_of_a_command_that_there_is() -> None:
     """A command that was renamed is not left behind."""
     named = re.findall(r"^### `(holdfast [a-z -]*[a-z])", PAGE, re.MULTILINE)
-    assert set(named) == {words for words, one in COMMANDS.items() if not hasattr(one, "commands")}
+    commands = {words for words, one in COMMANDS.items() if not hasattr(one, "commands")}
+    assert set(named) == commands | {"holdfast why"}  # of hosts, and of no centre
 
 
 def test_every_exit_code_is_in_the_documents_and_in_the_tree() -> None:
