@@ -24,7 +24,7 @@ router = APIRouter()
 _WHAT_LIMIT = 1000
 
 
-@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401, 403))
+@router.get("/grants", tags=["grants"], summary="List grants", responses=documented(401, 403, 422))
 async def list_grants(_: RequestsReaderDep, services: ServicesDep, all: bool = False) -> GrantList:
     """List the grants in force, newest first; with `all` also those that are over."""
     now_ns = time.time_ns()
@@ -51,7 +51,10 @@ async def revoke_grant(
 
 
 @router.get(
-    "/quarantines", tags=["quarantines"], summary="List quarantines", responses=documented(401, 403)
+    "/quarantines",
+    tags=["quarantines"],
+    summary="List quarantines",
+    responses=documented(401, 403, 422),
 )
 async def list_quarantines(
     _: RequestsReaderDep,

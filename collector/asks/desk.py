@@ -248,5 +248,5 @@ def _refusals() -> Iterator[None]:
             503,
             "answer_unconfirmed" if unsure else "nats_unavailable",
             f"{what}: {error}",
-            "send it again with the same key",
+            "see to the NATS server, then send it again with the same key",
         ) from error

@@ -96,9 +96,11 @@ class OrderDesk:
         return wanted
 
     async def _asked(self, subject: str) -> list[Record]:
-        """Return the newest requests of a subject, from all hosts."""
+        """Return the newest requests of a subject, from all hosts; the trail may be behind."""
         wanted = RequestFilter(subject=subject, limit=_ASKED)
-        return await self.book.many(await self.reader.list_requests(wanted))
+        stored = await self.book.many(await self.reader.list_requests(wanted))
+        memory = self.book.register.all()
+        return [*stored, *(one for one in memory if one.opened.act.subject == subject)]
 
 
 def _find(text: str, known: Mapping[OrderId, T], name: str) -> T:

@@ -37,7 +37,7 @@ async def test_an_approval_becomes_a_signed_verdict_and_the_host_confirms_it(
         hold = await host.open(act=exec_act("psql", "-c", "copy t to stdout"))
         shown = await stream.until(hold.hold, state="open")
         assert shown["card"]["digest"] == hold.digest
-        assert shown["may_decide"] == {"allowed": True, "why": ""}
+        assert shown["may_decide"] == {"allowed": True, "why": "", "approved": False}
         answer = await client.post(
             f"/requests/{hold.hold[:12]}/decision",
             json={
