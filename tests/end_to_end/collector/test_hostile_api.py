@@ -351,6 +351,9 @@ async def test_hostile_messages_are_rejected_once_and_block_nothing(people: Peop
         await host.record(name="after-all")
         named = "SELECT count(*) FROM hosts WHERE name = 'after-all'"
         assert await people.ask_until([[1]], named) == [[1]]
+        # A hold is shown before the trail has what came with it.
+        refused = "SELECT count(*) FROM rejected WHERE host = ?"
+        await people.ask_until([[len(messages) + 1]], refused, host.id)
         rows = await people.ask(
             "SELECT subject, digest, bytes, reason FROM rejected WHERE host = ?", host.id
         )
