@@ -82,3 +82,4 @@ def uninstall(place: Path) -> None:
         shutil.rmtree(path)
     # What systemd keeps for a unit while it runs (RuntimeDirectory) goes with the unit.
     shutil.rmtree(place / "run")
+    shutil.rmtree(place / "holdfast-why")
