@@ -53,7 +53,7 @@ def test_the_agent_s_disk_is_full(tmp_path: Path, stack: ExitStack) -> None:
     all_kinds(place)
     place.reviewer.resume()
     agent.events(1, 100, 1000)
-    place.log_says("a verdict waits: ")
+    place.log_says("one of the verdicts waits: ")
     place.log_says("held act ")
     nothing_ran(place)
     assert not any(actor.ended for actor in place.actors)
