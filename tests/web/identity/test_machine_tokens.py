@@ -12,6 +12,8 @@ API = "/api/v1"
 def token(site: Site, *scopes: str) -> dict[str, str]:
     """Make a token as an administrator does, and return the header that carries it."""
     words = [word for scope in scopes for word in ("--scope", scope)]
+    if "asks:write" in scopes:
+        words += ["--responsible", "ann@example.com"]
     config = str(site.centre.config)
     made = site.centre.run(
         *("token", "create", "--machine", "ci", *words, "--days", "30", "--config", config)
@@ -74,6 +76,7 @@ def test_no_machine_answers_or_comments(site: Site) -> None:
     [
         ("--machine", "ci", "--scope", "trail:read"),
         ("--machine", "ci", "--days", "30"),
+        ("--machine", "ci", "--scope", "asks:write", "--days", "30"),
         ("--machine", "ci", "--role", "admin", "--scope", "trail:read", "--days", "30"),
         ("--name", "ann@example.com", "--role", "admin", "--scope", "trail:read"),
         ("--machine", "ci", "--scope", "decide", "--days", "30"),
