@@ -299,7 +299,7 @@ async def _deliver_again(decider: Decider, records: Sequence[Record]) -> None:
     for record in records:
         while True:
             try:
-                await decider.deliver(record)
+                await decider.verdicts.deliver(record)
                 break
             except CentreError as error:
                 log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)

@@ -17,6 +17,7 @@ from collector.approvals.book import Book
 from collector.approvals.record import Record
 from collector.approvals.register import Changed
 from collector.approvals.tally import Standing, decision_of, missing_words, tally
+from collector.approvals.verdicts import Verdicts
 from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
@@ -24,8 +25,8 @@ from collector.policy.model import Policy
 from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import SignatureError, WireError
-from wire.ids import HoldId, VerdictId, VoteId, new_id
-from wire.messages import Answer, Comment, Decision, Ground, Severity, Verdict, Vote
+from wire.ids import VoteId, new_id
+from wire.messages import Answer, Comment, Decision, Ground, Severity, Vote
 from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ CheckFresh = Callable[[Caller, Severity, int], None]
 
 
 class Decider:
-    """Publishes votes, comments, decisions and verdicts, signed with the collector's key."""
+    """Publishes votes, comments and decisions, signed with the collector's key, then verdicts."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Decider:
         self._publisher = publisher
         self._signer = signer
         self._verifier = verifier
-        self._delivered: set[HoldId] = set()
+        self.verdicts = Verdicts(publisher, signer, verifier, clock)
 
     async def decide(
         self,
@@ -242,48 +243,6 @@ class Decider:
             return None
         return decision_of(record.id, standing, policy.id, record.opened.digest)
 
-    async def deliver(self, record: Record) -> None:
-        """Make sure that the host has a verdict for a decided hold; raise CentreError if it fails.
-
-        Idempotent: the stream admits one verdict per hold, from whichever collector comes first.
-        """
-        decision, opened = record.decision, record.opened
-        if decision is None or not record.wants_verdict or record.hold in self._delivered:
-            return
-        verdict = Verdict(
-            verdict=VerdictId(new_id()),
-            host=opened.host,
-            hold=opened.hold,
-            request=record.id,
-            digest=opened.digest,
-            answer=decision.answer,
-            ground=decision.ground,
-            by=decision.by,
-            via=decision.via,
-            reason=decision.reason,
-            boot_id=opened.boot_id,
-            expires_boot_ns=opened.deadline_boot_ns,
-            time_ns=self._clock(),
-        )
-        data = encode(verdict)
-        stored = await self._publisher.first(
-            subjects.VERDICTS,
-            subjects.verdict(opened.host, opened.hold),
-            data,
-            self._signer.headers(data),
-        )
-        if stored is not None and not self._is_verdict(stored, verdict):
-            log.error(
-                "hold %s: another message stands in the place of its verdict; the host will refuse "
-                "it and the hold runs into its deadline. Find out who has the collector's NATS key",
-                opened.hold,
-            )
-        self._delivered.add(record.hold)
-
-    def forget(self, record: Record) -> None:
-        """The host has closed the hold: nothing more will be delivered."""
-        self._delivered.discard(record.hold)
-
     async def _append(self, message: Vote | Comment) -> None:
         data = encode(message)
         with _refusals():
@@ -334,18 +293,9 @@ class Decider:
             ) from error
         return decision
 
-    def _is_verdict(self, stored: Stored, wanted: Verdict) -> bool:
-        """Return whether a collector has stored the same word for the same hold before."""
-        try:
-            self._verifier.check(stored.data, dict(stored.headers))
-            found = decode_as(stored.data, Verdict)
-        except WireError:
-            return False
-        return wanted == replace(found, verdict=wanted.verdict, time_ns=wanted.time_ns)
-
     async def _try_to_deliver(self, record: Record) -> None:
         try:
-            await self.deliver(record)
+            await self.verdicts.deliver(record)
         except CentreError as error:
             # The decision is stored; the ingest meets it and delivers the verdict then.
             log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)

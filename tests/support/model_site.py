@@ -220,7 +220,7 @@ class ModelCollector:
         }
         self.next = dict(self._acked)
         for record in unfinished:
-            await self.decider.deliver(record)
+            await self.decider.verdicts.deliver(record)
 
     async def take(self, stream: str, position: int, *, ends: str = "") -> None:
         """Take in one message; `ends`: killed before the commit, or after it and before the rest.
