@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from collector.api.models import Text
+from collector.api.fields import Text
 from collector.approvals.record import RequestState
 from wire.messages import Severity
 

@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter
 
 from collector.api.errors import documented
-from collector.api.models import DeviceIn, DeviceOut, DeviceState, SignedOut, WaysIn
+from collector.api.models_people import DeviceIn, DeviceOut, DeviceState, SignedOut, WaysIn
 from collector.api.services import CallerDep, ServicesDep
 from collector.oidc.device import Admitted
 

@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter
 
 from collector.api.errors import documented
-from collector.api.models import CardFailureOut, ChannelsOut, RouteOut
+from collector.api.models_trail import CardFailureOut, ChannelsOut, RouteOut
 from collector.api.services import ServicesDep, TrailReaderDep
 from collector.errors import Refusal, StateError
 

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from collector.api.errors import documented
-from collector.api.models import FiguresOut, ReviewerFigures, RuleFigures, Time
+from collector.api.fields import Time
+from collector.api.models_trail import FiguresOut, ReviewerFigures, RuleFigures
 from collector.api.requests import to_ns
 from collector.api.services import ServicesDep, TrailReaderDep
 

@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter
 
 from collector.api.errors import documented
-from collector.api.models import (
+from collector.api.models_orders import (
     EndIn,
     GrantList,
     GrantOut,

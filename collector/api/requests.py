@@ -9,15 +9,9 @@ from fastapi.responses import Response
 
 from collector.api.errors import documented
 from collector.api.events_stream import EventStream
-from collector.api.models import (
-    BreakGlassIn,
-    CommentIn,
-    DecisionIn,
-    GrantIn,
-    RequestOut,
-    RequestPage,
-    Time,
-)
+from collector.api.fields import Time
+from collector.api.models import BreakGlassIn, CommentIn, DecisionIn, RequestOut, RequestPage
+from collector.api.models_orders import GrantIn
 from collector.api.orders import made_grant
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.listing import list_records, place_after

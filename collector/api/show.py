@@ -9,13 +9,13 @@ from collector.alike import alike
 from collector.api.models import (
     CommentOut,
     DecisionOut,
-    GrantableOut,
     HoldOut,
     MayDecideOut,
     PolicyOut,
     RequestOut,
     VoteOut,
 )
+from collector.api.models_orders import GrantableOut
 from collector.approvals.applied import Applied, Policies
 from collector.approvals.checks import may_decide
 from collector.approvals.record import Record

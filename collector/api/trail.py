@@ -8,16 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from collector.api.errors import documented
-from collector.api.models import (
-    EventPage,
-    HostList,
-    HostOut,
-    QueryColumn,
-    QueryIn,
-    QueryOut,
-    Time,
-    WhoAmI,
-)
+from collector.api.fields import Time
+from collector.api.models_people import WhoAmI
+from collector.api.models_trail import EventPage, HostList, HostOut, QueryColumn, QueryIn, QueryOut
 from collector.api.requests import Limit, to_ns
 from collector.api.services import AnyCallerDep, ServicesDep, TrailReaderDep
 from collector.approvals.register import hosts_of

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import RedirectResponse, Response
 
-from collector.api.models import QuarantineOut
+from collector.api.models_orders import QuarantineOut
 from collector.api.orders import grant_out, quarantine_out
 from collector.approvals.checks import check_decides
 from collector.approvals.record import RequestState
