@@ -42,7 +42,7 @@ _LIGHTS = {Outcome.RELEASED: "🟢", Outcome.KILLED: "🔴", Outcome.REFUSED: "�
 _OPEN_LIGHT, _ENDED_LIGHT = "🟡", "⚪"
 _MOST_VOTES = 8
 # What is no part of the act, which alone is decided upon, may not crowd it out.
-_VOTES_ROOM, _CLAIM_ROOM = 1500, 2500
+_VOTES_ROOM = 1500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Showing:
     """What a message shows of a request.
 
     `nonce` is empty where a message has no buttons; with `answers` False it has only Details.
-    `claim` is what the model says of its own act. `votes` are lines, oldest first. `for_a_time`:
+    `votes` are lines, oldest first. `for_a_time`:
     whether a grant can be given.
     """
 
@@ -61,7 +61,6 @@ class Showing:
     finished: bool = False
     nonce: str = ""
     answers: bool = True
-    claim: str = ""
     votes: tuple[str, ...] = ()
     link: str = ""
     for_a_time: bool = False
@@ -127,9 +126,6 @@ def _happened(card: Card) -> Block:
 
 def _bottom(shown: Showing, hidden: int) -> list[Block]:
     blocks: list[Block] = []
-    if shown.claim:
-        blocks.append(section("What the model says of it: a claim, which nobody has checked"))
-        blocks.append(preformatted(fitted([shown.claim], _CLAIM_ROOM).lines))
     if shown.votes:
         blocks.append(context(fitted(shown.votes[-_MOST_VOTES:], _VOTES_ROOM).lines))
     if hidden:

@@ -4,7 +4,7 @@ A button carries a request and the nonce of its card; all else is read anew from
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,16 +40,10 @@ class Grants(Protocol):
         """Approve with a grant of the chosen time; raise Refusal."""
 
 
-def _no_claim(_: Record) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What comes from outside the request: what the model claims of its act, which is empty for
-    nothing, grants for it, and orders beside it."""
+    """What comes from outside the request: grants for its act, and orders beside it."""
 
-    claim: Callable[[Record], str] = _no_claim
     grants: Grants | None = None
     orders: OrderDesk | None = None
 
@@ -142,7 +136,6 @@ def showing(
     notice: Notice, record: Record | None, extras: Extras, *, answers: bool = True
 ) -> Showing:
     """Return what a card shows; one for the owner has no answers, which would be refused."""
-    claim = extras.claim(record) if record else ""
     grant = record is not None and notice.state is RequestState.OPEN and extras.lives(record)
     own = notice.to == OWNER
     return Showing(
@@ -153,7 +146,6 @@ def showing(
         finished=notice.finished,
         nonce=notice.nonce if answers else "",
         answers=answers and not own,
-        claim=claim,
         votes=tuple(map(vote_line, notice.votes)),
         link=notice.link,
         for_a_time=bool(grant),

@@ -67,7 +67,7 @@ def test_a_card_shows_every_fact_in_full() -> None:
 def test_what_a_held_process_writes_is_never_markup() -> None:
     """The checks refuse any block that Slack would read; here is what must survive as text."""
     act = make_act(argv=("sh", "-c", HOSTILE), argv_bytes=len(HOSTILE.encode()) + 6, cwd=HOSTILE)
-    said = _checked(_showing(render(make_opened(act)), claim=HOSTILE, votes=(HOSTILE,)))
+    said = _checked(_showing(render(make_opened(act, claim=HOSTILE)), votes=(HOSTILE,)))
     assert "<!channel> <@U0ANN000>" in said
     assert "\u202e" not in said
     assert "\u200b" not in said
@@ -94,7 +94,6 @@ cards = st.builds(
     state=st.sampled_from(RequestState),
     outcome=st.none() | st.sampled_from(Outcome),
     room=st.sampled_from([MESSAGE_ROOM, MODAL_ROOM]),
-    claim=text,
     votes=st.lists(text, max_size=60).map(tuple),
     for_a_time=st.booleans(),
 )
@@ -103,14 +102,11 @@ def test_any_card_is_within_every_limit(
     state: RequestState,
     outcome: Outcome | None,
     room: int,
-    claim: str,
     votes: tuple[str, ...],
     for_a_time: bool,
 ) -> None:
     """Whatever is in it; and where anything is hidden there is a link in place of Approve."""
-    shown = _showing(
-        card, state=state, outcome=outcome, claim=claim, votes=votes, for_a_time=for_a_time
-    )
+    shown = _showing(card, state=state, outcome=outcome, votes=votes, for_a_time=for_a_time)
     made = message(shown, room)
     said = _checked(shown, room)
     found = set(buttons(made.blocks))
@@ -184,10 +180,10 @@ def test_the_light_turns_on_the_hosts_word_alone(
 
 def test_what_the_model_says_stands_below_the_facts_as_a_claim() -> None:
     """It is no fact that the kernel saw."""
-    card = render(make_opened())
-    said = _checked(_showing(card, claim="I only list files"))
-    at = said.index("What the model says of it: a claim, which nobody has checked")
-    assert said.index(card.tree[-1]) < at < said.index("I only list files")
+    card = render(make_opened(claim="I only list files"))
+    said = _checked(_showing(card))
+    at = said.index("Says why (claim of the AI, not checked): I only list files")
+    assert all(said.index(f"{fact.label}: {fact.text}") <= at for fact in card.facts)
 
 
 def test_without_a_page_the_card_names_the_command() -> None:
@@ -201,7 +197,7 @@ def test_letters_that_are_long_in_json_fit_as_well() -> None:
     many = "\u6f22" * 300
     facts = tuple(Fact("Path", many * 9) for _ in range(20))
     card = replace(render(make_opened()), title=many, facts=facts, tree=(many,) * 40)
-    shown = _showing(card, claim=many * 9, votes=(many,) * 20)
+    shown = _showing(card, votes=(many,) * 20)
     said = _checked(shown)
     assert "bytes hidden" in said
 

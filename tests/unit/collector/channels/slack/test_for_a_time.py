@@ -1,4 +1,4 @@
-"""Approve for a time, and what else comes from outside the request: claims."""
+"""Approve for a time, where a grant is possible."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from collector.channels.slack.desk import Extras
 from collector.identity.people import Caller
 from collector.reasons import FOR_APPROVAL
 from tests.support.slack_house import House, slack_house
-from tests.support.slack_limits import buttons, texts
+from tests.support.slack_limits import buttons
 from tests.support.slack_stand_in import SlackStandIn
 from tests.support.wire_host import exec_act
 from tests.unit.collector.channels.slack.conftest import Site
@@ -50,11 +50,8 @@ def grants() -> _Grants:
 
 @pytest.fixture
 async def house(site: Site, slack: SlackStandIn, grants: _Grants) -> AsyncIterator[House]:
-    """Give a collector with grants and claims."""
-    extras = Extras(
-        claim=lambda record: "I need the <!here> list" if record.opened.owner else "",
-        grants=grants,
-    )
+    """Give a collector with grants."""
+    extras = Extras(grants=grants)
     async with slack_house(site.centre, slack, site.bundle, extras=extras) as made:
         grants.decider = made.desk.decider
         yield made
@@ -110,10 +107,3 @@ async def test_where_no_grant_is_possible_there_is_no_button_and_no_way_round(
     await slack.send("interactive", body)
     await slack.told(ann, "cannot be approved for a time")
     assert grants.given == []
-
-
-async def test_a_claim_stands_on_the_card_as_one(house: House, slack: SlackStandIn) -> None:
-    """What the model says is told apart from what the kernel saw."""
-    hold = await house.open(owner="o@example.com")
-    said = texts((await slack.card(hold.hold))["blocks"])
-    assert "a claim, which nobody has checked\nI need the <!here> list" in said
