@@ -13,6 +13,7 @@ from collector.commandtext import Shown, environment_text, one_line, process_tex
 from collector.happened import guarantee_words, happened_words
 from collector.progress import clock, state_line
 from collector.sanitize import clean, quote
+from collector.words import count
 from wire.acts import Act, Kind, Process, identity
 from wire.messages import Decision, HoldOpened, HoldState, OnTimeout
 
@@ -116,7 +117,7 @@ def render(
     _why(sheet, opened)
     _said(sheet, states, decision, alike.noted)
     if sheet.redacted:
-        sheet.add("Redacted", f"{_count(sheet.redacted, 'value')} that may be secret; not shown")
+        sheet.add("Redacted", f"{count(sheet.redacted, 'value')} that may be secret; not shown")
     return Card(
         title=_title(act) + (f" ({alike.count} identical)" if alike.count > 1 else ""),
         severity=opened.rule.severity.value,
@@ -207,7 +208,7 @@ def _what(sheet: _Sheet, act: Act) -> None:
     if act.kind is Kind.OPEN and act.flags:
         sheet.quote("Opened for", ", ".join(act.flags))
     if act.messages:
-        sheet.add("Sent so far", _count(act.messages, "datagram"))
+        sheet.add("Sent so far", count(act.messages, "datagram"))
 
 
 def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
@@ -308,7 +309,3 @@ def _device(device: int) -> str:
     major = (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
     minor = device & 0xFF | (device >> 12) & ~0xFF & 0xFFFFFFFF
     return f"{major}:{minor}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -15,8 +15,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from collector.cli.words import clock, count, left
 from collector.sanitize import clean, harmless, visible
+from collector.words import clock, count, left
 
 COLOURS = {
     "info": "cyan",

@@ -18,7 +18,7 @@ from collector.cli.errors import (
 )
 from collector.cli.events import Event, read_events
 from collector.cli.settings import Access, is_loopback
-from collector.cli.words import clock
+from collector.words import clock
 
 Facts = dict[str, Any]
 

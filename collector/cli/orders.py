@@ -7,7 +7,8 @@ import typer
 from collector.cli.errors import UsageError
 from collector.cli.requests import ReasonOption
 from collector.cli.run import Run, command
-from collector.cli.words import check_prefix, clock, count
+from collector.cli.words import check_prefix
+from collector.words import clock, count
 
 AllOption = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
 

@@ -9,7 +9,8 @@ import typer
 from collector.cli.complete import complete_request
 from collector.cli.errors import CliError, OverError, UsageError
 from collector.cli.run import Run, command
-from collector.cli.words import check_prefix, clock, count, instant, minutes
+from collector.cli.words import check_prefix, instant, minutes
+from collector.words import clock, count
 
 _USES = 5
 _MORE = "there are more: add --after"

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from collector.cli.cards import COLOURS
-from collector.cli.words import left, short, span
+from collector.cli.words import short
 from collector.sanitize import clean, visible
+from collector.words import left, span
 
 _WIDE = 110
 _CELL = 400

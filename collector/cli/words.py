@@ -1,4 +1,4 @@
-"""Times, ids and counts in the words that the command line uses."""
+"""Times and ids as people type them at the command line, and ids as it prints them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,33 +9,6 @@ _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LISTS = {"request": "pending", "grant": "grants", "quarantine": "quarantine"}
 _ID = re.compile(r"[0-9a-f]{6,32}")
-
-
-def clock(time_ns: int) -> str:
-    """Return an instant as date and time in UTC."""
-    try:
-        return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return "an impossible time"
-
-
-def span(nanoseconds: int) -> str:
-    """Return a length of time in at most two units, as 4m03s; never less than 0s."""
-    seconds = max(nanoseconds, 0) // 10**9
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02}s"
-    if seconds < 86_400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
-    return f"{seconds // 86_400}d{seconds % 86_400 // 3600:02}h"
-
-
-def left(deadline_ns: int, now_ns: int) -> str:
-    """Return how long a request still waits."""
-    if not deadline_ns:
-        return "no deadline"
-    return span(deadline_ns - now_ns) if deadline_ns > now_ns else "over"
 
 
 def short(request: str, others: list[str]) -> str:
@@ -90,8 +63,3 @@ def instant(text: str | None, *, option: str) -> str | None:
             "give an age such as 30m, 2h or 7d, or a time such as 2026-05-01T10:00:00+02:00",
         ) from error
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).isoformat()
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")

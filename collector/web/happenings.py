@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collector.cli.words import clock
 from collector.commandtext import one_line
 from collector.sanitize import clean
 from collector.web.words import iso
+from collector.words import clock
 
 _LIMIT = 240
 _NAME_LIMIT = 80

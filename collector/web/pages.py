@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from collector.cli.words import clock, count
 from collector.errors import Refusal
 from collector.identity.sessions import Session
 from collector.sanitize import visible
 from collector.web.words import iso
+from collector.words import clock, count
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

@@ -10,12 +10,12 @@ from collector.approvals.checks import may_decide
 from collector.approvals.own import own_request
 from collector.approvals.record import Record, RequestState
 from collector.card import Summary, summary
-from collector.cli.words import clock, left
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
 from collector.progress import state_line
 from collector.sanitize import clean
 from collector.web import words
+from collector.words import clock, left
 from wire.acts import Kind
 
 _NAME_LIMIT = 80

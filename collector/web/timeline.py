@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from collector.approvals.record import Record
-from collector.cli.words import clock
 from collector.sanitize import visible
 from collector.web.words import iso
+from collector.words import clock
 from wire.messages import Answer, HoldState, HoldStateName
 
 _VOTED = {Answer.APPROVE: "voted to approve", Answer.DENY: "voted to deny"}

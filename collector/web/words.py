@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.approvals.tally import missing_words, tally
-from collector.cli.words import count
 from collector.policy.model import Policy
 from collector.sanitize import visible
+from collector.words import count
 from wire.acts import Guarantee, Kind
 
 VERBS = {

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from collector.approvals.applied import Policies
 from collector.approvals.record import Record
-from collector.cli.words import count
 from collector.config import Grants
 from collector.errors import Refusal
 from collector.identity.people import Caller
 from collector.orders.issue import Issuer
 from collector.orders.terms import Terms, grantable_under
+from collector.words import count
 
 # Minutes and uses, the least first. A list may stay open while the limits stay as they are.
 _CHOICES = ((15, 1), (15, 5), (60, 5), (60, 20))
