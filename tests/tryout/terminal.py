@@ -18,6 +18,7 @@ from deploy.tryout import places, processes, user
 CHECKOUT = Path(__file__).resolve().parents[2]
 TRY = CHECKOUT / "deploy" / "try"
 # Long enough for a busy machine; a run that hangs fails the test instead of the whole layer.
+_AGAIN_S = 0.5
 PATIENCE_S = 120.0
 _PLACES = (places.ROOM, places.PINS, *places.PINS_IN_MAKING, places.USER_HOME)
 
@@ -64,8 +65,13 @@ class Run:
         """Press a key again and again until it is heard: what comes before the question is not."""
         while not re.search(until, self.text[self._read_to :]):
             self.type(key)
-            if select.select([self._terminal], [], [], 0.5)[0]:
-                self._read(time.monotonic() + PATIENCE_S)
+            again = time.monotonic() + _AGAIN_S
+            # Its echo alone is no answer, and one key too many would be typed into the next line.
+            while (left := again - time.monotonic()) > 0:
+                if select.select([self._terminal], [], [], left)[0]:
+                    self._read(time.monotonic() + PATIENCE_S)
+                if re.search(until, self.text[self._read_to :]):
+                    break
         self.expect(until)
 
     def send(self, number: signal.Signals) -> None:
