@@ -29,6 +29,7 @@ from collector.policy.model import Policy, PolicySet, Quota, Step
 from tests.support.holds import verdict_on
 from tests.support.model_host import ModelHost
 from tests.support.model_site import NAMES, KilledError, ModelCollector, Streams
+from tests.support.steady_ids import SteadyIds
 from wire import subjects
 from wire.codec import decode_as, encode
 from wire.ids import RequestId, VoteId
@@ -96,6 +97,7 @@ class Site(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.ids = SteadyIds()
         self.runner = asyncio.Runner()
         self.time = START
         self.streams = Streams()
@@ -133,10 +135,14 @@ class Site(RuleBasedStateMachine):
             self.nothing_is_left((0, 1))
         finally:
             self.runner.close()
+            self.ids.end()
 
-    @initialize(policy=st.sampled_from(sorted(POLICIES)), told=st.booleans())
-    def begins(self, policy: str, told: bool) -> None:
+    @initialize(
+        policy=st.sampled_from(sorted(POLICIES)), told=st.booleans(), seed=st.integers(0, 1 << 16)
+    )
+    def begins(self, policy: str, told: bool, seed: int) -> None:
         """Both start under one policy, and a request waits that they may have heard of."""
+        self.ids.begin(seed)
         for collector in self.collectors:
             self.runner.run(collector.start())
             collector.put_in_force(PolicySet((POLICIES[policy],)))

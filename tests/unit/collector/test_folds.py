@@ -22,6 +22,7 @@ from collector.approvals.register import Register
 from collector.approvals.tally import decision_of, tally
 from collector.card import render
 from collector.policy.model import Quota
+from tests.support.steady_ids import SteadyIds
 from tests.support.wire_host import exec_act, opened, state
 from wire.acts import Act, Guarantee
 from wire.ids import HostId, RequestId, VoteId, new_id, request_of
@@ -236,9 +237,10 @@ class Folding(RuleBasedStateMachine):
 
     holds = Bundle("holds")
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(seed=st.integers(0, 1 << 16))
+    def begin(self, seed: int) -> None:
         """Nothing has happened."""
+        self.ids = SteadyIds(seed)
         self.centres = (Centre(), Centre())
         self.streams: dict[str, list[Any]] = {"holds": [], "votes": [], "decisions": []}
         self.decided: dict[str, Decision] = {}
@@ -375,6 +377,12 @@ class Folding(RuleBasedStateMachine):
         """Once both have read everything they know the same, and nothing is lost or left."""
         if not hasattr(self, "centres"):
             return
+        try:
+            self._agree()
+        finally:
+            self.ids.end()
+
+    def _agree(self) -> None:
         for _ in range(2):
             for number in range(2):
                 self.catch_up(number)
