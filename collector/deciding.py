@@ -86,7 +86,15 @@ async def start_deciding(
     """Make the parts, and load from the trail what is not finished; raise TrailError."""
     fresh = _freshness(config)
     book = Book(Register(), reader)
-    decider = Decider(book, publisher, signer, verifier, policies, fresh)
+    decider = Decider(
+        book,
+        publisher,
+        signer,
+        verifier,
+        policies,
+        fresh,
+        break_glass_s=config.approvals.break_glass_s,
+    )
     undecided = Undecided(book, decider)
     issuer = Issuer(
         await reader.ledger(),

@@ -21,7 +21,7 @@ from collector.approvals.verdicts import Verdicts
 from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
-from collector.policy.model import Policy
+from collector.policy.model import BREAK_GLASS_S, Policy
 from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import SignatureError, WireError
@@ -47,10 +47,12 @@ class Decider:
         policies: Policies,
         check_fresh: CheckFresh | None = None,
         clock: Callable[[], int] = time.time_ns,
+        *,
+        break_glass_s: int = BREAK_GLASS_S,
     ) -> None:
         """`check_fresh` raises Refusal if too long ago a caller has proved who they are.
 
-        `clock` gives UTC in nanoseconds.
+        `clock` gives UTC in nanoseconds. `break_glass_s` is that of Verdicts.
         """
         self._book = book
         self._clock = clock
@@ -59,7 +61,7 @@ class Decider:
         self._publisher = publisher
         self._signer = signer
         self._verifier = verifier
-        self.verdicts = Verdicts(publisher, signer, verifier, clock)
+        self.verdicts = Verdicts(publisher, signer, verifier, clock, break_glass_s=break_glass_s)
 
     async def decide(
         self,
@@ -100,7 +102,7 @@ class Decider:
     ) -> Record:
         """Return the request as released without those whom the policy asks; raise Refusal.
 
-        It is for this one act, and lives as long as any verdict for it.
+        It is for this one act, and only for the short while that Verdicts gives it.
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self._policies.apply(record)

@@ -273,6 +273,31 @@ async def test_an_answer_after_the_deadline_is_recorded_as_too_late(
     assert len(bench.said(hold)) == before
 
 
+async def test_a_broken_glass_whose_life_is_over_releases_nothing(bench: Bench, one: Child) -> None:
+    """Also where the hold has no deadline: it waits on, and the trail has who came too late."""
+    bench.ruled = lambda act: asking(on_timeout=OnTimeout.KEEP)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    glass = replace(
+        bench.verdict(hold, Answer.APPROVE),
+        ground=Ground.BREAK_GLASS,
+        expires_boot_ns=bench.clock.boot + 5 * MINUTE_NS,
+    )
+    bench.pass_time(5 * MINUTE_NS)
+    bench.deliver(glass)
+    assert one.stopped()
+    (late,) = bench.said(hold)[1:]
+    assert isinstance(late, HoldState)
+    assert (late.state, late.ground, late.verdict) == (S.HELD, None, glass.verdict)
+    assert late.detail == (
+        "too late: ann said approve by cli, which could be obeyed for a while that is over"
+    )
+    bench.deliver(glass)
+    assert len(bench.said(hold)) == 2
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+
+
 async def test_the_same_verdict_delivered_again_does_nothing(bench: Bench, one: Child) -> None:
     """A lost acknowledgement is no second release, and no complaint either."""
     one.stop()
