@@ -255,6 +255,11 @@ class Daemon:
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
             started_ns=parts.clock.now_ns(),
+            responsible={
+                subject.name: subject.responsible
+                for subject in self._config.subjects
+                if subject.responsible
+            },
         )
 
     def _status(self, parts: Core, announcer: Announcer) -> Mapping[str, Any]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
+from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
@@ -86,6 +87,14 @@ class FaultyPublisher(Publisher):
         _after(fault)
         return None if stored is None or stored.data == data else stored
 
+    async def every(self, stream: str, subject: str) -> list[Stored]:
+        """Return all messages of a subject, oldest first."""
+        return [
+            Stored(one.data, one.headers)
+            for one in self._streams.messages[stream]
+            if one.subject == subject
+        ]
+
     def _fault(self) -> str:
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "away":
@@ -155,7 +164,7 @@ class Noting(Undecided):
     """Keeps the votes that are to be looked at, until the test says when."""
 
     def __init__(self, book: Book, decider: Decider) -> None:
-        super().__init__(book, decider)
+        super().__init__(book, decider.settling)
         self.votes: list[Vote] = []
 
     def take_up(self, records: Iterable[Record]) -> None:
@@ -199,9 +208,9 @@ class ModelCollector:
         )
         self.undecided = Noting(self.book, self.decider)
         self.waiting = Waiting(
-            self.book, self.decider, self.policies, escalated=_nothing, clock=self._clock
+            self.book, self.decider.settling, self.policies, escalated=_nothing, clock=self._clock
         )
-        unfinished = await self.book.load()
+        unfinished = await self.book.load(Recall(self.publisher, self._verifier))
         self.undecided.take_up(unfinished)
         self.policies.changed = lambda: self.undecided.take_up(self.book.register.unfinished())
         self._intakes: dict[str, Intake] = {
@@ -220,7 +229,7 @@ class ModelCollector:
         }
         self.next = dict(self._acked)
         for record in unfinished:
-            await self.decider.verdicts.deliver(record)
+            await self.decider.settling.follow(record)
 
     async def take(self, stream: str, position: int, *, ends: str = "") -> None:
         """Take in one message; `ends`: killed before the commit, or after it and before the rest.
@@ -257,9 +266,11 @@ class ModelCollector:
 
     def _commit(self, message: object) -> None:
         known = cast("HoldOpened | HoldState | Said", message)
-        if known in self._reader.kept:
+        # The trail has no column for what an approval is for besides.
+        kept = replace(known, grant=None) if isinstance(known, Vote) else known
+        if kept in self._reader.kept:
             return
-        self._reader.kept.append(known)
+        self._reader.kept.append(kept)
         if isinstance(known, HoldOpened):
             record = self.book.register.get(RequestId(known.hold))
             self._reader.heard[known.hold] = 0 if record is None else record.heard_ns

@@ -479,7 +479,8 @@ class Site(RuleBasedStateMachine):
             collector = self.collectors[number]
             for record in collector.book.register.unfinished():
                 assert not (
-                    record.state is RequestState.OPEN and collector.decider.standing(record)
+                    record.state is RequestState.OPEN
+                    and collector.decider.settling.standing(record)
                 )
                 if record.wants_verdict:
                     subject = subjects.verdict(record.opened.host, record.hold)
