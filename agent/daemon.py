@@ -242,6 +242,7 @@ class Daemon:
             raise
         announcer.change(replace(announcer.record, ruleset=rules.digest))
         parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        parts.keeper.on_rules()
         return {"rules": len(rules.rules), "ruleset": rules.digest}
 
     def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:

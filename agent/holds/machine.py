@@ -122,6 +122,12 @@ class Machine:
         state = HoldStateName.SUPERSEDED
         return self._one(hold, state, fate, now_ns, why, detail, order=order.order)
 
+    def plan_ruled(self, hold: Hold, fate: Pass | Doom, detail: str, now_ns: int) -> Step:
+        """End the wait of a hold by a rule that is newer than it."""
+        if not hold.waiting or fate.why.ground is not Ground.RULE:
+            raise AgentError(f"hold {hold.id} is {hold.state}, or not settled by a rule")
+        return self._one(hold, HoldStateName.SUPERSEDED, fate, now_ns, fate.why, detail)
+
     def _by_grant(self, hold: Hold, state: HoldStateName, grant: Grant, now_ns: int) -> Step:
         why = Why(ground=Ground.GRANT, by=grant.by, reason=grant.reason)
         detail = f"covered by grant {grant.order}"

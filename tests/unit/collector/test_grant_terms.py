@@ -119,8 +119,8 @@ def test_who_approved_once_counts_though_their_place_was_not_needed() -> None:
     assert grant_of(replace(record, votes=(second, third, late))) is not None
 
 
-def test_a_clock_that_is_ahead_or_an_outage_makes_no_grant_longer() -> None:
-    """The host was an hour ahead; or the centre heard an hour after."""
+def test_neither_a_clock_that_is_ahead_nor_an_outage_shortens_a_grant() -> None:
+    """The host is an hour ahead and it waited for one; or the centre heard after an hour."""
     ahead = grant_of(decided(vote(1, NARROW), heard_ns=NOON_NS - 3600 * SECOND))
     assert ahead is not None
     assert ahead.expires_boot_ns == 1_001 * SECOND + 3600 * SECOND + 10 * MINUTE
