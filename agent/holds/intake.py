@@ -48,11 +48,11 @@ def quarantined(hold: Hold, order: Quarantine) -> Hold:
 def newly_ruled(ruled: Ruled) -> Pass | Doom | None:
     """Return what newer rules make of an act that waits; None: it waits on.
 
-    So it does where they ask, and where none is about it any more: that nobody need be asked must
-    be said by a rule.
+    So it does where they ask, and where none asks any more: that nobody need be asked must be said
+    by a rule, which allows it.
     """
     rule = ruled.rule
-    if rule is None or ruled.action in (None, Action.ASK):
+    if rule is None or ruled.action not in (Action.DENY, Action.ALLOW):
         return None
     why = Why(ground=Ground.RULE, reason=rule.id)
     return Doom(why, rule.kill) if ruled.action is Action.DENY else Pass(why)

@@ -298,7 +298,7 @@ async def test_a_newer_rule_settles_what_waits(
     assert bench.keeper.on_rules() == 0
 
 
-@pytest.mark.parametrize("ruled", [asking(), asking(action=None)])
+@pytest.mark.parametrize("ruled", [asking(), asking(action=Action.OBSERVE), asking(action=None)])
 async def test_what_newer_rules_ask_about_or_do_not_name_waits_on(
     bench: Bench, one: Child, ruled: Ruled
 ) -> None:
