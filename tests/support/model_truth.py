@@ -97,7 +97,8 @@ class Truth:
         passed = self.host.passed_ns[hold]
         assert not opened.deadline_boot_ns or passed < opened.deadline_boot_ns
         if decision.ground is Ground.BREAK_GLASS:
-            assert len(counted) == 1 and "duty" in GROUPS[who[0]]
+            assert len(counted) == 1
+            assert GROUPS[who[0]] & set(POLICIES[decision.policy].break_glass)
             life = BREAK_GLASS_S * SECOND + SKEW + self.behind_ns[hold]
             assert passed <= self._boot_ns(counted[0].time_ns) + life, "its life is over"
             return

@@ -87,13 +87,25 @@ class Site(RuleBasedStateMachine):
         return lambda: self.time + skew
 
     def run_(self, work: Coroutine[Any, Any, object], number: int = 0) -> None:
-        """Do what a collector does; begin anew if it is killed over it."""
+        """Do what a collector does; begin anew if it is killed over it.
+
+        A denial that it knows of wins, whatever else it has heard.
+        """
+        denied = self.denied_at(number) - self.streams.decisions().keys()
         try:
             self.runner.run(work)
         except KilledError:
             self.runner.run(self.collectors[number].start())
         except (Refusal, CentreError):
             pass
+        decided = self.streams.decisions()
+        for request in denied & decided.keys():
+            assert decided[request].answer is Answer.DENY
+
+    def denied_at(self, number: int) -> set[RequestId]:
+        """Return what somebody has denied, as far as a collector knows."""
+        known = self.collectors[number].book.register.all()
+        return {one.id for one in known if any(vote.answer is Answer.DENY for vote in one.votes)}
 
     def teardown(self) -> None:
         """In the end everything arrives everywhere, and nothing is left undone."""
@@ -323,6 +335,8 @@ class Site(RuleBasedStateMachine):
             self.silence(number)
         else:
             self.runner.run(collector.start())
+            self.votes_are_looked_at(number)
+            self.nothing_is_undecided(number)
 
     @rule(
         data=st.data(),
@@ -351,11 +365,19 @@ class Site(RuleBasedStateMachine):
         """Nothing goes wrong, so that some requests get as far as their quorum."""
         self.answer(data, number, Answer.APPROVE, False, REVIEWERS, [])
 
-    @rule(data=st.data(), number=st.integers(0, 1), fault=st.sampled_from(["", "killed after"]))
-    def glass_is_broken(self, data: st.DataObject, number: int, fault: str) -> None:
-        """By somebody on duty; the collector may be killed before it can decide."""
-        cat = [one for one in REVIEWERS if one[0] == "cat"]
-        self.answer(data, number, Answer.APPROVE, True, cat, [fault])
+    @rule(
+        data=st.data(),
+        number=st.integers(0, 1),
+        fault=st.sampled_from(["", "", "killed after"]),
+        late=st.sampled_from([0, 0, 400]),
+    )
+    def glass_is_broken(self, data: st.DataObject, number: int, fault: str, late: int) -> None:
+        """By somebody on duty; the collector may be killed before it can decide, and the host may
+        hear of it when its life is over."""
+        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault])
+        if late:
+            self.time_passes(late)
+            self.settles()
 
     @rule(data=st.data(), who=st.permutations([one for one in REVIEWERS if one[0] == "ann"]))
     def somebody_tries_to_be_two(self, data: st.DataObject, who: list[tuple[str, Caller]]) -> None:
@@ -520,15 +542,20 @@ class Site(RuleBasedStateMachine):
         for request in known[0].keys() & known[1].keys():
             assert _as_kept(known[0][request]) == _as_kept(known[1][request])
 
+    def nothing_is_undecided(self, number: int) -> None:
+        """A collector has seen to every vote that it knows of, if it was enough or a denial."""
+        collector, decided = self.collectors[number], self.streams.decisions()
+        for record in collector.book.register.unfinished():
+            if record.state is RequestState.OPEN and record.id not in decided:
+                assert record.id not in self.denied_at(number)
+                assert collector.decider.settling.standing(record) is None
+
     def nothing_is_left(self, alive: tuple[int, ...]) -> None:
         """No votes that are enough are undecided, and no decision is without its verdict."""
         for number in alive:
             collector = self.collectors[number]
+            self.nothing_is_undecided(number)
             for record in collector.book.register.unfinished():
-                assert not (
-                    record.state is RequestState.OPEN
-                    and collector.decider.settling.standing(record)
-                )
                 if record.wants_verdict:
                     subject = subjects.verdict(record.opened.host, record.hold)
                     assert subject in self.streams.first
