@@ -374,7 +374,7 @@ class Site(RuleBasedStateMachine):
     def glass_is_broken(self, data: st.DataObject, number: int, fault: str, late: int) -> None:
         """By somebody on duty; the collector may be killed before it can decide, and the host may
         hear of it when its life is over."""
-        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault])
+        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=0)
         if late:
             self.time_passes(late)
             self.settles()
@@ -397,13 +397,15 @@ class Site(RuleBasedStateMachine):
     ) -> None:
         """Somebody gives an answer through a collector; `faults` are as in FaultyPublisher.
 
-        `at`: which of the requests; None: any, and also one hold of several by itself.
+        `at`: which of those that wait; None: any, and also one hold of several by itself.
         """
         collector = self.collectors[number]
         register = collector.book.register
         shown = sorted(register.requests(), key=lambda one: one.opened.act.boot_ns)
         if at is None:
             shown += sorted(register.all(), key=lambda one: one.opened.act.boot_ns)
+        else:
+            shown = [one for one in shown if one.waiting]
         if not shown:
             return
         record = data.draw(st.sampled_from(shown)) if at is None else shown[at]
