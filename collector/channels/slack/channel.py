@@ -54,7 +54,8 @@ class SlackChannel:
     async def post(self, notice: Notice) -> Posted:
         """Show a new card; raise ChannelError or ChannelBusyError."""
         record = await self._find(notice.request)
-        where = await self._places.find(notice.to, record.opened.owner if record else "")
+        owner = record.opened.owner if record else notice.session.owner if notice.session else ""
+        where = await self._places.find(notice.to, owner)
         if notice.unsure and (found := await self._look_for(where, notice)) is not None:
             return await self.update(found, notice)
         answer = await self._send(
