@@ -7,7 +7,6 @@ import typer
 from collector.cli.errors import UsageError
 from collector.cli.requests import ReasonOption
 from collector.cli.run import Run, command
-from collector.cli.several import tell_results
 from collector.cli.words import check_prefix
 
 
@@ -33,5 +32,7 @@ def deny_session(
             "to deny all of a session asks for a reason; nothing was done",
             "add --reason TEXT",
         )
+    from collector.cli.several import tell_results
+
     route = f"/sessions/{check_prefix(session, what='session')}/deny"
     tell_results(run, run.centre.post(route, {"reason": reason, "via": "cli"}))
