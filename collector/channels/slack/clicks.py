@@ -21,6 +21,7 @@ from collector.channels.slack.desk import Desk
 from collector.channels.slack.door import Sender
 from collector.channels.slack.modal import Subject, View
 from collector.channels.slack.tell import Teller
+from collector.channels.slack.twins import Twins
 from collector.channels.slack.words import clock, decided_words, name, refusal_words
 from collector.errors import ChannelBusyError, ChannelError, Refusal
 from collector.reasons import FOR_APPROVAL, FOR_DENIAL
@@ -42,16 +43,23 @@ class Clicks:
         self._desk = desk
         self._client = client
         self._teller = Teller(client)
+        self._twins = Twins(client)
 
     async def answer(self, ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         """Approve or Deny on a card: one click decides where no reason is needed."""
         await ack()
-        sender, action = Sender.of(body), body["actions"][0]
+        action = body["actions"][0]
         subject = Subject(
             Answer.DENY if action["action_id"] == DENY else Answer.APPROVE,
             str(action.get("value", "")),
             action["action_id"] == APPROVE_FOR,
         )
+        await self._answer(body, respond, subject)
+        # Afterwards: a process waits for the answer, and for nothing else.
+        await self._twins.clicked(body, subject.carried, self._desk.cards)
+
+    async def _answer(self, body: dict[str, Any], respond: AsyncRespond, subject: Subject) -> None:
+        sender = Sender.of(body)
         try:
             self._desk.door.check_origin(sender)
             record = await self._desk.of_button(subject.carried)
