@@ -19,6 +19,7 @@ from wire.messages import HoldOpened
 _PREFIX = "session-"
 
 Session = tuple[HostId, str]
+_FULL = 32  # digits of a hold's id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class CappedSessions:
         told = {name for hold in record.holds for name, _, _ in _told(hold)}
         if before is None and not told:
             return ()
-        now = _names(one for one in self._open() if _session(one) == session).get(session)
+        now = _names(self._open(session)).get(session)
         if now is not None:
             self._alive[session] = now
         return tuple(summary_id(one) for one in {*told, before, now} if one is not None)
@@ -96,7 +97,7 @@ class CappedSessions:
     def of(self, record: Record) -> Capped | None:
         """Return the summary of a request's session, if it is at its limit."""
         session = _session(record)
-        name = _names(one for one in self._open() if _session(one) == session).get(session)
+        name = _names(self._open(session)).get(session)
         return None if name is None else self._living(session, name)
 
     def is_alive(self, one: RequestId) -> bool:
@@ -141,31 +142,29 @@ class CappedSessions:
             )
         return found
 
-    def _open(self) -> list[Record]:
-        memory = self._book.register.all()
-        return [one for one in memory if one.state is RequestState.OPEN]
+    def _open(self, session: Session | None = None) -> list[Record]:
+        """Return the holds that wait, of one session if it is given."""
+        return [
+            one
+            for one in self._book.register.all()
+            if session in (None, _session(one)) and one.state is RequestState.OPEN
+        ]
 
     def _living(self, session: Session, name: HoldId) -> Capped | None:
         """Return the summary of a session, unless it is over or goes by another name."""
-        mine = [one for one in self._open() if _session(one) == session]
+        mine = self._open(session)
         if _names(mine).get(session) != name:
             return None
         denied: dict[HoldId, int] = {}
         _gather(denied, mine)
-        requests = self._book.register.requests()
+        mine.sort(key=lambda one: (one.opened.opened_ns, one.id))
+        requests = {one.id: one for one in map(self._book.register.shown, reversed(mine))}
         return Capped(
             name=name,
-            of=min(mine, key=lambda one: (one.opened.opened_ns, one.id)).opened,
-            waiting=tuple(
-                one
-                for one in requests
-                if one.state is RequestState.OPEN and _session(one) == session
-            ),
+            of=mine[0].opened,
+            waiting=tuple(requests.values()),
             denied=sum(denied.values()),
         )
-
-
-_FULL = 32
 
 
 def _session(record: Record) -> Session:
