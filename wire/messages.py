@@ -133,7 +133,11 @@ class AskOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldState:
-    """A later state of a hold. Only the host writes it; `sequence` counts from 1 per hold."""
+    """A later state of a hold. Only the host writes it; `sequence` counts from 1 per hold.
+
+    With `capped` it changes nothing, and says that the hold waits in a session that has reached
+    its limit: `denied_beyond` acts of that session were denied by now without asking anybody.
+    """
 
     type: ClassVar[str] = "hold.state"
 
@@ -148,6 +152,8 @@ class HoldState:
     by: str = ""
     reason: str = ""
     detail: str = ""  # what the host found, in words
+    capped: HoldId | None = None  # the hold by whose name the session's summary goes
+    denied_beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

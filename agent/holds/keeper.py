@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
-from agent.holds.cap import SessionCap
+from agent.holds.beyond import Beyond
 from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
@@ -35,7 +35,7 @@ class Keeper:
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_blocked)
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
-        self._cap = SessionCap(parts.host.holds_per_session)
+        self._beyond = Beyond(parts, self._machine, self._settler)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -195,6 +195,7 @@ class Keeper:
         """Stop working; what is held stays held."""
         self._alarm.close()
         self.warden.close()
+        self._beyond.close()
         for timer in (self._stuck_timer, self._deadline_timer):
             if timer is not None:
                 timer.cancel()
@@ -268,7 +269,7 @@ class Keeper:
         self._settler.guard(hold)
         self._report(held, hold, ruled)
         if hold.capped:
-            self._note_cap(hold.session)
+            self._beyond.denied(hold.session)
         self._note_unknown(held.act.subject)
         self._set_alarm()
 
@@ -285,16 +286,9 @@ class Keeper:
         opened, grant = self._desk.judge(opened)
         if grant is not None:
             return self._machine.plan_granted(hold, opened, grant, now_ns)
-        waiting = len(self._machine.waiting(hold.session))
-        if not self._cap.admits(hold.session, waiting):
+        if not self._beyond.admits(hold.session):
             return self._machine.plan_open(over_cap(hold), None, now_ns)
         return self._machine.plan_open(hold, opened, now_ns)
-
-    def _note_cap(self, session: str) -> None:
-        words = self._cap.deny(session)
-        if words:
-            self._p.report.notice("session_capped", f"session {session}: {words}")
-            self._note(self._machine.waiting(session)[:1], words)
 
     def _note_unknown(self, subject: str) -> None:
         if subject in self._p.host.responsible or subject in self._unknown:

@@ -277,6 +277,19 @@ class Machine:
             if hold.waiting
         )
 
+    def plan_capped(
+        self, holds: Iterable[Hold], summary: HoldId, denied: int, words: str, now_ns: int
+    ) -> Step:
+        """The session of these holds has reached its limit, and `denied` acts were denied since."""
+        step = self.plan_note(holds, words, now_ns)
+        says = (
+            replace(say, capped=summary, denied_beyond=denied)
+            if isinstance(say, HoldState)
+            else say
+            for say in step.says
+        )
+        return replace(step, says=tuple(says))
+
     # -- one hold -----------------------------------------------------------------------------
 
     def _ending(self, hold: Hold, killer: KillOrder | None, now_ns: int, cause: str) -> Step:

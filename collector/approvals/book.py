@@ -11,7 +11,7 @@ from collector.approvals.record import Record
 from collector.approvals.register import Changed, Outcome, Register
 from collector.errors import Refusal
 from collector.trail.reader import Reader
-from wire.ids import RequestId
+from wire.ids import HoldId, RequestId
 from wire.messages import HoldOpened, Vote
 
 SHORTEST_PREFIX = 6
@@ -107,6 +107,10 @@ class Book:
             return next(iter(await self._reader.records([request])), None)
         shown = self.register.shown(found)
         return shown if shown.id == request else found
+
+    async def denied_beyond(self, name: HoldId) -> dict[HoldId, int]:
+        """Return what the trail has of a session at its limit; see `Reader.denied_beyond`."""
+        return await self._reader.denied_beyond(name)
 
     async def many(self, requests: Sequence[RequestId]) -> list[Record]:
         """Return holds, each by itself, in the order asked for, those that exist."""

@@ -89,12 +89,13 @@ def pending(
     if run.json:
         run.print_json(page)
         return
-    from collector.cli.tables import print_pending
+    from collector.cli.tables import print_capped, print_pending
 
     if not page["requests"]:
         run.note("nothing waits for an answer" if state is State.OPEN else "no such request")
         return
     print_pending(run.console, page["requests"])
+    print_capped(run.console, page.get("capped", []))
     if page["next"]:
         run.note(f"{_MORE} {page['next']}")
 

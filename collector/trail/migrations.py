@@ -37,4 +37,10 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE holds ADD COLUMN session_name VARCHAR DEFAULT ''",
         "ALTER TABLE holds ALTER COLUMN session_name SET NOT NULL",
     ),
+    # Until then a host said only in words that a session had reached its limit.
+    5: (
+        "ALTER TABLE hold_states ADD COLUMN capped VARCHAR",
+        "ALTER TABLE hold_states ADD COLUMN denied_beyond BIGINT DEFAULT 0",
+        "ALTER TABLE hold_states ALTER COLUMN denied_beyond SET NOT NULL",
+    ),
 }

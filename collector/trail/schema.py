@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 4
+VERSION = 5
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -145,6 +145,8 @@ HOLD_STATES = Table(
         reason=_TEXT,
         detail=_TEXT,
         received_ns=_INT,
+        capped_or_null=_TEXT,  # by which hold the summary of its session at the limit goes
+        denied_beyond=_INT,  # acts of that session denied by then without asking anybody
     ),
     key=("hold", "sequence"),
 )

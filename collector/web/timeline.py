@@ -74,7 +74,8 @@ def _entries(record: Record) -> Iterator[Entry]:
     for state in record.states:
         # The host's own order stays, also where its clock was set back in between.
         latest = max(latest, state.time_ns)
-        yield _host(state, latest)
+        if state.capped is None:  # that is of the session, which has a page of its own
+            yield _host(state, latest)
 
 
 def _host(state: HoldState, time_ns: int) -> Entry:

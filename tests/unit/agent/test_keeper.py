@@ -20,6 +20,7 @@ from rules.model import Action
 from tests.support.children import Child, child, family, open_act
 from tests.support.keeping import MINUTE_NS, Bench, asking
 from wire.acts import Act, Process
+from wire.ids import HoldId
 from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 from wire.signing import Signer
 
@@ -644,7 +645,7 @@ async def test_a_subject_that_is_not_configured_is_told_once(
 async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_denied(
     bench: Bench,
 ) -> None:
-    """The others stay as they are; who reviews one is told once, and again at ten times as many."""
+    """The others stay as they are, and each says how many it were: at once, then after a pause."""
     with ExitStack() as stack:
         limit = 20
         session = SESSION
@@ -667,12 +668,58 @@ async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_d
         assert [words.count("further act") for words in told] == [1, 1]
         assert "1 further act was denied" in told[0]
         assert "10 further acts were denied" in told[1]
-        details = [say.detail for say in bench.said(waiting[0]) if isinstance(say, HoldState)]
-        assert len(details) == 2
-        assert all("which is its limit" in detail for detail in details)
+        for hold in waiting:
+            first = await _capped(bench, hold, 1)
+            last = await _capped(bench, hold, 11)
+            assert (first.capped, last.capped) == (waiting[0], waiting[0])
+            assert "11 further acts were denied" in last.detail
+        assert not [say for say in bench.said(other) if isinstance(say, HoldState)]
         denied = [one for one in bench.notes.acts if one[0] == "deny"]
         assert len(denied) == 11
         assert all(hold is None and "ground rule" in detail for _, hold, detail in denied)
+
+
+async def _capped(bench: Bench, hold: HoldId, denied: int) -> HoldState:
+    """Return what is said of a hold once so many acts of its session were denied."""
+    for _ in range(200):
+        for say in bench.said(hold):
+            if isinstance(say, HoldState) and say.denied_beyond == denied:
+                return say
+        await asyncio.sleep(0.05)  # the next count is told after a pause, by nothing else
+    raise AssertionError(f"{denied} are not said to be denied: {bench.said(hold)}")
+
+
+async def test_what_is_denied_is_counted_anew_once_nothing_waits(bench: Bench) -> None:
+    """As long as one waits the count goes on, whoever else was answered; then it begins at one."""
+    with ExitStack() as stack:
+
+        def held(name: str) -> HoldId | None:
+            process = stack.enter_context(child())
+            process.stop()
+            act = open_act(process, f"/etc/{name}", session=SESSION)
+            before = {hold.id for hold in bench.keeper.holds()}
+            bench.sensor.hold(act)
+            bench.keeper.on_holds()
+            waiting = [one.id for one in bench.keeper.holds() if one.waiting]
+            return next((one for one in waiting if one not in before), None)
+
+        first, *others = [held(f"{number}") for number in range(20)]
+        assert first is not None
+        assert held("beyond") is None
+        for hold in others:
+            assert hold is not None
+            bench.answer(hold, Answer.DENY)
+        again = [held(f"again-{number}") for number in range(19)]
+        assert held("beyond again") is None
+        said = await _capped(bench, first, 2)
+        assert said.capped == first
+        for hold in (first, *again):
+            assert hold is not None
+            bench.answer(hold, Answer.DENY)
+        anew = [held(f"anew-{number}") for number in range(20)]
+        assert held("beyond anew") is None
+        assert anew[0] is not None
+        assert (await _capped(bench, anew[0], 1)).capped == anew[0]
 
 
 async def test_an_answer_makes_room_for_the_next_of_a_session(bench: Bench) -> None:
