@@ -27,22 +27,49 @@ from rules.model import (
     RuleSet,
     kinds_of,
 )
-from wire.acts import Kind, Transport
+from wire.acts import KINDS_OF_CHANGE, KINDS_WITHOUT_FILE, Kind, Transport
 
 
 class Want(IntFlag):
     """What the rules want of an act. exec and connect use the READ bits only.
 
-    An open for neither reading nor writing (O_PATH) counts as one for reading.
+    An open for neither reading nor writing (O_PATH) counts as one for reading. What lies in
+    Table.CHANGE and in the slot OTHER has `observe_bit` and `stop_bit` of a kind instead of the
+    first four. The last three go with a stop, in every table. All are such that more of them,
+    from a rule that does not apply, is never less strict: an act for which no rule says
+    NO_AGENT_DENY or NO_AGENT_HOLD is one that all rules let pass while there is no agent.
     """
 
     OBSERVE_READ = 1
     OBSERVE_WRITE = 2
     STOP_READ = 4
     STOP_WRITE = 8
+    REFUSE = 1 << 28  # a rule may want the call refused instead of the process killed
+    NO_AGENT_DENY = 1 << 29
+    NO_AGENT_HOLD = 1 << 30
 
 
 NOTHING = Want(0)
+# Of hf_anything: what is wanted of the kinds that have no file to look up.
+OTHER = 7
+
+
+def observe_bit(kind: Kind) -> Want:
+    """Return the bit of an observation in Table.CHANGE, or in OTHER, by the kind."""
+    return Want(1 << 2 * _place(kind))
+
+
+def stop_bit(kind: Kind) -> Want:
+    """Return the bit of a stop in Table.CHANGE, or in OTHER, by the kind."""
+    return Want(2 << 2 * _place(kind))
+
+
+def _place(kind: Kind) -> int:
+    if kind in KINDS_OF_CHANGE:
+        return KINDS_OF_CHANGE.index(kind)
+    return KINDS_WITHOUT_FILE.index(kind)
+
+
 Paths = dict[tuple[Table, str], Want]
 # More ports than this in one rule are taken as every port: the kernel stores them one by one.
 MOST_PORTS = 256
@@ -286,12 +313,15 @@ def _takes(match: ConnectMatch, port: int) -> bool:
 
 __all__ = [
     "MOST_PORTS",
+    "OTHER",
     "ByTransport",
     "KernelTables",
     "NetworkWant",
     "Table",
     "Want",
     "compile_tables",
+    "observe_bit",
     "reaches_network",
     "reaches_unix",
+    "stop_bit",
 ]

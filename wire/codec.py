@@ -56,7 +56,7 @@ _PARTS: dict[type[Any], dict[str, type[Any]]] = {
     HoldOpened: {"rule": RuleFacts, "act": Act, "program": FileState},
     Grant: {"covers": Covered},
     Covered: {"program": FileState},
-    Act: {"process": Process, "ancestors": Process},
+    Act: {"process": Process, "ancestors": Process, "target": Process},
 }
 _LONGEST_WORDS = 300
 
