@@ -159,7 +159,9 @@ def event_rows(message: EventBatch, chain: str) -> EventRows:
 
 
 def _column(message: EventBatch, field: pa.Field) -> pa.Array:
-    values = message.columns[field.name]
+    values = message.columns.get(field.name)
+    if values is None:  # from an agent that does not know it yet
+        return pa.nulls(message.count, field.type)
     lists = pa.types.is_list(field.type)
     try:
         if lists and not all(value is None or isinstance(value, list) for value in values):
