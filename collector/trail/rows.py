@@ -94,6 +94,12 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
             "claim": message.claim,
             "claim_ns": message.claim_ns,
             "session_name": message.session_name,
+            "second_path": act.second_path,
+            "operation": act.operation,
+            "target_pid": act.target.pid if act.target else None,
+            "target_comm": act.target.comm if act.target else "",
+            "on_deny": rule.on_deny.value,
+            "on_no_agent": rule.on_no_agent.value,
         },
     )
 
