@@ -58,7 +58,7 @@ _PARTS: dict[type[Any], dict[str, type[Any]]] = {
     Vote: {"grant": WantedGrant},
     Grant: {"covers": Covered},
     Covered: {"program": FileState},
-    Act: {"process": Process, "ancestors": Process},
+    Act: {"process": Process, "ancestors": Process, "target": Process},
 }
 _LONGEST_WORDS = 300
 

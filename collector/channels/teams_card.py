@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from collector.actwords import SECOND
 from collector.approvals.record import Outcome, RequestState
 from collector.card import Card, Fact
 from collector.channels.interface import Notice
@@ -22,7 +23,9 @@ LARGEST = 20_000
 _FUNCTION = re.compile(r"\{\{(?=\s*(?:DATE|TIME)\s*\()", re.IGNORECASE)
 # Two or three of them; more are shown as their number. A source's own no-break space is escaped.
 _SPACES = re.compile(r"(?<= ) |^ ")
-_MONOSPACE = frozenset({"Command", "Environment", "Started as", "Program", "Called as", "Path"})
+_MONOSPACE = frozenset(
+    ("Command", "Environment", "Started as", "Program", "Called as", "Path", *SECOND.values())
+)
 _SEVERITY_COLORS = {"critical": "Attention", "high": "Attention", "medium": "Warning"}
 _OUTCOME_COLORS = {
     Outcome.RELEASED: "Good",

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from collector.cli.cards import COLOURS
 from collector.cli.words import short
+from collector.eventtext import changed
 from collector.sanitize import clean, harmless, visible
 from collector.words import left, span
 
@@ -76,6 +77,11 @@ def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:
     ]
     columns = ("HOST", "MODE", "HELD", "LAST EVENT", "LOST", "SUBJECTS", "AGENT", "KERNEL")
     _print(console, columns, rows)
+    for host in hosts:
+        if host.get("without_effect"):
+            rules = visible(", ".join(host["without_effect"]))
+            name, mode = visible(host["name"]), visible(host["mode"] or "")
+            console.print(f"{name}: no effect in {mode} mode: {rules}", markup=False)
 
 
 def print_events(console: Console, events: list[dict[str, Any]]) -> None:
@@ -211,7 +217,7 @@ def _target(event: dict[str, Any]) -> str:
     if event.get("address"):
         port = f":{event['port']}" if event.get("port") is not None else ""
         return _text(f"{event.get('transport') or ''} {event['address']}{port}".strip())
-    return _text(event.get("path") or event.get("detail"))
+    return _text(changed(event) or event.get("detail"))
 
 
 def _text(value: object) -> str:
