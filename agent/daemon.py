@@ -242,6 +242,7 @@ class Daemon:
             raise
         announcer.change(replace(announcer.record, ruleset=rules.digest))
         parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        parts.keeper.on_rules()
         return {"rules": len(rules.rules), "ruleset": rules.digest}
 
     def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:
@@ -255,6 +256,11 @@ class Daemon:
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
             started_ns=parts.clock.now_ns(),
+            responsible={
+                subject.name: subject.responsible
+                for subject in self._config.subjects
+                if subject.responsible
+            },
         )
 
     def _status(self, parts: Core, announcer: Announcer) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
 from agent.holds.beyond import Beyond
-from agent.holds.intake import attempt_words, over_cap, quarantined, take
+from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
@@ -124,6 +124,30 @@ class Keeper:
         self._drain()
         self._expire()
         self._desk.on_order(data, headers)
+
+    def on_rules(self) -> int:
+        """Settle what waits and a newer rule lets pass or denies; return how many holds.
+
+        Raises JournalError if the disk refuses; what it did not take waits on.
+        """
+        self._drain()
+        self._expire()
+        count = 0
+        for hold in self._machine:
+            opened = self._p.journal.opened(hold.id) if hold.waiting else None
+            if opened is None:
+                continue
+            ruled = self._p.judge(opened.act)
+            fate = newly_ruled(ruled)
+            if fate is None or ruled.action is None:
+                continue
+            detail = f"a newer rule settles it: {fate.why.reason} says {ruled.action}"
+            now_ns = self._p.clock.now_ns()
+            self._settler.commit(self._machine.plan_ruled(hold, fate, detail, now_ns))
+            self._settler.due(hold.process)
+            count += 1
+        self._settler.settle()
+        return count
 
     def release_all(self, reason: str, by: str) -> int:
         """Let go of everything nobody has denied, on the ground `emergency`; return how many."""

@@ -66,6 +66,7 @@ class VoteOut(BaseModel):
     answer: Answer
     reason: str
     time_ns: int
+    grant: GrantIn | None = Field(description="the time that it is for; null: for this once")
 
 
 class PolicyOut(BaseModel):

@@ -159,9 +159,7 @@ async def slack_house(
     async with AsyncExitStack() as stack:
         deciding = await _centre(settings, stack)
         book, policies = deciding.book, deciding.policies
-        extras = extras or Extras(
-            grants=ForATime(deciding.issuer, policies), orders=deciding.orders
-        )
+        extras = extras or Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
         store = Cards(cards or centre.directory / f"cards-{time.time_ns()}.sqlite3")
         stack.push_async_callback(store.close)
         links = Links(identities)

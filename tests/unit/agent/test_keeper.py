@@ -274,6 +274,71 @@ async def test_an_answer_after_the_deadline_is_recorded_as_too_late(
     assert len(bench.said(hold)) == before
 
 
+@pytest.mark.parametrize(("action", "last"), [(Action.DENY, S.KILLED), (Action.ALLOW, S.RELEASED)])
+async def test_a_newer_rule_settles_what_waits(
+    bench: Bench, one: Child, action: Action, last: HoldStateName
+) -> None:
+    """Superseded, on the ground of that rule; an answer that was on its way is too late."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    verdict = bench.verdict(hold, Answer.DENY if action is Action.ALLOW else Answer.APPROVE)
+    bench.ruled = lambda act: asking(action=action)
+    assert bench.keeper.on_rules() == 1
+    await bench.settled()
+    assert bench.states(hold) == [S.SUPERSEDED, last]
+    settled = bench.said(hold)[1]
+    assert isinstance(settled, HoldState)
+    assert (settled.ground, settled.reason) == (Ground.RULE, "test.rule")
+    assert settled.detail == f"a newer rule settles it: test.rule says {action}"
+    if action is Action.ALLOW:
+        assert one.runs()
+    else:
+        assert one.ended_by() == signal.SIGKILL
+    bench.deliver(verdict)
+    assert one.runs() == (action is Action.ALLOW)
+    assert bench.keeper.on_rules() == 0
+
+
+@pytest.mark.parametrize("ruled", [asking(), asking(action=Action.OBSERVE), asking(action=None)])
+async def test_what_newer_rules_ask_about_or_do_not_name_waits_on(
+    bench: Bench, one: Child, ruled: Ruled
+) -> None:
+    """Rules that went missing by mistake let nothing go."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.ruled = lambda act: ruled
+    assert bench.keeper.on_rules() == 0
+    assert one.stopped()
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+    assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+
+
+async def test_a_broken_glass_whose_life_is_over_releases_nothing(bench: Bench, one: Child) -> None:
+    """Also where the hold has no deadline: it waits on, and the trail has who came too late."""
+    bench.ruled = lambda act: asking(on_timeout=OnTimeout.KEEP)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    glass = replace(
+        bench.verdict(hold, Answer.APPROVE),
+        ground=Ground.BREAK_GLASS,
+        expires_boot_ns=bench.clock.boot + 5 * MINUTE_NS,
+    )
+    bench.pass_time(5 * MINUTE_NS)
+    bench.deliver(glass)
+    assert one.stopped()
+    (late,) = bench.said(hold)[1:]
+    assert isinstance(late, HoldState)
+    assert (late.state, late.ground, late.verdict) == (S.HELD, None, glass.verdict)
+    assert late.detail == (
+        "too late: ann said approve by cli, which could be obeyed for a while that is over"
+    )
+    bench.deliver(glass)
+    assert len(bench.said(hold)) == 2
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+
+
 async def test_the_same_verdict_delivered_again_does_nothing(bench: Bench, one: Child) -> None:
     """A lost acknowledgement is no second release, and no complaint either."""
     one.stop()
