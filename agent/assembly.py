@@ -180,6 +180,7 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
         boot_id=boot,
         responsible=responsible,
         holds_per_session=config.holds_per_session,
+        holds_per_subject=config.holds_per_subject,
     )
 
 

@@ -44,6 +44,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     cache: str = "/var/cache/holdfast-agent"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
+    holds_per_subject: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class AgentConfig:
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
+    holds_per_subject: int
     subjects: tuple[SubjectConfig, ...]
 
     @property
@@ -148,11 +150,11 @@ def load(path: Path) -> AgentConfig:
         raise ConfigError(f"{path}: subjects: nobody is watched; add a [[subjects]] table")
     if not 1 <= file.spool_limit_mib <= 1 << 20:
         raise ConfigError(f"{path}: spool_limit_mib: must be 1 or more (MiB)")
-    if not 1 <= file.holds_per_session <= _MOST_HOLDS:
-        raise ConfigError(
-            f"{path}: holds_per_session: must be from 1 to {_MOST_HOLDS}, which is what a host has "
-            "room for"
-        )
+    for key in ("holds_per_session", "holds_per_subject"):
+        if not 1 <= getattr(file, key) <= _MOST_HOLDS:
+            raise ConfigError(
+                f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
+            )
     _check_subjects(path, file.subjects)
     return AgentConfig(
         place=path,
@@ -165,6 +167,7 @@ def load(path: Path) -> AgentConfig:
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
+        holds_per_subject=file.holds_per_subject,
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,

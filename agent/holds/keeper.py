@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
-from agent.holds.cap import SessionCap
+from agent.holds.cap import Caps
 from agent.holds.intake import attempt_words, over_cap, quarantined, take
 from agent.holds.machine import Machine
-from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
+from agent.holds.model import Doom, Hold, Limit, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
 from agent.orders.desk import Desk
 from agent.release import ProcessId
@@ -35,7 +35,11 @@ class Keeper:
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_blocked)
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
-        self._cap = SessionCap(parts.host.holds_per_session)
+        self._caps = Caps(
+            self._machine,
+            per_session=parts.host.holds_per_session,
+            per_subject=parts.host.holds_per_subject,
+        )
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -69,7 +73,10 @@ class Keeper:
         }
         for hold in self._p.journal.unfinished():
             entry = held.pop((hold.key, hold.process, hold.act_boot_ns), None)
-            self._take_up(hold if entry else replace(hold, key=NO_KEY))
+            if entry is None:
+                self._take_up(replace(hold, key=NO_KEY))
+            else:
+                self._take_up(replace(hold, subject=entry.act.subject))
         for entry in held.values():
             self._take(entry)
         self._settle_by_orders()
@@ -244,7 +251,7 @@ class Keeper:
         self._settler.guard(hold)
         self._report(held, hold, ruled)
         if hold.capped:
-            self._note_cap(hold.session)
+            self._note_cap(hold, hold.capped)
         self._note_unknown(held.act.subject)
         self._set_alarm()
 
@@ -261,16 +268,16 @@ class Keeper:
         opened, grant = self._desk.judge(opened)
         if grant is not None:
             return self._machine.plan_granted(hold, opened, grant, now_ns)
-        waiting = len(self._machine.waiting(hold.session))
-        if not self._cap.admits(hold.session, waiting):
-            return self._machine.plan_open(over_cap(hold), None, now_ns)
+        limit = self._caps.reached(hold)
+        if limit is not None:
+            return self._machine.plan_open(over_cap(hold, limit), None, now_ns)
         return self._machine.plan_open(hold, opened, now_ns)
 
-    def _note_cap(self, session: str) -> None:
-        words = self._cap.deny(session)
+    def _note_cap(self, hold: Hold, limit: Limit) -> None:
+        whose, words, asked = self._caps.deny(hold, limit)
         if words:
-            self._p.report.notice("session_capped", f"session {session}: {words}")
-            self._note(self._machine.waiting(session)[:1], words)
+            self._p.report.notice(f"{limit}_capped", f"{whose}: {words}")
+            self._note(asked, words)
 
     def _note_unknown(self, subject: str) -> None:
         if subject in self._p.host.responsible or subject in self._unknown:
@@ -291,7 +298,7 @@ class Keeper:
             done = "let go" if isinstance(hold.fate, Pass) else "killed"
             detail = f"{done}: ground {hold.fate.why.ground}"
             if hold.capped:
-                detail += "; its session has as many requests waiting as it may have"
+                detail += f"; its {hold.capped} has as many requests waiting as it may have"
             elif unasked:
                 detail += f"; {held.act.subject!r} is under quarantine by {hold.fate.why.by}"
         self._p.report.held(

@@ -58,12 +58,15 @@ class Machine:
         """Return the holds of a process, oldest first."""
         return [self._holds[hold] for hold in self._of.get(process, ())]
 
-    def waiting(self, session: str) -> list[Hold]:
-        """Return the holds of a session that people are asked about, oldest first."""
+    def waiting(self, *, session: str | None = None, subject: str | None = None) -> list[Hold]:
+        """Return the holds of a session or subject that people are asked about, oldest first."""
         return [
             hold
             for hold in self
-            if hold.session == session and hold.waiting and hold.voice is Voice.ASKED
+            if hold.waiting
+            and hold.voice is Voice.ASKED
+            and session in (None, hold.session)
+            and subject in (None, hold.subject)
         ]
 
     def next_deadline(self) -> int | None:
