@@ -81,6 +81,10 @@ def _check(options: argparse.Namespace) -> int:
     return commands.check(options.config, sys.stdout)
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    return commands.doctor(options.config, sys.stdout, as_json=options.json)
+
+
 def _status(options: argparse.Namespace) -> int:
     answer = control.ask(load(options.config).socket, {"do": "status"})
     if options.json:
@@ -160,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(run=_run)
     verb("check", "check configuration, identity and rules").set_defaults(run=_check)
+    doctor = verb("doctor", "say what this host can promise, what is missing and what is open")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(run=_doctor)
     status = verb("status", "show what the running agent holds")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
