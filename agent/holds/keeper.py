@@ -276,7 +276,10 @@ class Keeper:
     def _note_cap(self, hold: Hold, limit: Limit) -> None:
         whose, words, asked = self._caps.deny(hold, limit)
         if words:
-            self._p.report.notice(f"{limit}_capped", f"{whose}: {words}")
+            if limit is Limit.SESSION:
+                self._p.report.notice("session_capped", f"{whose}: {words}")
+            else:
+                self._p.report.notice("subject_capped", f"{whose}: {words}")
             self._note(asked, words)
 
     def _note_unknown(self, subject: str) -> None:
