@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import commands, control, identity, offline
+from agent import commands, control, emergency, identity, offline
 from agent.config import DEFAULT_CONFIG, DEFAULT_IDENTITY, AgentConfig, load
 from agent.daemon import Daemon, Events, tell_systemd, version
 from agent.errors import AgentError, NotRunningError
@@ -97,9 +97,9 @@ def _status(options: argparse.Namespace) -> int:
 def _release(options: argparse.Namespace) -> int:
     # What is not UTF-8 is kept as escapes: nothing may stand in the way of this exit.
     reason = os.fsencode(options.reason).decode("utf-8", "backslashreplace").strip()
-    config = load(options.config)
     if not reason:
         raise AgentError("--reason: is empty; say why, it goes into the trail")
+    config = emergency.configuration(options.config)
     try:
         answer = control.ask(config.socket, {"do": "release_all", "reason": reason})
         released = answer["released"]
@@ -118,11 +118,20 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _unload(options: argparse.Namespace) -> int:
-    config = load(options.config)
-    killed = asyncio.run(
+    config = emergency.configuration(options.config)
+    done = asyncio.run(
         offline.unload(config, _sensor(config), force=options.force, by=control.who_asks())
     )
-    print(f"unloaded; {killed} held processes killed")
+    print(f"unloaded; {done.killed} held processes killed")
+    print(
+        f"kept on purpose: {config.state} (the journal of holds), {config.cache} (compiled "
+        f"programs) and {config.place}; docs/install.md says how to remove them"
+    )
+    if done.unsent:
+        print(
+            f"{done.unsent} messages in {config.state} have not reached the centre; an agent that "
+            "is started once more sends them"
+        )
     return OK
 
 
