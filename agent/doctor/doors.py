@@ -181,21 +181,6 @@ def modules(facts: Facts, _mode: Mode | None) -> Finding:
     )
 
 
-def guard(facts: Facts, mode: Mode | None) -> Finding:
-    """Whether a held process that is continued is stopped before it runs one instruction."""
-    check, answer = "guard", facts.trials.fexit
-    if mode is not Mode.GATE or answer is True:
-        return good(check, f"the guard of {mode or 'no'} mode works as it is described")
-    return Finding(
-        check=check,
-        level=Level.WARNING,
-        what=f"fexit programs: {answer}",
-        why="a held process that somebody continues is stopped again as in stop mode, not before "
-        "its first instruction; its held calls stay held all the same",
-        remedy="run your distribution's own kernel",
-    )
-
-
 def foreign_calls(facts: Facts, mode: Mode | None) -> Finding:
     """Whether the kernel takes calls of the x32 interface, which stop mode does not know."""
     check = "foreign_calls"
@@ -242,6 +227,5 @@ CHECKS = (
     bpf,
     userfaultfd,
     modules,
-    guard,
     foreign_calls,
 )

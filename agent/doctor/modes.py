@@ -48,7 +48,9 @@ def ways(facts: Facts, built: frozenset[Mode] = BUILT) -> tuple[Way, ...]:
     trials = facts.trials
     tracepoints = _trial(trials.raw_tracepoint, "raw tracepoints", "")
     signal = _trial(trials.signal, "signals sent by BPF", "Linux 5.3 or later has them")
-    gate = _unbuilt(Mode.GATE, built) + base + tracepoints + signal
+    # The guard of gate mode is a program at the end of get_signal().
+    guard = _trial(trials.fexit, "fexit programs", _arm(facts))
+    gate = _unbuilt(Mode.GATE, built) + base + tracepoints + signal + guard
     return (
         Way(mode=Mode.GATE, by="BPF LSM", obstacles=gate + _lsm(facts)),
         Way(mode=Mode.GATE, by="fmod_ret", obstacles=gate + _fmod_ret(facts)),
@@ -209,11 +211,13 @@ class Promise:
     kinds: Mapping[str, tuple[str, str]]
 
 
-_CALLS = (
-    "create truncate delete rename link symlink chmod chown mount connect send listen trace "
-    "identity module bpf namespace"
-).split()
+_BY_OPEN = ("create", "truncate")
+_NAMES = ("delete", "rename", "link", "symlink")
 _OTHERS = ("chmod", "chown", "mount", "listen", "trace", "identity", "module", "bpf", "namespace")
+_NOT_SEEN = dict.fromkeys((*_NAMES, *_OTHERS), (UNSEEN, "not an act in this mode"))
+_OPENED = dict.fromkeys(
+    _BY_OPEN, (LATE, "by an open it has happened; by a call of its own it is not seen")
+)
 
 PROMISES: Mapping[Mode, Promise] = {
     Mode.GATE: Promise(
@@ -222,7 +226,9 @@ PROMISES: Mapping[Mode, Promise] = {
         kinds={
             "exec": (HELD, "not one instruction of the new program has run"),
             "open": (HELD, "nothing is opened, and nothing truncated by it"),
-            **dict.fromkeys(_CALLS, (HELD, "the call has not happened")),
+            "connect": (HELD, "no packet has left"),
+            "send": (HELD, "no packet has left"),
+            **dict.fromkeys((*_BY_OPEN, *_NAMES, *_OTHERS), (HELD, "the call has not happened")),
         },
     ),
     Mode.STOP: Promise(
@@ -230,18 +236,21 @@ PROMISES: Mapping[Mode, Promise] = {
         kinds={
             "exec": (HELD, "not one instruction of the new program has run"),
             "open": (STOPPED, "opened, and nothing read or written by it yet"),
-            "create": (LATE, "by an open the file is there; by another call it is not seen"),
-            "truncate": (LATE, "by an open it is done; by truncate(2) it is not seen"),
-            **dict.fromkeys(
-                ("delete", "rename", "link", "symlink"), (UNSEEN, "not an act in this mode")
-            ),
             "connect": (STOPPED, "the connection is begun, and nothing is sent on it"),
             "send": (LATE, "the datagram, or what TCP Fast Open carries, has left"),
-            **dict.fromkeys(_OTHERS, (UNSEEN, "not an act in this mode")),
+            **_OPENED,
+            **_NOT_SEEN,
         },
     ),
     Mode.AUDIT: Promise(
-        words="noticing, with a stop soon after: every act has happened when auditd tells of it",
-        kinds=dict.fromkeys(("exec", "open", *_CALLS), (LATE, "it has happened, in part or whole")),
+        words="noticing, with a stop soon after: every act has happened when auditd tells of it; "
+        "who is in a cgroup it cannot tell, so subjects are watched by users and groups alone",
+        kinds={
+            **dict.fromkeys(
+                ("exec", "open", "connect", "send"), (LATE, "it has happened, in part or whole")
+            ),
+            **_OPENED,
+            **_NOT_SEEN,
+        },
     ),
 }

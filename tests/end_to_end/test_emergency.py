@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent import procfs
 from tests.support.house import PINS, House, house, place_for_all
 
 pytestmark = pytest.mark.end_to_end
@@ -59,15 +61,18 @@ def test_everything_is_let_go_without_an_agent_and_the_trail_has_it(home: House)
     child = home.start(READ)
     request = home.request_of(child)
     kill_agent(home)
-    unasked = home.start(READ)  # held by the kernel alone
+    unasked = home.start(READ)
+    while (found := procfs.stat(unasked.pid)) is None or found.state != "T":
+        time.sleep(0.005)  # the kernel alone holds it, and tells nobody
     refused = release(home, user=home.user.pw_uid)
     assert refused.returncode == 1
-    assert "only root" in refused.stderr or "root" in refused.stderr
+    assert "only root may ask the agent" in refused.stderr
     assert child.poll() is None
     done = release(home)
     assert done.returncode == 0, done.stderr
-    assert "2 holds let go" in done.stdout or "1 holds let go" in done.stdout
-    assert child.communicate(timeout=30)[0] == b"swordfish\n"
+    assert done.stdout == "2 holds let go\n"
+    for one in (child, unasked):
+        assert one.communicate(timeout=30)[0] == b"swordfish\n"
     assert PINS.is_dir()
     later = home.start(READ)
     home.start_agent()
@@ -76,8 +81,7 @@ def test_everything_is_let_go_without_an_agent_and_the_trail_has_it(home: House)
     last = settled["states"][-1]
     assert (last["reason"], last["by"]) == ("the centre burns", "root")
     home.answer(home.request_of(later), "approve", "the fire is out")
-    for one in (later, unasked):
-        assert one.communicate(timeout=30)[0] == b"swordfish\n"
+    assert later.communicate(timeout=30)[0] == b"swordfish\n"
     home.sql_until(
         "SELECT count(*) FROM releases WHERE ground = 'emergency'", lambda rows: rows[0][0] >= 1
     )

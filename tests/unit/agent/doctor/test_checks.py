@@ -102,7 +102,6 @@ OPEN = [
         "userfaultfd",
         "unprivileged_userfaultfd = 0",
     ),
-    (host(trials=trials(fexit=REFUSED)), "guard", "distribution's own kernel"),
     (stopping(kernel=kernel(x32=True)), "foreign_calls", "syscall.x32"),
     # what the agent stands on
     (stopping(tools=tools(cgroup2="")), "freezer", "cgroup2"),
