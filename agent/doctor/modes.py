@@ -50,10 +50,10 @@ def ways(facts: Facts, built: frozenset[Mode] = BUILT) -> tuple[Way, ...]:
     signal = _trial(trials.signal, "signals sent by BPF", "Linux 5.3 or later has them")
     # The guard of gate mode is a program at the end of get_signal().
     guard = _trial(trials.fexit, "fexit programs", _arm(facts))
-    gate = _unbuilt(Mode.GATE, built) + base + tracepoints + signal + guard
+    gate = _unbuilt(Mode.GATE, built) + base + tracepoints + signal
     return (
-        Way(mode=Mode.GATE, by="BPF LSM", obstacles=gate + _lsm(facts)),
-        Way(mode=Mode.GATE, by="fmod_ret", obstacles=gate + _fmod_ret(facts)),
+        Way(mode=Mode.GATE, by="BPF LSM", obstacles=gate + _lsm(facts) + guard),
+        Way(mode=Mode.GATE, by="fmod_ret", obstacles=gate + _fmod_ret(facts) + guard),
         Way(
             mode=Mode.STOP,
             by="raw tracepoints",
