@@ -85,21 +85,19 @@ def why(found: tuple[Way, ...]) -> str:
     works = f"{way.by} work here" if way.by.endswith("s") else f"{way.by} works here"
     if not better:
         return f"{works}, and no mode promises more"
-    return "; ".join((works, *(_lacks(found, mode) for mode in better)))
+    return ". ".join((works, *(_lacks(found, mode) for mode in better)))
 
 
 def _lacks(found: tuple[Way, ...], mode: Mode) -> str:
-    """Return why no way of a mode is open: what all of them lack, or what each does."""
-    firsts = {one.by: one.obstacles[0].what for one in found if one.mode is mode}
-    if len(set(firsts.values())) == 1:
-        return f"not {mode}: {next(iter(firsts.values()))}"
-    return f"not {mode}: " + ", and ".join(f"by {by} {what}" for by, what in firsts.items())
+    """Return what stands first in the way of each way of a mode, each once."""
+    firsts = dict.fromkeys(one.obstacles[0].what for one in found if one.mode is mode)
+    return f"Missing for {mode}: " + "; ".join(firsts)
 
 
 def _unbuilt(mode: Mode, built: frozenset[Mode]) -> tuple[Obstacle, ...]:
     if mode in built:
         return ()
-    return (Obstacle(what=f"this version of Holdfast has no {mode} mode yet"),)
+    return (Obstacle(what=f"{mode} mode in this version of Holdfast"),)
 
 
 def _base(facts: Facts) -> tuple[Obstacle, ...]:

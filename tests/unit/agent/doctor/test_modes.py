@@ -75,7 +75,7 @@ def test_a_version_without_a_mode_offers_none() -> None:
     built = frozenset({Mode.STOP})
     assert gets(host(), built) == (Mode.STOP, "raw tracepoints")
     assert why(ways(host(), built)) == (
-        "raw tracepoints work here; not gate: this version of Holdfast has no gate mode yet"
+        "raw tracepoints work here. Missing for gate: gate mode in this version of Holdfast"
     )
 
 
@@ -152,9 +152,8 @@ def test_why_says_what_each_way_of_a_better_mode_lacks() -> None:
     """In one sentence."""
     found = ways(host(**{**AS_UBUNTU, "trials": trials(lsm=NO_LSM, fmod_ret=REFUSED)}), ALL)
     assert why(found) == (
-        "raw tracepoints work here; not gate: by BPF LSM bpf among the active LSMs "
-        "(lockdown,capability,landlock,yama,apparmor), and by fmod_ret fmod_ret programs: "
-        f"{REFUSED}"
+        "raw tracepoints work here. Missing for gate: bpf among the active LSMs "
+        f"(lockdown,capability,landlock,yama,apparmor); fmod_ret programs: {REFUSED}"
     )
     assert why(ways(host(), ALL)) == "BPF LSM works here, and no mode promises more"
     assert "no way to hold" in why((Way(mode=Mode.STOP, by="x", obstacles=found[0].obstacles),))
