@@ -18,6 +18,7 @@ from agent.rulings import RuleBook
 from agent.sensor.interface import Sensor
 from agent.transport.sender import EventSender
 from rules.errors import RulesError
+from rules.modes import HostMode
 
 OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
@@ -67,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         daemon = Daemon(
             config,
             _sensor(config),
-            mode="stop",
+            mode=HostMode.STOP,
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )
@@ -78,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return commands.check(options.config, sys.stdout)
+    return commands.check(options.config, sys.stdout, HostMode.STOP)
 
 
 def _doctor(options: argparse.Namespace) -> int:

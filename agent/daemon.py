@@ -25,6 +25,7 @@ from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
 from agent.transport.sender import EventSender
 from agent.why.server import WhyServer
+from rules.modes import HostMode
 from wire import subjects
 from wire.messages import HostRecord
 
@@ -73,7 +74,7 @@ class Daemon:
     async def run(self, ready: Callable[[str], None]) -> None:
         """Work until `stop`; call `ready` with one line once acts are held and answers obeyed."""
         who = identities.load(self._config.identity)
-        book = RuleBook(self._config.rules, self._config.names)
+        book = RuleBook(self._config.rules, self._config.names, HostMode(self._mode))
         with (
             only_one(self._config),
             core(
@@ -88,6 +89,7 @@ class Daemon:
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
             self._start_sensor(parts, book)
             self._tell_nobodys(parts)
+            tell_without_effect(parts, book)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
             holds = parts.keeper.start()
             parts.keeper.warden.start()
@@ -240,8 +242,12 @@ class Daemon:
         except AgentError as error:
             parts.report.notice("rules_refused", f"the old rules stay in force: {error}")
             raise
-        announcer.change(replace(announcer.record, ruleset=rules.digest))
+        announcer.change(
+            replace(announcer.record, ruleset=rules.digest, without_effect=book.powerless())
+        )
+        tell_without_effect(parts, book)
         parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        parts.keeper.on_rules()
         return {"rules": len(rules.rules), "ruleset": rules.digest}
 
     def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:
@@ -255,6 +261,12 @@ class Daemon:
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
             started_ns=parts.clock.now_ns(),
+            responsible={
+                subject.name: subject.responsible
+                for subject in self._config.subjects
+                if subject.responsible
+            },
+            without_effect=book.powerless(),
         )
 
     def _status(self, parts: Core, announcer: Announcer) -> Mapping[str, Any]:
@@ -271,6 +283,7 @@ class Daemon:
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
             "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),
             "quarantined": {
@@ -291,6 +304,12 @@ class Daemon:
                 for hold in parts.keeper.holds()
             ],
         }
+
+
+def tell_without_effect(parts: Core, book: RuleBook) -> None:
+    """Say which rules the mode of this host cannot put into effect."""
+    for line in book.without_effect():
+        parts.report.notice("without_effect", line)
 
 
 def version() -> str:

@@ -15,11 +15,15 @@ PREFIX_BYTES = 200
 
 
 class Table(IntEnum):
-    """Which name is looked up: an exec looks up both the program and the caller's name for it."""
+    """Which name is looked up: an exec looks up both the program and the caller's name for it.
+
+    A rename, a link and a mount look up both of their names.
+    """
 
     EXEC = 1
     OPEN = 2
     UNIX = 3
+    CHANGE = 6  # 4 and 5 are slots of their own in the kernel
 
 
 class Way(Enum):
@@ -63,7 +67,7 @@ def index_of(pattern: str, table: Table) -> Index:
     components = parse_path(pattern)
     if is_bare(pattern):
         return _bare(components)
-    if table is Table.OPEN:
+    if table in (Table.OPEN, Table.CHANGE):
         return _from_the_front(components)
     # A program goes by many short names that other names end with; a socket's end tells enough.
     return _from_the_end(components, by_name=table is Table.EXEC)

@@ -15,11 +15,47 @@ class Kind(StrEnum):
     OPEN = "open"
     CONNECT = "connect"
     SEND = "send"
+    CREATE = "create"
+    TRUNCATE = "truncate"
+    DELETE = "delete"
+    RENAME = "rename"
+    LINK = "link"
+    SYMLINK = "symlink"
+    CHMOD = "chmod"
+    CHOWN = "chown"
+    MOUNT = "mount"
+    LISTEN = "listen"
+    TRACE = "trace"  # reaches into another process: attaches, reads or writes its memory
+    IDENTITY = "identity"  # becomes another user or group
+    MODULE = "module"
+    BPF = "bpf"
+    NAMESPACE = "namespace"
     ASK = "ask"  # no process: somebody asks before they do it
 
 
 # What a process does, and a host can see; an ask is neither.
-KINDS_OF_PROCESSES = (Kind.EXEC, Kind.OPEN, Kind.CONNECT, Kind.SEND)
+KINDS_OF_PROCESSES: tuple[Kind, ...] = tuple(kind for kind in Kind if kind is not Kind.ASK)
+# Kinds that change which files there are, what is in them, or what their names and modes say.
+KINDS_OF_CHANGE: tuple[Kind, ...] = (
+    Kind.CREATE,
+    Kind.TRUNCATE,
+    Kind.DELETE,
+    Kind.RENAME,
+    Kind.LINK,
+    Kind.SYMLINK,
+    Kind.CHMOD,
+    Kind.CHOWN,
+    Kind.MOUNT,
+)
+# Kinds with no file that a kernel could look up before the act.
+KINDS_WITHOUT_FILE: tuple[Kind, ...] = (
+    Kind.LISTEN,
+    Kind.TRACE,
+    Kind.IDENTITY,
+    Kind.MODULE,
+    Kind.BPF,
+    Kind.NAMESPACE,
+)
 
 
 class Guarantee(StrEnum):
@@ -101,11 +137,36 @@ class Act:
     messages: int = 0  # send: how many datagrams the call had sent when it was stopped
     addresses_cut: bool = False  # a sendmmsg with more addresses than were inspected
     result: int | None = None  # the call's own result, negative errno on failure; None if not over
+    # Added since version 1; see _SINCE.
+    # rename, link: the new name; symlink: the text that it gets; mount: what is mounted
+    second_path: str = ""
+    second_path_cut: bool = False
+    # What exactly, as the kind says it. create: file, directory, fifo, device, socket; truncate:
+    # to N bytes; delete: file, directory; chmod: 0644; chown: 1000:1000, - for what stays;
+    # mount: its type and flags, or bind, move, umount; trace: attach, seize, read memory, write
+    # memory, access; identity: setuid 0; module: load, load by name; bpf: prog_load;
+    # namespace: unshare user,mount
+    operation: str = ""
+    target: Process | None = None  # trace: the other process
+
+
+# What stands in for a field that the sender does not know yet: such a field with this value is no
+# part of the digest, so that hosts and centres of different versions have the same one.
+_SINCE: dict[str, object] = {
+    "second_path": "",
+    "second_path_cut": False,
+    "operation": "",
+    "target": None,
+}
 
 
 def act_digest(act: Act) -> str:
     """Return SHA-256 (hex) over the act: what was shown is what is decided and released."""
-    packed: bytes = msgpack.packb(msgspec.to_builtins(act), use_bin_type=True)
+    fields = msgspec.to_builtins(act)
+    for name, default in _SINCE.items():
+        if fields[name] == default:
+            del fields[name]
+    packed: bytes = msgpack.packb(fields, use_bin_type=True)
     return hashlib.sha256(b"holdfast act 1\0" + packed).hexdigest()
 
 

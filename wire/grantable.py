@@ -28,6 +28,8 @@ def why_never(act: Act) -> str | None:
             return _address(act)
         case Kind.ASK:
             return "an approval of an ask is for one use"
+        case _:
+            return "what it changes cannot be changed back, so each time is decided by itself"
 
 
 def _program(act: Act) -> str | None:

@@ -2,19 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from agent.doctor import remedies
 from agent.doctor.facts import NOT_TRIED, Answer, Facts
+from rules.modes import HostMode
 
-
-class Mode(StrEnum):
-    """What a host can promise, best first."""
-
-    GATE = "gate"
-    STOP = "stop"
-    AUDIT = "audit"
-
+Mode = HostMode
 
 # The modes that this version of Holdfast has.
 BUILT = frozenset({Mode.STOP})

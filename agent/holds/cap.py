@@ -1,66 +1,82 @@
-"""How many requests of one session, and of one subject, may wait at once. Pure.
+"""How many requests of one session may wait at once, and how often is told what comes beyond. Pure.
 
-A process that causes holds in a loop must not bury its reviewers, and a subject with many sessions
-must not take the host's room for holds from the others: what comes beyond is denied, and said once,
-then at ten times as many, so that it cannot bury the trail either.
+A process that causes holds in a loop must not bury its reviewers: what comes beyond is denied and
+counted. It must not bury the trail or the channels either: the count is told at once, then after
+pauses that double; and a notice is written at the first, the tenth, the hundredth.
 """
 
-from agent.holds.machine import Machine
-from agent.holds.model import Hold, Limit
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wire.ids import HoldId
+
+FIRST_PAUSE_S = 1.0
 
 
-class Caps:
-    """Both limits, over the holds of one machine."""
+@dataclass(slots=True)
+class Tally:
+    """What was denied of one session while any of its requests waited.
 
-    def __init__(self, machine: Machine, *, per_session: int, per_subject: int) -> None:
-        self._machine = machine
-        self._of_session = _Cap(Limit.SESSION, per_session)
-        self._of_subject = _Cap(Limit.SUBJECT, per_subject)
+    `summary` is the hold by whose name it goes.
+    """
 
-    def reached(self, hold: Hold) -> Limit | None:
-        """Return of whom too many requests wait for a new one to wait too, None if it may."""
-        of_subject = len(self._machine.waiting(subject=hold.subject))
-        if not self._of_subject.admits(hold.subject, of_subject):
-            return Limit.SUBJECT
-        of_session = len(self._machine.waiting(session=hold.session))
-        return None if self._of_session.admits(hold.session, of_session) else Limit.SESSION
+    summary: HoldId
+    limit: int
+    denied: int = 0
+    told: int = 0
+    pause_s: float = FIRST_PAUSE_S
 
-    def deny(self, hold: Hold, limit: Limit) -> tuple[str, str, list[Hold]]:
-        """Count one that is denied; return whose it is, what to tell, and the request to tell it.
-
-        What to tell is empty if it was told of late.
-        """
-        if limit is Limit.SUBJECT:
-            words = self._of_subject.deny(hold.subject)
-            return repr(hold.subject), words, self._machine.waiting(subject=hold.subject)[:1]
-        words = self._of_session.deny(hold.session)
-        asked = self._machine.waiting(session=hold.session)[:1]
-        return f"session {hold.session}", words, asked
-
-
-class _Cap:
-    """Counts what was denied of each session, or subject, since it has reached the limit."""
-
-    def __init__(self, of: Limit, most: int) -> None:
-        """`most` is how many requests of one of them may wait."""
-        self._of = of
-        self._most = most
-        self._denied: dict[str, int] = {}
-
-    def admits(self, whose: str, waiting: int) -> bool:
-        """Return whether one more may wait; whoever has room again begins to count anew."""
-        if waiting >= self._most:
-            return False
-        self._denied.pop(whose, None)
-        return True
-
-    def deny(self, whose: str) -> str:
-        """Count one that is denied; return what to tell of it, empty if it was told of late."""
-        count = self._denied[whose] = self._denied.get(whose, 0) + 1
-        if str(count).strip("0") != "1":
-            return ""
-        acts = "1 further act was" if count == 1 else f"{count} further acts were"
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        acts = "1 further act was" if self.denied == 1 else f"{self.denied} further acts were"
         return (
-            f"{self._most} requests of this {self._of} wait, which is its limit; {acts} denied and "
+            f"{self.limit} requests of this session wait, which is its limit; {acts} denied and "
             "not shown, and so is what comes until one of them is answered"
         )
+
+    @property
+    def noted(self) -> bool:
+        """Whether a notice is due: 1, 10, 100 and so on."""
+        return str(self.denied).strip("0") == "1"
+
+    def tell(self) -> float:
+        """Take the count as told; return after how many seconds the next one may be."""
+        self.told = self.denied
+        pause, self.pause_s = self.pause_s, 2 * self.pause_s
+        return pause
+
+
+class SessionCap:
+    """Counts what is denied of each session from its limit on, as long as any of it waits."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is how many requests of a session may wait."""
+        self._limit = limit
+        self._tallies: dict[str, Tally] = {}
+
+    def admits(self, session: str, waiting: int) -> bool:
+        """Return whether one more may wait; a session of which nothing waits is counted anew."""
+        if not waiting:
+            self._tallies.pop(session, None)
+        return waiting < self._limit
+
+    def deny(self, session: str, oldest: HoldId) -> Tally:
+        """Count one that is denied; `oldest` names a new tally: the first that waits."""
+        tally = self._tallies.setdefault(session, Tally(oldest, self._limit))
+        tally.denied += 1
+        return tally
+
+    def get(self, session: str) -> Tally | None:
+        """Return the tally of a session, if there is one."""
+        return self._tallies.get(session)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Those that are counted."""
+        return tuple(self._tallies)
+
+    def forget(self, sessions: Iterable[str]) -> None:
+        """Count these anew."""
+        for session in sessions:
+            self._tallies.pop(session, None)

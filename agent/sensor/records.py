@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from agent.errors import RecordError
 from agent.sensor.interface import Resume
-from wire.acts import Act, Guarantee, Kind, Process, Transport
+from wire.acts import KINDS_OF_PROCESSES, Act, Guarantee, Kind, Process, Transport
 
 ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
 PROCESS = struct.Struct("<QII16s")
@@ -34,7 +34,7 @@ _ENVIRONMENT_AT = _LENGTHS_AT + 16
 _ARGV_AT = _ENVIRONMENT_AT + ENVIRONMENT_BYTES
 FACTS_BYTES = _ARGV_AT + ARGV_BYTES
 
-KINDS = {1: Kind.EXEC, 2: Kind.OPEN, 3: Kind.CONNECT, 4: Kind.SEND}
+KINDS: dict[int, Kind] = dict(enumerate(KINDS_OF_PROCESSES, start=1))
 KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
 GUARANTEES = {1: Guarantee.HELD, 2: Guarantee.STOPPED, 3: Guarantee.LATE}
 TRANSPORTS = {

@@ -6,13 +6,18 @@
 #define WANT_OBSERVE_WRITE 2
 #define WANT_STOP_READ 4
 #define WANT_STOP_WRITE 8
+#define WANT_REFUSE 268435456    // bit 28
+#define WANT_NO_AGENT_DENY 536870912
+#define WANT_NO_AGENT_HOLD 1073741824  // neither this nor the one before: it passes
 
 #define TABLE_EXEC 1
 #define TABLE_OPEN 2
 #define TABLE_UNIX 3
+#define TABLE_CHANGE 6
 
 // Further slots of hf_anything beside the tables. Where not all was seen, all that it could be counts.
 #define SLOT_UNINSPECTED 4      // a send whose addresses were not all read
+#define SLOT_OTHER 7            // kinds that have no file to look up
 #define SLOT_UNRESOLVED 5       // a socket by its caller's name, whose components are not looked up
 #define OF_CUT_PATH(table) ((table) + 8)
 

@@ -6,6 +6,21 @@
 #define KIND_OPEN 2
 #define KIND_CONNECT 3
 #define KIND_SEND 4
+#define KIND_CREATE 5
+#define KIND_TRUNCATE 6
+#define KIND_DELETE 7
+#define KIND_RENAME 8
+#define KIND_LINK 9
+#define KIND_SYMLINK 10
+#define KIND_CHMOD 11
+#define KIND_CHOWN 12
+#define KIND_MOUNT 13
+#define KIND_LISTEN 14
+#define KIND_TRACE 15
+#define KIND_IDENTITY 16
+#define KIND_MODULE 17
+#define KIND_BPF 18
+#define KIND_NAMESPACE 19
 
 #define GUARANTEE_HELD 1
 #define GUARANTEE_STOPPED 2

@@ -1,5 +1,6 @@
 """Every message comes back as it was; bytes that are no message give one named error, no other."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -17,7 +18,7 @@ from tests.support.values import (
     packed_map,
 )
 from wire import codec
-from wire.acts import act_digest
+from wire.acts import Act, Guarantee, Kind, Process, act_digest
 from wire.codec import LARGEST, chain_digest, decode, decode_as, encode
 from wire.errors import IdError, MessageError, SignatureError, WireError
 from wire.events import COLUMNS, check_columns
@@ -27,6 +28,7 @@ from wire.signing import KEY_HEADER, SIGNATURE_HEADER, Signer, Verifier
 
 SIGNER = Signer.generate()
 VERIFIER = Verifier(frozenset({SIGNER.key_id}))
+FIRST = "95b0d0afbe1691fd23bd9b5712e0f075546945bcaa51658421a77048cf9780ac"
 VERSION, TYPE = msgpack.packb(codec.VERSION), msgpack.packb("vote")
 
 
@@ -308,3 +310,31 @@ def test_a_seed_is_one_or_is_refused_with_its_place(text: str) -> None:
         assert str(error).startswith("signing.key: ")
         return
     assert len(signer.seed_hex) == 64
+
+
+def test_a_field_that_an_older_host_does_not_know_changes_no_digest() -> None:
+    """The digest of version 1 stands as it was written; a value in a later field changes it."""
+    process = Process(pid=7, start_ns=8, comm="sh", uid=1000)
+    act = Act(
+        kind=Kind.OPEN,
+        guarantee=Guarantee.STOPPED,
+        time_ns=1,
+        boot_ns=2,
+        subject="ai",
+        session="7-8",
+        process=process,
+        tid=7,
+        gid=1000,
+        executable="/bin/sh",
+        path="/etc/passwd",
+        flags=("read",),
+    )
+    assert act_digest(act) == FIRST
+    later: list[dict[str, Any]] = [
+        {"second_path": "/b"},
+        {"second_path_cut": True},
+        {"operation": "file"},
+        {"target": process},
+    ]
+    digests = {act_digest(replace(act, **changes)) for changes in later}
+    assert len(digests | {act_digest(act)}) == 5

@@ -6,6 +6,7 @@ import pytest
 
 from agent.doctor.facts import Facts, Trials
 from agent.doctor.modes import PROMISES, Mode, Way, chosen, ways, why
+from rules.modes import KINDS
 from tests.support.hosts import (
     ALMA,
     AMAZON,
@@ -17,6 +18,7 @@ from tests.support.hosts import (
     tools,
     trials,
 )
+from wire.acts import KINDS_OF_PROCESSES, Kind
 
 ALL = frozenset(Mode)
 NO_LSM = "it attaches and is never called: bpf is not an active LSM"
@@ -157,6 +159,14 @@ def test_why_says_what_each_way_of_a_better_mode_lacks() -> None:
     )
     assert why(ways(host(), ALL)) == "BPF LSM works here, and no mode promises more"
     assert "no way to hold" in why((Way(mode=Mode.STOP, by="x", obstacles=found[0].obstacles),))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_mode_promises_something_of_what_its_rules_are_in_effect_for(mode: Mode) -> None:
+    """What a file suffers by an open is seen as that open, also where it is no act of its own."""
+    seen = {kind for kind, (guarantee, _) in PROMISES[mode].kinds.items() if guarantee != "no"}
+    assert PROMISES[mode].kinds.keys() == {kind.value for kind in KINDS_OF_PROCESSES}
+    assert seen - {"create", "truncate"} == KINDS[mode] - {Kind.CREATE, Kind.TRUNCATE}
 
 
 def test_every_mode_says_what_it_promises_of_every_kind_of_act() -> None:
