@@ -10,21 +10,8 @@ from tests.vm.image import CHECKOUT, ENVIRONMENT
 PLACE = "/opt/holdfast/checkout"
 
 
-def packed() -> bytes:
-    """Return a tar.gz of what git tracks and what is new and not ignored."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=1) as tar:
-        for name in _files():
-            if (CHECKOUT / name).is_file() or (CHECKOUT / name).is_symlink():
-                tar.add(CHECKOUT / name, f"checkout/{name}", filter=_roots)
-        link = tarfile.TarInfo("checkout/.venv")
-        link.type = tarfile.SYMTYPE
-        link.linkname = ENVIRONMENT
-        tar.addfile(link)
-    return content.getvalue()
-
-
-def _files() -> list[str]:
+def files() -> list[str]:
+    """Return what git tracks and what is new and not ignored, as it is there now."""
     listed = subprocess.run(
         ["git", "-c", f"safe.directory={CHECKOUT}", "ls-files", "-z", "--cached", "--others",
          "--exclude-standard"],
@@ -33,15 +20,29 @@ def _files() -> list[str]:
         text=True,
         check=True,
     ).stdout  # fmt: skip
-    return sorted(name for name in listed.split("\0") if name and name != ".venv")
+    names = sorted({name for name in listed.split("\0") if name and name != ".venv"})
+    return [name for name in names if (CHECKOUT / name).is_file()]
+
+
+def packed() -> bytes:
+    """Return a tar.gz of them, for `parent()`."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=1) as tar:
+        for name in files():
+            tar.add(CHECKOUT / name, f"checkout/{name}", filter=_roots)
+        link = tarfile.TarInfo("checkout/.venv")
+        link.type = tarfile.SYMTYPE
+        link.linkname = ENVIRONMENT
+        tar.addfile(link)
+    return content.getvalue()
+
+
+def parent() -> str:
+    """Return the directory to unpack it in."""
+    return str(Path(PLACE).parent)
 
 
 def _roots(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry
-
-
-def parent() -> str:
-    """Return the directory to unpack it in."""
-    return str(Path(PLACE).parent)

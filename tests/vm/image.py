@@ -1,6 +1,6 @@
 """The files that a VM boots from: a root file system for all kernels, and each kernel's modules."""
 
-import tempfile
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # In the VM: where the environment is, and where the checkout is put.
 ENVIRONMENT = "/opt/holdfast/venv"
 # Changes whenever the way of making an image does.
-_RECIPE = "1"
+_RECIPE = "2"
 _SYSTEM = (
     *("python3", "python3-venv", "ca-certificates", "procps", "kmod", "iproute2", "e2fsprogs"),
     *("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "at", "auditd"),
@@ -31,8 +31,10 @@ _ROOT_SIZE = "3G"
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The root file system: `disk` is an ext4 image."""
+    """The root file system, twice: `tree` is a directory, `disk` an ext4 image of it."""
 
+    name: str
+    tree: Path
     disk: Path
 
 
@@ -63,26 +65,26 @@ def root(progress: Progress) -> Root:
             run([*wheel, "-w", str(wheels), "setuptools>=66", *wanted], step=step)
             sources = place / "sources.list"
             sources.write_text(archive.sources, encoding="utf-8")
-            with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:
-                tree = Path(name) / "root"
-                run(
-                    [
-                        *("mmdebstrap", "--mode=root", "--variant=minbase"),
-                        *("--aptopt=APT::Install-Recommends false",),
-                        *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in _LEFT_OUT),
-                        f"--include={','.join(versions)}",
-                        f"--customize-hook=copy-in {wheels} /opt",
-                        f"--customize-hook=chroot \"$1\" sh -ec '{_inside(wanted)}'",
-                        *(suite, str(tree), str(sources)),
-                    ],
-                    step=step,
-                )
-                disk = place / "root.ext4"
-                run(["truncate", "-s", _ROOT_SIZE, str(disk)])
-                run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(disk)], step=step)
+            tree, disk = place / "tree", place / "root.ext4"
+            run(
+                [
+                    *("mmdebstrap", "--mode=root", "--variant=minbase"),
+                    *("--aptopt=APT::Install-Recommends false",),
+                    *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in _LEFT_OUT),
+                    f"--include={','.join(versions)}",
+                    f"--customize-hook=copy-in {wheels} /opt",
+                    f"--customize-hook=chroot \"$1\" sh -ec '{_inside(wanted)}'",
+                    *(suite, str(tree), str(sources)),
+                ],
+                step=step,
+            )
+            shutil.rmtree(wheels)
+            run(["truncate", "-s", _ROOT_SIZE, str(disk)])
+            run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(disk)], step=step)
 
     parts = [_RECIPE, suite, *(f"{name}={version}" for name, version in versions.items()), *wanted]
-    return Root(cache.entry("root", parts, build) / "root.ext4")
+    place = cache.entry("root", parts, build)
+    return Root(place.name, place / "tree", place / "root.ext4")
 
 
 def stock(kernel: Kernel, progress: Progress) -> Stock:

@@ -1,4 +1,4 @@
-"""One virtual machine: boots a stock kernel in qemu, takes files and commands, keeps its console."""
+"""One virtual machine: a stock kernel in qemu that takes files and commands."""
 
 import json
 import os
@@ -18,6 +18,8 @@ from tests.vm.start import initramfs
 
 Output = Callable[[int, bytes], None]
 _BOOT_S = 120
+# In the VM: where what must outlive it is written.
+LOGS = "/var/log/holdfast-tests"
 _SOCKET = "commands"
 
 
@@ -40,6 +42,7 @@ class Machine:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.console = place / "console.log"
+        self.logs = place / "logs.ext4"
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._held = b""
@@ -50,6 +53,7 @@ class Machine:
         One that is to `outlive` this process is found again by another Machine of its place.
         """
         self.place.mkdir(parents=True, exist_ok=True)
+        _empty_disk(self.logs)
         argv = _qemu(root, stock, shape, self.place, initramfs(stock, self.place))
         with (self.place / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -97,15 +101,19 @@ class Machine:
         *,
         output: Output,
         seconds: float,
+        silence: float | None = None,
         cwd: str = "/",
         environment: Mapping[str, str] | None = None,
     ) -> int:
-        """Run a command as root; return its exit code. `output` gets stream (1, 2, 3) and bytes."""
+        """Run a command as root; return its exit code. `output` gets stream (1, 2, 3) and bytes.
+
+        It may take `seconds` altogether, and say nothing for `silence` seconds.
+        """
         until = time.monotonic() + seconds
         asked = {"argv": list(argv), "cwd": cwd, "environment": dict(environment or {})}
         self._give({"do": "run", **asked})
         while True:
-            line = self._line(until)
+            line = self._line(until if silence is None else min(until, time.monotonic() + silence))
             if line["say"] == "output":
                 output(line["stream"], self._take(line["size"], until))
             elif line["say"] == "exit":
@@ -187,10 +195,17 @@ def _qemu(root: Root, stock: Stock, shape: Shape, place: Path, start: Path) -> l
         *("-kernel", str(stock.image), "-initrd", str(start), "-append", " ".join(words)),
         *("-drive", f"file={root.disk},{drive},snapshot=on,cache=unsafe"),
         *("-drive", f"file={stock.modules},{drive},readonly=on"),
+        *("-drive", f"file={place}/logs.ext4,{drive},cache=writeback"),
         *("-device", "virtio-serial-pci"),
         *("-chardev", f"socket,id=commands,path={place}/{_SOCKET},server=on,wait=off"),
         *("-device", "virtserialport,chardev=commands,name=holdfast"),
     ]
+
+
+def _empty_disk(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-E", "nodiscard", str(path)], check=True)
 
 
 def _tail(path: Path, lines: int = 15) -> list[str]:

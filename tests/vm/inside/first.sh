@@ -7,6 +7,9 @@ $B mount -t devtmpfs devtmpfs /dev
 for module in $($B cat /modules/order); do $B insmod /modules/$module; done
 $B mount -t ext4 -o rw,noatime,nobarrier /dev/vda /mnt || $B poweroff -f
 $B mount -t ext4 -o ro /dev/vdb /mnt/usr/lib/modules || $B poweroff -f
+$B mkdir -p /mnt/var/log/holdfast-tests
+# What is written there is read from outside, also when this machine dies a moment later.
+$B mount -t ext4 -o rw,sync /dev/vdc /mnt/var/log/holdfast-tests || $B poweroff -f
 $B mount -t tmpfs -o mode=755 tmpfs /mnt/run
 $B cp -r /holdfast-vm /mnt/run/
 $B mount --move /proc /mnt/proc

@@ -23,7 +23,7 @@ _NAME = "holdfast"
 _CHUNK = 1 << 16
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The other side has closed the port."""
 
 
@@ -70,7 +70,7 @@ class Port:
             try:
                 rest = rest[os.write(self.descriptor, rest) :]
             except OSError as error:
-                raise Gone from error
+                raise GoneError from error
 
     def forget(self) -> None:
         """Drop what the far end sent before it went."""
@@ -80,7 +80,7 @@ class Port:
     def _some(self) -> bytes:
         piece = os.read(self.descriptor, _CHUNK)
         if not piece:
-            raise Gone
+            raise GoneError
         return piece
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     while True:
         try:
             serve(port, port.line())
-        except Gone:
+        except GoneError:
             port.forget()
 
 
@@ -97,9 +97,8 @@ def serve(port: Port, asked: dict[str, Any]) -> None:
     if asked["do"] == "hello":
         port.give(say="ready", kernel=platform.release())
     elif asked["do"] == "put":
-        content = io.BytesIO(port.take(asked["size"]))
-        with tarfile.open(fileobj=content, mode="r:gz") as tar:
-            tar.extractall(asked["to"])
+        content = port.take(asked["size"])
+        subprocess.run(["tar", "-xz", "-C", asked["to"]], input=content, check=True)
         port.give(say="done")
     elif asked["do"] == "get":
         port.give(_packed(asked["paths"]), say="files")
@@ -143,7 +142,7 @@ def run(port: Port, asked: dict[str, Any]) -> int:
     ended = os.pidfd_open(process.pid)
     try:
         _pass_on(port, streams, ended)
-    except Gone:
+    except GoneError:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     finally:
@@ -165,7 +164,7 @@ def _pass_on(port: Port, streams: dict[int, int], ended: int) -> None:
     while True:
         ready = dict(poll.poll(0 if over else None))
         if port.descriptor in ready:
-            raise Gone
+            raise GoneError
         over = over or ended in ready
         written = [descriptor for descriptor in ready if descriptor in streams]
         for descriptor in written:
