@@ -13,7 +13,7 @@ from tests.support import leftovers
 
 _NEED_ROOT = ("kernel", "end_to_end", "faults")
 # Layers that make something on the machine itself, by directory.
-_ON_THE_MACHINE = {"tryout", "faults", "vm", "soak", "bench"}
+_ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
 _KERNEL = pytest.StashKey[int]()
 
 # Set by `tests/run --full`: how many times as many examples each property is tried with.

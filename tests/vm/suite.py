@@ -5,11 +5,14 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.bootstrap.commands import run
 from deploy.bootstrap.progress import Progress
 from tests.vm import cache, installed
 from tests.vm.checkout import PLACE
@@ -20,12 +23,21 @@ from tests.vm.machine import LOGS, Machine, MachineError, Shape
 # What is kept of a run that failed: its console, and the logs of agents and servers.
 KEPT = Path(os.environ.get("HOLDFAST_TEST_KEPT", "/var/tmp/holdfast-vm"))  # noqa: S108
 PROGRAMS = "/var/cache/holdfast-programs"
+_RECIPE = "2"
+_SYSTEM_PYTHON = ("/usr/bin/python3", "-I")
+_TYPES = "/sys/kernel/btf/vmlinux"
 _LOADER = f"{PLACE}/agent/kernel/loader"
+_LOCAL_LOADER = str(CHECKOUT / "agent/kernel/loader")
+_COMPILE = Path(__file__).with_name("compile.py")
 _MEASURE = f"{PLACE}/tests/vm/inside/complexity.py"
 _LONGEST_LOAD_S = 600
 _LONGEST_TESTS_S = 1800
 # A test of ours takes seconds in there. One that says nothing for this long hangs.
 _LONGEST_TEST_S = 300
+_PYTEST = (
+    *("-q", "-p", "tests.vm.inside.reports", "-p", "no:cacheprovider"),
+    *("--durations=10", f"--timeout={_LONGEST_TEST_S}"),
+)
 
 Reports = Callable[[dict[str, Any]], None]
 
@@ -47,18 +59,22 @@ class Inside:
 
     machine: Machine
     stock: Stock
+    release: str
     hooks: Hooks
     mode: str
 
     def programs(self) -> list[Program]:
-        """Load the programs once, or know from an earlier run what that took; tests load them too.
+        """Load the programs once, or know from an earlier run what that took.
 
-        What was compiled is there for the tests as well.
+        What was compiled for it is then there for the tests as well.
         """
-        key = [self.stock.version, self.hooks, self.mode, _digest(CHECKOUT / "agent/kernel")]
+        sources = _digest(CHECKOUT / "agent/kernel")
+        key = [_RECIPE, self.stock.version, self.hooks, self.mode, sources]
 
         def build(place: Path) -> None:
-            said = self._output([*self._system_python(), _MEASURE, _LOADER, *self._mode_options()])
+            self.machine.put(self._compiled(), "/")
+            measure = [*_SYSTEM_PYTHON, _MEASURE, _LOADER, *self._loader_options(PROGRAMS)]
+            said = self._output(measure)
             (place / "programs.json").write_text(said.splitlines()[-1], encoding="utf-8")
             (place / "programs.tar.gz").write_bytes(self.machine.get([PROGRAMS]))
 
@@ -81,16 +97,17 @@ class Inside:
             else:
                 said.write(content)
 
-        code = self.machine.run(
-            [f"{ENVIRONMENT}/bin/python", "-m", "pytest", "-q", "-p", "tests.vm.inside.reports",
-             "-p", "no:cacheprovider", f"--timeout={_LONGEST_TEST_S}", *arguments],
-            output=output,
-            seconds=_LONGEST_TESTS_S,
-            silence=_LONGEST_TEST_S + 60,
-            cwd=PLACE,
-            environment=self._environment(),
-        )  # fmt: skip
-        (self.machine.place / "pytest.log").write_bytes(said.getvalue())
+        try:
+            code = self.machine.run(
+                [f"{ENVIRONMENT}/bin/python", "-m", "pytest", *_PYTEST, *arguments],
+                output=output,
+                seconds=_LONGEST_TESTS_S,
+                silence=_LONGEST_TEST_S + 60,
+                cwd=PLACE,
+                environment=self._environment(),
+            )
+        finally:
+            (self.machine.place / "pytest.log").write_bytes(said.getvalue())
         if lines.exit is None or lines.exit != code:
             last = said.getvalue().decode(errors="replace")[-2000:]
             raise MachineError(f"pytest in the VM ended with {code} before its end:\n{last}")
@@ -105,14 +122,30 @@ class Inside:
             "HOLDFAST_TEST_MODE": self.mode,
         }
 
-    def _system_python(self) -> tuple[str, ...]:
-        return ("/usr/bin/python3", "-I")
+    def _compiled(self) -> bytes:
+        """Return the programs, compiled on this machine for the VM's kernel, as a tar.gz."""
 
-    def _mode_options(self) -> list[str]:
-        options = ["--cache", PROGRAMS]
-        if "--mode" in self._output([*self._system_python(), _LOADER, "--help"]):
-            options += ["--mode", self.hooks if self.mode == "gate" else self.mode]
-        return options
+        def fetch(place: Path) -> None:
+            with tarfile.open(fileobj=io.BytesIO(self.machine.get([_TYPES]))) as tar:
+                member = tar.extractfile(_TYPES.lstrip("/"))
+                assert member is not None
+                (place / "vmlinux").write_bytes(member.read())
+
+        types = cache.entry("types", [self.stock.version], fetch) / "vmlinux"
+        content = io.BytesIO()
+        with tempfile.TemporaryDirectory(prefix="holdfast-test-") as made:
+            words = (str(_COMPILE), _LOCAL_LOADER, str(types), self.release)
+            run([*_SYSTEM_PYTHON, *words, *self._loader_options(made)])
+            with tarfile.open(fileobj=content, mode="w:gz") as tar:
+                tar.add(made, PROGRAMS.lstrip("/"))
+        return content.getvalue()
+
+    def _loader_options(self, kept: str) -> list[str]:
+        """Return the loader's arguments; it has no modes where it can do one thing only."""
+        asked = [*_SYSTEM_PYTHON, _LOCAL_LOADER, "--help"]
+        text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        mode = ["--mode", self.hooks if self.mode == "gate" else self.mode]
+        return ["--cache", kept, *(mode if "--mode" in text else [])]
 
     def _output(self, argv: Sequence[str]) -> str:
         said: dict[int, bytes] = {1: b"", 2: b""}
@@ -148,10 +181,10 @@ class _Lines:
 def booted(machine: Machine, root: Root, stock: Stock, shape: Shape, progress: Progress) -> Inside:
     """Boot a VM and install Holdfast in it."""
     archive = installed.archive(root, progress)
-    machine.boot(root, stock, shape)
+    release = machine.boot(root, stock, shape)
     machine.put(archive.read_bytes(), "/")
     mode = os.environ.get("HOLDFAST_TEST_MODE", "gate")
-    return Inside(machine, stock, shape.hooks, mode)
+    return Inside(machine, stock, release, shape.hooks, mode)
 
 
 def keep(machine: Machine, name: str) -> Path:

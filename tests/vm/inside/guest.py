@@ -95,7 +95,7 @@ def main() -> None:
 
 def serve(port: Port, asked: dict[str, Any]) -> None:
     if asked["do"] == "hello":
-        port.give(say="ready", kernel=platform.release())
+        port.give(say="ready", to=asked["token"], kernel=platform.release())
     elif asked["do"] == "put":
         content = port.take(asked["size"])
         subprocess.run(["tar", "-xz", "-C", asked["to"]], input=content, check=True)
@@ -159,7 +159,8 @@ def _pass_on(port: Port, streams: dict[int, int], ended: int) -> None:
     poll = select.poll()
     for descriptor in (*streams, ended):
         poll.register(descriptor, select.POLLIN)
-    poll.register(port.descriptor, 0)
+    # During a command nobody asks for anything, but one who has come after the other has gone.
+    poll.register(port.descriptor, select.POLLIN)
     over = False
     while True:
         ready = dict(poll.poll(0 if over else None))
