@@ -317,7 +317,9 @@ class Site(RuleBasedStateMachine):
         policy = collector.policies.apply(record).policy
         answers = {one.answer for one in record.votes}
         who = {WHOSE[one.by] for one in record.votes if one.ground is Ground.DECISION}
-        return answers == {Answer.APPROVE} and enough(policy, sorted(who)) and not policy.escalate
+        # A vote that another policy has admitted counts for what that one asked.
+        same = {one.policy for one in record.votes} == {policy.id} and not policy.escalate
+        return same and answers == {Answer.APPROVE} and enough(policy, sorted(who))
 
     @rule(data=st.data(), number=st.integers(0, 1), end=st.sampled_from(["time", "killed"]))
     def two_have_said_it_and_nobody_has_decided(
