@@ -371,12 +371,18 @@ class Site(RuleBasedStateMachine):
         data=st.data(),
         number=st.integers(0, 1),
         fault=st.sampled_from(["", "", "killed after"]),
-        late=st.sampled_from([0, 0, 400]),
+        late=st.sampled_from([0, 400]),
+        at=st.sampled_from([0, -1]),
+        named=st.booleans(),
     )
-    def glass_is_broken(self, data: st.DataObject, number: int, fault: str, late: int) -> None:
+    def glass_is_broken(
+        self, data: st.DataObject, number: int, fault: str, late: int, at: int, named: bool
+    ) -> None:
         """By somebody on duty; the collector may be killed before it can decide, and the host may
         hear of it when its life is over."""
-        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=0)
+        if named:
+            self.collectors[number].put_in_force(PolicySet((POLICIES["both"],)))
+        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=at)
         if late:
             self.time_passes(late)
             self.settles()
