@@ -327,6 +327,7 @@ class Site(RuleBasedStateMachine):
     ) -> None:
         """Their collector was killed each time; then the deadline comes, or it is killed again."""
         collector = self.collectors[number]
+        collector.put_in_force(PolicySet((POLICIES["two"],)))
         for who in ("bob", "cat"):
             self.answer(
                 data, number, Answer.APPROVE, False, accounts_of(who), ["killed after"], at=0
