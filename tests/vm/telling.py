@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.suite import Program
+from tests.vm.programs import Program
 
 # The kernel gives up on a program after this many.
 _MOST_VERIFIED = 1_000_000
