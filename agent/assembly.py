@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import emergency
 from agent import identity as identities
 from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
 from agent.config import AgentConfig
@@ -95,7 +96,7 @@ def core(
     Without `started` the sensor is only asked for its held map, which needs no start. Nobody is
     watched then, so a user who no longer exists is no hindrance.
     """
-    who = identities.load(config.identity)
+    who = identities.load(config.identity) if started else emergency.identity(config)
     subjects = resolve(config.subjects, place=str(config.place)) if started else ()
     _many_files()
     loop = asyncio.get_running_loop()
@@ -180,6 +181,7 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
         boot_id=boot,
         responsible=responsible,
         holds_per_session=config.holds_per_session,
+        holds_per_subject=config.holds_per_subject,
     )
 
 

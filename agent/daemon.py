@@ -247,6 +247,7 @@ class Daemon:
         )
         tell_without_effect(parts, book)
         parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        parts.keeper.on_rules()
         return {"rules": len(rules.rules), "ruleset": rules.digest}
 
     def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:
@@ -260,6 +261,11 @@ class Daemon:
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
             started_ns=parts.clock.now_ns(),
+            responsible={
+                subject.name: subject.responsible
+                for subject in self._config.subjects
+                if subject.responsible
+            },
             without_effect=book.powerless(),
         )
 

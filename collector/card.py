@@ -274,7 +274,9 @@ def _said(
 ) -> None:
     if decision is not None and decision.reason:
         sheet.quote("Reason given", decision.reason)
-    details = [state.detail for state in sorted(states, key=lambda one: one.sequence)]
+    # That the session is at its limit stands on the card of the session.
+    own = (state for state in states if state.capped is None)
+    details = [state.detail for state in sorted(own, key=lambda one: one.sequence)]
     last = next((detail for detail in reversed(details) if detail), noted)
     if last:
         sheet.quote("Host says", last)

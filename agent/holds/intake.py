@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agent.holds.model import Doom, Hold, Pass, Voice, Why
+from agent.holds.model import Doom, Hold, Limit, Pass, Voice, Why
 from agent.release import ProcessId
 from agent.rulings import Ruled
 from agent.sensor.interface import HeldAct, Resume
@@ -18,7 +18,7 @@ from wire.orders import Quarantine
 class Host:
     """What every hold of this host says of it. `responsible`: who answers for a subject, by name.
 
-    `holds_per_session` is how many requests of one session may wait at once.
+    `holds_per_session` and `holds_per_subject` are how many requests of one may wait at once.
     """
 
     id: HostId
@@ -26,16 +26,17 @@ class Host:
     boot_id: str
     responsible: Mapping[str, str]
     holds_per_session: int = 20
+    holds_per_subject: int = 100
 
 
-def over_cap(hold: Hold) -> Hold:
-    """Return the hold of an act that nobody is asked about, since enough of its session wait.
+def over_cap(hold: Hold, limit: Limit) -> Hold:
+    """Return the hold of an act that nobody is asked about, since enough of its `limit` wait.
 
     The process alone is killed, whatever the rule's scope: no person has denied anything.
     """
     why = Why(ground=Ground.RULE, reason=hold.rule)
     doom = Doom(why, KillScope.PROCESS)
-    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=True)
+    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=limit)
 
 
 def quarantined(hold: Hold, order: Quarantine) -> Hold:
@@ -43,6 +44,19 @@ def quarantined(hold: Hold, order: Quarantine) -> Hold:
     why = Why(ground=Ground.DECISION, by=order.by, reason=order.reason)
     doom = Doom(why, KillScope.PROCESS)
     return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom)
+
+
+def newly_ruled(ruled: Ruled) -> Pass | Doom | None:
+    """Return what newer rules make of an act that waits; None: it waits on.
+
+    So it does where they ask, and where none asks any more: that nobody need be asked must be said
+    by a rule, which allows it.
+    """
+    rule = ruled.rule
+    if rule is None or ruled.action not in (Action.DENY, Action.ALLOW):
+        return None
+    why = Why(ground=Ground.RULE, reason=rule.id)
+    return Doom(why, rule.kill) if ruled.action is Action.DENY else Pass(why)
 
 
 def attempt_words(attempt: Resume) -> str:
@@ -83,6 +97,7 @@ def take(
         key=held.key,
         process=ProcessId.of(act.process),
         session=act.session,
+        subject=act.subject,
         act_boot_ns=act.boot_ns,
         boot_id=host.boot_id,
         digest=digest,

@@ -57,7 +57,7 @@ _ROOMS = (
 def message(notice: Notice) -> bytes:
     """Return the message that shows a request, at most LARGEST bytes of JSON."""
     asks = notice.state is RequestState.OPEN
-    button = "Open to read and decide" if asks else "Open the request"
+    button = "Open to read and decide" if asks else _opens(notice)
     drawn = b""
     for room in _ROOMS:
         card, hidden = _shortened(notice.card, room)
@@ -76,7 +76,11 @@ def follow_up(notice: Notice) -> bytes:
         _runs((title, {"weight": "Bolder"})),
         _runs((line, {"color": color, "weight": "Bolder"})),
     ]
-    return _wrapped(body, "Open the request", notice.link)
+    return _wrapped(body, _opens(notice), notice.link)
+
+
+def _opens(notice: Notice) -> str:
+    return "Open the session" if notice.session else "Open the request"
 
 
 def standing(notice: Notice) -> str:

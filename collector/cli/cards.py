@@ -170,10 +170,19 @@ def _tree(lines: Sequence[str]) -> Group:
     return Group(*shown)
 
 
+def _time(vote: dict[str, Any]) -> str:
+    """Return for which time an approval is; empty if for this once."""
+    wanted = vote.get("grant")
+    if not wanted:
+        return ""
+    whom = ", every session of the subject" if wanted["scope"] == "subject" else ""
+    return f" for {count(wanted['minutes'], 'minute')}, {count(wanted['uses'], 'use')}{whom}"
+
+
 def _asked(table: Table, request: dict[str, Any]) -> None:
     """Add who has voted, and who is still asked."""
     for vote in request["votes"]:
-        said = f"{visible(vote['by'])}: {vote['answer']} at {clock(vote['time_ns'])}"
+        said = f"{visible(vote['by'])}: {vote['answer']}{_time(vote)} at {clock(vote['time_ns'])}"
         _row(table, "Vote", said + (f": {visible(vote['reason'])}" if vote["reason"] else ""))
     policy = request["policy"]
     if request["state"] == "open":

@@ -12,7 +12,7 @@ from rich.text import Text
 from collector.cli.cards import COLOURS
 from collector.cli.words import short
 from collector.eventtext import changed
-from collector.sanitize import clean, visible
+from collector.sanitize import clean, harmless, visible
 from collector.words import left, span
 
 _WIDE = 110
@@ -48,6 +48,15 @@ def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
         _print(console, ("ID", "AGE", "LEFT", "HOST", "WHO", "WHAT", "WHERE", "RULE", "SEV"), rows)
     else:
         _print(console, ("ID", "AGE\nLEFT", "WHO\nHOST", "WHAT\nWHERE", "SEV\nRULE"), rows)
+
+
+def print_capped(console: Console, sessions: list[dict[str, Any]]) -> None:
+    """Print a line for each AI session at its limit, and how to deny all of it."""
+    for capped in sessions:
+        card = capped["card"]
+        words = f"{harmless(card['title'])}: {harmless(card['state_line'])}"
+        remedy = f"`holdfast deny-session {visible(capped['name'][:8])} --reason TEXT`"
+        console.print(Text(f"{words}; {remedy} denies all that waits of it"))
 
 
 def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:

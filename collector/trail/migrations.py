@@ -37,8 +37,12 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE holds ADD COLUMN session_name VARCHAR DEFAULT ''",
         "ALTER TABLE holds ALTER COLUMN session_name SET NOT NULL",
     ),
-    # Until then an act had one path, a denial killed, and no host said what it cannot do.
+    # Until then a host said only in words that a session had reached its limit; an act had one
+    # path, a denial killed, and no host said what it cannot do.
     5: (
+        "ALTER TABLE hold_states ADD COLUMN capped VARCHAR",
+        "ALTER TABLE hold_states ADD COLUMN denied_beyond BIGINT DEFAULT 0",
+        "ALTER TABLE hold_states ALTER COLUMN denied_beyond SET NOT NULL",
         "ALTER TABLE events ADD COLUMN second_path VARCHAR",
         "ALTER TABLE events ADD COLUMN operation VARCHAR",
         "ALTER TABLE events ADD COLUMN target_pid BIGINT",

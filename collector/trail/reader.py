@@ -19,7 +19,7 @@ from collector.trail.figures import reviewer_figures, rule_figures
 from collector.trail.orders import read_ledger
 from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
-from wire.ids import RequestId
+from wire.ids import HoldId, RequestId
 
 T = TypeVar("T")
 
@@ -129,6 +129,18 @@ class Reader:
                     visit(request)
 
         await self._run(read)
+
+    async def denied_beyond(self, name: HoldId) -> dict[HoldId, int]:
+        """Return how much the session was denied whose summary goes by this hold, by such names.
+
+        A host whose agent was started anew may have named another hold, on the same requests.
+        """
+        rows = await self._fetch(
+            "SELECT capped, max(denied_beyond) FROM hold_states WHERE capped IS NOT NULL"
+            " AND hold IN (SELECT hold FROM hold_states WHERE capped = ?) GROUP BY capped",
+            [name],
+        )
+        return {HoldId(row[0]): row[1] for row in rows}
 
     async def find(self, prefix: str) -> tuple[RequestId, ...]:
         """Return up to two requests whose id starts with `prefix`."""

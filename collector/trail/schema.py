@@ -151,6 +151,8 @@ HOLD_STATES = Table(
         reason=_TEXT,
         detail=_TEXT,
         received_ns=_INT,
+        capped_or_null=_TEXT,  # by which hold the summary of its session at the limit goes
+        denied_beyond=_INT,  # acts of that session denied by then without asking anybody
     ),
     key=("hold", "sequence"),
 )

@@ -118,7 +118,12 @@ ORDER BY "when" DESC
 _BREAK_GLASS = """
 SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by" AS who, d.reason, r.kind, r.what,
        r.host_name AS host, r.subject, r.rule, r.severity, d.policy, v.groups, d.via,
-       coalesce(r.outcome, 'not confirmed') AS host_confirmed, d.request
+       CASE WHEN r.outcome IS NULL AND EXISTS (
+              SELECT 1 FROM hold_states s WHERE s.hold = r.hold AND s.state = 'held'
+              AND s.verdict IS NOT NULL)
+            THEN 'too late, refused' ELSE coalesce(r.outcome, 'not confirmed') END
+         AS host_confirmed,
+       d.request
 FROM decisions d
 JOIN requests r USING (request)
 LEFT JOIN votes v ON v.vote = d.votes[1]

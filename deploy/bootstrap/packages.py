@@ -20,6 +20,8 @@ FOR_TESTS = ("sudo",)
 FOR_WEB = ("chromium", "npm")
 # What the bench compares with, and the compiler of its workload.
 FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
+# What makes the images of VMs and boots them.
+FOR_VM = ("qemu-system-x86", "mmdebstrap", "e2fsprogs", "kmod", "cpio", "busybox-static")
 # What shows the pages to the tests, and what runs the tools from npm that judge them.
 _FOR_WEB = ("chromium",)
 _NODE = ("nodejs", "npm")
@@ -29,9 +31,14 @@ _LISTS = Path("/var/lib/apt/lists")
 
 
 def for_web() -> tuple[str, ...]:
-    """Return what the tests of pages need; Debian's node only where there is none yet."""
+    """Return what the tests of pages need."""
+    return (*_FOR_WEB, *for_node())
+
+
+def for_node() -> tuple[str, ...]:
+    """Return what the tools from npm need; Debian's node only where there is none yet."""
     there = all(shutil.which(name) is not None for name in ("node", "npm"))
-    return _FOR_WEB if there else (*_FOR_WEB, *_NODE)
+    return () if there else _NODE
 
 
 def missing(packages: Sequence[str]) -> list[str]:

@@ -111,6 +111,7 @@ class Bench:
     directory: Path
     ruled: Callable[[Act], Ruled] = field(default=lambda act: asking())
     boot_id: str = "boot-1"
+    per_subject: int = 100
     held: HeldMap = field(default_factory=HeldMap)
     clock: MovedClock = field(default_factory=MovedClock)
     notes: Notes = field(default_factory=Notes)
@@ -130,6 +131,7 @@ class Bench:
                 name="box",
                 boot_id=self.boot_id,
                 responsible={"ai-worker": "ann@example.com"},
+                holds_per_subject=self.per_subject,
             ),
             sensor=self.sensor,
             fresh=self.sensor.new_holds,

@@ -25,6 +25,7 @@ from rules.model import RuleSet
 from rules.modes import HostMode
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
+from tests.support.inside import compiled_programs
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
 from wire.acts import Act
 
@@ -51,7 +52,7 @@ class Watched:
         self.accounts = accounts
         self.place = place
         self.pins = pins
-        self.cache = place / "cache"
+        self.cache = compiled_programs(place / "cache")
         self.sensor = StopSensor(pins, self.cache)
         self.is_open = False
         self.may_lose = False  # whether the test at hand is about losses
