@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sensor(config: AgentConfig) -> Sensor:
+    if config.mode == "audit":
+        from agent.sensor.audit import AuditSensor
+
+        return AuditSensor(config.audit_socket, config.run / "audit", key=config.audit_key)
     from agent.sensor.stop import StopSensor
 
     return StopSensor(config.bpffs, config.cache)
@@ -68,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         daemon = Daemon(
             config,
             _sensor(config),
-            mode=HostMode.STOP,
+            mode=HostMode.AUDIT if config.mode == "audit" else HostMode.STOP,
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )

@@ -19,7 +19,7 @@ from agent.control import ControlServer
 from agent.errors import AgentError
 from agent.peers import watched
 from agent.rulings import RuleBook
-from agent.sensor.interface import Sensor
+from agent.sensor.interface import Sensor, Telling
 from agent.tasks import end
 from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
@@ -142,6 +142,8 @@ class Daemon:
             parts.report.notice("nobody_responsible", responsible_words(name))
 
     def _start_sensor(self, parts: Core, book: RuleBook) -> None:
+        if isinstance(self._sensor, Telling):
+            self._sensor.tell_through(parts.report.notice)
         try:
             journalled = {hold.key for hold in parts.journal.unfinished()}
             self._sensor.start(parts.subjects, book.tables, journalled)
