@@ -58,6 +58,7 @@ class AuditSensor:
         self._losses = Losses(events=0, holds=0, labels=0)
         self._kernel_lost = 0
         self._immutable = False
+        self.connected = False  # whether records come through
         self._started = False
 
     def tell_through(self, notice: Callable[[str, str], None]) -> None:
@@ -128,6 +129,11 @@ class AuditSensor:
         self._files.clear()
         self._told_file.clear()
 
+    @property
+    def reader_pid(self) -> int:
+        """The process that reads what auditd says."""
+        return self._reader.pid
+
     # -- holds --------------------------------------------------------------------------------
 
     def holds_fd(self) -> int:
@@ -143,6 +149,7 @@ class AuditSensor:
         for frame in frames:
             self._take(frame)
         if ended:
+            self.connected = False
             self._absent("the audit reader died and was started anew", ended)
         found, self._fresh = self._fresh, []
         self._returned.update(held.key for held in found)
@@ -227,8 +234,10 @@ class AuditSensor:
                     self._lose(records=count - self._kernel_lost)
                 self._kernel_lost = count
             case Away(why):
+                self.connected = False
                 self._absent("no audit records come", why)
             case Connected(away_s, missed):
+                self.connected = True
                 if away_s:
                     self._lose(events=missed or 0)
                     known = "how many is not known" if missed is None else f"{missed} events"

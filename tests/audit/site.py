@@ -12,8 +12,7 @@ from agent.release import ProcessId
 from agent.sensor.audit import AuditSensor
 from agent.sensor.interface import HeldAct, Subject
 from rules.load import load
-from rules.model import RuleSet
-from rules.superset import compile_tables
+from rules.superset import KernelTables, compile_tables
 from tests.bench.auditing import KEY
 from tests.support.accounts import Accounts
 from tests.support.auditd import Auditd
@@ -36,9 +35,9 @@ class Site:
         self._waiting: list[HeldAct] = []
         self._control = ProcessControl()
 
-    def new_sensor(self) -> AuditSensor:
+    def new_sensor(self, socket: Path | None = None) -> AuditSensor:
         """Return a sensor over the same files, as a restarted agent has."""
-        sensor = AuditSensor(self.daemon.socket, self.place / "run", key=KEY)
+        sensor = AuditSensor(socket or self.daemon.socket, self.place / "run", key=KEY)
         sensor.tell_through(lambda name, words: self.notices.append((name, words)))
         return sensor
 
@@ -48,7 +47,7 @@ class Site:
         assert uid != 0
         own = [Subject(index=1, name="ai", uids=(uid,))]
         self._open = True
-        self.sensor.start(subjects or own, compile_tables(self.load(rules)))
+        self.sensor.start(subjects or own, self.tables(rules))
 
     def stop(self) -> None:
         """Close the sensor, as an agent that ends."""
@@ -56,11 +55,11 @@ class Site:
             self._open = False
             self.sensor.close()
 
-    def load(self, text: str) -> RuleSet:
-        """Return a rule set."""
+    def tables(self, text: str) -> KernelTables:
+        """Return the tables of rules."""
         path = self.place / "rules.yaml"
         path.write_text(text.replace("{place}", str(self.place)))
-        return load([path])
+        return compile_tables(load([path]))
 
     def run(
         self, what: Sequence[str | bytes | Path] | str, *, user: int | None = None,

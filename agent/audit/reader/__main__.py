@@ -29,7 +29,7 @@ _LINE = re.compile(rb"(?:node=\S+ )?type=\S+ msg=audit\(\d+\.\d+:(\d+)\): ?")
 _LONGEST = 1 << 20
 _TICK_S = 1.0
 _STATUS_S = 5.0
-_PROBE_S, _ANSWER_S, _IDLE_S = 0.5, 6.0, 60.0
+_PROBE_S, _ANSWER_S, _IDLE_S = 0.1, 6.0, 60.0
 _SETPIPE_SZ = 1031
 
 
