@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from deploy.bootstrap.bpffs import MOUNT_POINT
 from tests.support import leftovers
 
-_NEED_ROOT = ("kernel", "end_to_end", "faults")
+_NEED_ROOT = ("kernel", "end_to_end", "faults", "audit")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
 _KERNEL = pytest.StashKey[int]()
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Wait until no other run of the tests uses the kernel: they share pins and test users."""
     stash = item.session.stash
-    if _KERNEL in stash or not any(item.get_closest_marker(layer) for layer in _NEED_ROOT):
+    if _KERNEL in stash or not any(map(item.get_closest_marker, _NEED_ROOT)):
         return
     # Held until this process ends; it is not inherited.
     stash[_KERNEL] = os.open(Path(MOUNT_POINT), os.O_RDONLY | os.O_DIRECTORY)

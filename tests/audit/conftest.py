@@ -11,11 +11,13 @@ from tests.support.accounts import Accounts, accounts
 from tests.support.auditd import Auditd, auditd
 from tests.support.watched import subreaper
 
+NAMES = ("holdfast-test-audit", "holdfast-test-audit-other", "holdfast-test-audit-group")
+
 
 @pytest.fixture(scope="session")
 def people() -> Iterator[Accounts]:
     """The users and the group of the tests."""
-    with accounts() as made:
+    with accounts(NAMES) as made:
         yield made
 
 
@@ -33,7 +35,7 @@ def session_daemon() -> Iterator[Auditd]:
     """A daemon for all tests; one that ends it starts it again."""
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-test-") as name,
-        auditd(Path(name).resolve() / "auditd") as one,
+        auditd(Path(name).resolve() / "auditd", queue=20_000) as one,
     ):
         yield one
 

@@ -14,7 +14,7 @@ from tests.audit.site import Site
 from tests.support.started import wait_gone
 from wire.acts import Act, Guarantee, Kind, Transport
 
-pytestmark = pytest.mark.kernel
+pytestmark = pytest.mark.audit
 
 RULES = """
 rules:

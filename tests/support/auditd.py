@@ -4,6 +4,8 @@ Its settings, log and socket are in a directory of its own, and it is ended by i
 knows one audit daemon and one set of rules, so nothing is started where somebody else uses audit.
 """
 
+import fcntl
+import os
 import select
 import signal
 import subprocess
@@ -88,9 +90,25 @@ class Auditd:
 @contextmanager
 def auditd(directory: Path, *, queue: int = 2000) -> Iterator[Auditd]:
     """Have one run; rules with our key, and what it has changed in the kernel, go with it."""
+    with _alone():
+        yield from _running(Auditd(directory, queue=queue))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other run of the tests uses audit."""
+    # Held until it is closed, and not inherited.
+    descriptor = os.open("/etc/audit", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _running(one: Auditd) -> Iterator[Auditd]:
     check_unused()
     before = status()
-    one = Auditd(directory, queue=queue)
     try:
         one.start()
         auditctl("-b", str(_BACKLOG))

@@ -119,6 +119,7 @@ class Reader:
                 continue
             self._serials.saw(int(found.group(1)), now)
             if not self._heard and self._nonce.encode() in line:
+                self._since = int(found.group(1))
                 self._begin()
             self._parser.feed(line + b"\n")
 
@@ -147,8 +148,15 @@ class Reader:
             return
         if found["type"] == "rules":
             self._rules_changed = True
+        elif found["type"] == "missing" and not self._ours_to_count(parser):
+            pass
         else:
             self._send(found)
+
+    def _ours_to_count(self, parser):
+        """Return whether an event came whole to this connection, not half to one before it."""
+        _, serial = events.stamp(parser)
+        return self._heard and serial > self._since
 
     def _tick(self, now):
         self._parser.feed_age_events()

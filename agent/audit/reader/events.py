@@ -4,6 +4,8 @@ import auparse
 import fields
 
 ARGV_BYTES = 4096
+# Records that only come beside one of type SYSCALL, which has the key.
+_PARTS = {"EXECVE", "PATH", "CWD", "SOCKADDR", "PROCTITLE", "SOCKETCALL", "OPENAT2"}
 _CALL_FIELDS = "pid ppid uid euid gid egid".split()
 
 
@@ -34,8 +36,14 @@ def stamp(parser):
 
 
 def frame(parser, key):
-    """Return the frame of the event, None if it is none of ours; raise GarbledError."""
+    """Return the frame of the event, None if it is none of ours; raise GarbledError.
+
+    One of which the record with the key was lost may have been ours, and counts as missing.
+    """
     found = list(records(parser))
+    kinds = {kind for kind, _ in found}
+    if "SYSCALL" not in kinds and kinds & _PARTS:
+        return {"type": "missing", "count": 1}
     for kind, values in found:
         if kind == "CONFIG_CHANGE" and _has_key(dict(values), key):
             return {"type": "rules", "op": dict(values).get("op", "")[:64]}
