@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -284,7 +284,7 @@ class Daemon:
             "connected": parts.link.connected,
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
-            "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "lost": asdict(losses),
             "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from wire.acts import Transport
 
-_PROTOCOLS = {"TCP": Transport.TCP, "UDP": Transport.UDP, "RAW": Transport.RAW}
+_PROTOCOLS = {
+    "TCP": Transport.TCP,
+    "MPTCP": Transport.TCP,
+    "UDP": Transport.UDP,
+    "RAW": Transport.RAW,
+}
+_OF_OTHER_FAMILIES = ("UNIX", "NETLINK", "PACKET")
 _NAME = "system.sockprotoname"
 
 
@@ -53,6 +59,6 @@ def transport_of(pid: int, descriptor: int, family: int) -> Transport | None:
         name = os.getxattr(f"/proc/{pid}/fd/{descriptor}", _NAME).rstrip(b"\0").decode("ascii")
     except (OSError, ValueError):
         return None
-    if name in ("UNIX", "NETLINK", "PACKET"):
+    if name.startswith(_OF_OTHER_FAMILIES):
         return None  # the number is another socket's by now
     return _PROTOCOLS.get(name.removesuffix("v6"), Transport.OTHER)
