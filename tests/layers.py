@@ -56,6 +56,8 @@ LAYERS: tuple[Layer, ...] = (
         covers="mode audit, with a real auditd",
         arguments=("tests/audit",),
         root=True,
+        # Not of an ordinary run: once audit was on, the kernel pays for it until it boots.
+        long=True,
         packages=packages.FOR_AUDIT,
     ),
     Layer(

@@ -91,7 +91,7 @@ class AuditSensor:
             self._reader.close()
             os.close(self._events)
             raise
-        self._started = True
+        self._started = self.connected = True
         for name, words in (*state.notices, *unseen(self._family, state.pid)):
             self._notice(name, words)
 
@@ -149,8 +149,8 @@ class AuditSensor:
         for frame in frames:
             self._take(frame)
         if ended:
-            self.connected = False
             self._absent("the audit reader died and was started anew", ended)
+            self.connected = False
         found, self._fresh = self._fresh, []
         self._returned.update(held.key for held in found)
         return found
@@ -234,8 +234,11 @@ class AuditSensor:
                     self._lose(records=count - self._kernel_lost)
                 self._kernel_lost = count
             case Away(why):
+                if self.connected:
+                    self._absent("no audit records come", why)
+                else:
+                    log.warning("still no audit records: %s", why)
                 self.connected = False
-                self._absent("no audit records come", why)
             case Connected(away_s, missed):
                 self.connected = True
                 if away_s:
