@@ -45,8 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _mode(config: AgentConfig) -> HostMode:
+    return HostMode.AUDIT if config.mode == "audit" else HostMode.STOP
+
+
 def _sensor(config: AgentConfig) -> Sensor:
-    if config.mode == "audit":
+    if _mode(config) is HostMode.AUDIT:
         from agent.sensor.audit import AuditSensor
 
         return AuditSensor(config.audit_socket, config.run / "audit", key=config.audit_key)
@@ -72,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         daemon = Daemon(
             config,
             _sensor(config),
-            mode=HostMode.AUDIT if config.mode == "audit" else HostMode.STOP,
+            mode=_mode(config),
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )
@@ -83,7 +87,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return commands.check(options.config, sys.stdout, HostMode.STOP)
+    try:
+        mode = _mode(load(options.config))
+    except AgentError:  # which the check itself says, with all else that is wrong
+        mode = HostMode.STOP
+    return commands.check(options.config, sys.stdout, mode)
 
 
 def _doctor(options: argparse.Namespace) -> int:

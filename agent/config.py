@@ -24,13 +24,9 @@ _LONGEST_NAME = 63
 _MOST_HOLDS = 512
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
-<<<<<<< HEAD
-_PLACES = ("identity", "state", "run", "bpffs", "cache")
-=======
+_PLACES = ("identity", "state", "run", "bpffs", "cache", "audit_socket")
 MODES = ("auto", "stop", "audit")
-_PATHS = ("identity", "state", "run", "bpffs", "cache", "audit_socket")
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,31}")
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -53,13 +49,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     cache: str = "/var/cache/holdfast-agent"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
-<<<<<<< HEAD
     holds_per_subject: int = 100
-=======
     mode: str = "auto"
     audit_socket: str = "/run/audispd_events"
     audit_key: str = "holdfast"
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +80,10 @@ class AgentConfig:
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
-<<<<<<< HEAD
     holds_per_subject: int
-=======
     mode: str
     audit_socket: Path
     audit_key: str
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
     subjects: tuple[SubjectConfig, ...]
 
     @property
@@ -170,18 +160,11 @@ def load(path: Path) -> AgentConfig:
         raise ConfigError(f"{path}: subjects: nobody is watched; add a [[subjects]] table")
     if not 1 <= file.spool_limit_mib <= 1 << 20:
         raise ConfigError(f"{path}: spool_limit_mib: must be 1 or more (MiB)")
-<<<<<<< HEAD
     for key in ("holds_per_session", "holds_per_subject"):
         if not 1 <= getattr(file, key) <= _MOST_HOLDS:
             raise ConfigError(
                 f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
             )
-=======
-    if not 1 <= file.holds_per_session <= _MOST_HOLDS:
-        raise ConfigError(
-            f"{path}: holds_per_session: must be from 1 to {_MOST_HOLDS}, which is what a host has "
-            "room for"
-        )
     if file.mode not in MODES:
         raise ConfigError(f"{path}: mode: {file.mode!r} is none; write one of {', '.join(MODES)}")
     if not _KEY.fullmatch(file.audit_key):
@@ -189,7 +172,6 @@ def load(path: Path) -> AgentConfig:
             f"{path}: audit_key: {file.audit_key[:80]!r} is no key of audit rules; write letters, "
             "digits, - and _, at most 31"
         )
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
     _check_subjects(path, file.subjects)
     return _made(path, file)
 
@@ -220,13 +202,10 @@ def _made(path: Path, file: _File) -> AgentConfig:
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
-<<<<<<< HEAD
         holds_per_subject=file.holds_per_subject,
-=======
         mode=file.mode,
         audit_socket=here / file.audit_socket,
         audit_key=file.audit_key,
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,
@@ -241,11 +220,7 @@ def _made(path: Path, file: _File) -> AgentConfig:
 
 
 def _check_paths(path: Path, file: _File) -> None:
-<<<<<<< HEAD
     named = [(name, getattr(file, name)) for name in _PLACES]
-=======
-    named = [(name, getattr(file, name)) for name in _PATHS]
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
     for name, text in (*named, *(("rules", rule) for rule in file.rules)):
         if not _is_path(text):
             raise ConfigError(

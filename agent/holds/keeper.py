@@ -7,14 +7,9 @@ from dataclasses import replace
 
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
-<<<<<<< HEAD
 from agent.holds.beyond import Beyond
-from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
-=======
-from agent.holds.cap import SessionCap
 from agent.holds.ended import Ended
-from agent.holds.intake import attempt_words, over_cap, quarantined, take
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
+from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
@@ -41,12 +36,8 @@ class Keeper:
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_blocked)
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
-<<<<<<< HEAD
         self._beyond = Beyond(parts, self._machine, self._settler)
-=======
         self._ended = Ended(parts.judge, parts.report)
-        self._cap = SessionCap(parts.host.holds_per_session)
->>>>>>> e1f17bd (An agent can hear of acts from auditd, and stop who did them)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None

@@ -12,6 +12,7 @@ from agent.release import ProcessId
 from agent.sensor.audit import AuditSensor
 from agent.sensor.interface import HeldAct, Subject
 from rules.load import load
+from rules.modes import HostMode
 from rules.superset import KernelTables, compile_tables
 from tests.bench.auditing import KEY
 from tests.support.accounts import Accounts
@@ -59,7 +60,7 @@ class Site:
         """Return the tables of rules."""
         path = self.place / "rules.yaml"
         path.write_text(text.replace("{place}", str(self.place)))
-        return compile_tables(load([path]))
+        return compile_tables(load([path]), HostMode.AUDIT)
 
     def run(
         self, what: Sequence[str | bytes | Path] | str, *, user: int | None = None,

@@ -144,13 +144,8 @@ class House:
         self.config.write_text(
             f"identity = {json.dumps(str(self.bundle))}\n"
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
-<<<<<<< HEAD
             f'cache = "{compiled_programs(directory / "cache")}"\n'
-            f'rules = ["{self.rules}"]\n'
-=======
-            f'cache = "{directory}/cache"\n'
             f'rules = ["{self.rules}"]\n{keys}'
->>>>>>> 401bfe2 (Mode audit has its page, its tests and its place in the unit)
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
             f'responsible = "{OWNER}"\n'
         )

@@ -7,6 +7,7 @@ import pytest
 from agent.audit.ruleset import Files, audit_rules, files_of
 from agent.sensor.interface import Subject
 from rules.load import PACKS, load, load_texts
+from rules.modes import HostMode
 from rules.superset import KernelTables, compile_tables
 
 AI = Subject(index=1, name="ai", uids=(4242,), gids=(4343,))
@@ -21,7 +22,7 @@ rules:
     match: {match}
     action: observe
 """
-    return compile_tables(load_texts([("rules.yaml", text.encode())]))
+    return compile_tables(load_texts([("rules.yaml", text.encode())]), HostMode.AUDIT)
 
 
 def test_a_rule_names_each_way_to_be_a_subject() -> None:
@@ -99,7 +100,9 @@ def test_a_name_that_is_a_link_is_watched_at_both_ends(tmp_path: Path) -> None:
 
 def test_all_packs_together_make_few_rules() -> None:
     """Every process of the host pays for each of them, at each of its calls."""
-    made = audit_rules([AI], compile_tables(load([PACKS])), key="holdfast", machine="x86_64")
+    made = audit_rules(
+        [AI], compile_tables(load([PACKS]), HostMode.AUDIT), key="holdfast", machine="x86_64"
+    )
     hashed = [line for line in made if "-F path=" in line]
     assert len(made) - len(hashed) <= 70
     assert all(line.endswith(" -F key=holdfast") and "  " not in line for line in made)
