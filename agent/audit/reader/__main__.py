@@ -25,7 +25,7 @@ try:
 except ImportError as error:
     sys.exit("holdfast audit reader: no auparse (%s); install python3-audit" % error)
 
-_LINE = re.compile(rb"(?:node=\S+ )?type=\S+ msg=audit\(\d+\.\d+:(\d+)\): ?")
+_LINE = re.compile(rb"(?:node=\S+ )?type=(\S+) msg=audit\(\d+\.\d+:(\d+)\): ?")
 _LONGEST = 1 << 20
 _TICK_S = 1.0
 _STATUS_S = 5.0
@@ -103,6 +103,10 @@ class Reader:
                     raise OSError(0, "it has stopped passing records on")
                 asked = now
                 netlink.say("op=%s" % self._nonce)
+            if now - last > _TICK_S:
+                # Never while records come: on a busy host they are old, and would end an event
+                # of which the rest is still to come.
+                self._parser.feed_age_events()
             self._tick(now)
 
     def _take(self, data, now):
@@ -117,9 +121,11 @@ class Reader:
                 if line.strip():
                     self._garbled(repr(line[:80]))
                 continue
-            self._serials.saw(int(found.group(1)), now)
+            # The mark of an event's end says nothing if all else of it was dropped.
+            if found.group(1) != b"EOE":
+                self._serials.saw(int(found.group(2)), now)
             if not self._heard and self._nonce.encode() in line:
-                self._since = int(found.group(1))
+                self._since = int(found.group(2))
                 self._begin()
             self._parser.feed(line + b"\n")
 
@@ -159,7 +165,6 @@ class Reader:
         return self._heard and serial > self._since
 
     def _tick(self, now):
-        self._parser.feed_age_events()
         missing = self._serials.lost(now)
         if missing and self._heard:
             self._send({"type": "missing", "count": missing})
