@@ -17,6 +17,7 @@ import build
 import image
 import kernel
 import offsets
+import probe
 import selfcheck
 from btf import Btf, BtfError
 from digest import programs_id, records_digest, source_digest
@@ -197,6 +198,11 @@ def main():
     parser.add_argument(
         "--upgrade", metavar="DIRECTORY", help="go on with the maps of the programs pinned here"
     )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="say as JSON which ways of attaching this kernel takes, and leave nothing behind",
+    )
     # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds,
     # leave out a layer of the guard.
     parser.add_argument("--shift", help=argparse.SUPPRESS)
@@ -209,8 +215,9 @@ def main():
         default=[],
         help=argparse.SUPPRESS,
     )
+    arguments = parser.parse_args()
     try:
-        print(json.dumps(run(parser.parse_args())))
+        print(json.dumps(probe.probe() if arguments.probe else run(arguments)))
     except LoadError as error:
         print("holdfast loader: %s" % error, file=sys.stderr)
         return 1

@@ -96,7 +96,7 @@ def install(image, keep=None):
         for position, used in one["maps"]:
             struct.pack_into("<i", code, position + 4, maps[used])
         try:
-            programs[name] = kernel.load_raw_tracepoint(name, bytes(code))
+            programs[name] = kernel.load_program(name, bytes(code))
         except kernel.VerifierError as error:
             raise ImageError("program %s: %s" % (name, error)) from error
     return maps, programs
