@@ -201,7 +201,7 @@ def main():
     parser.add_argument(
         "--probe",
         action="store_true",
-        help="say as JSON which ways of attaching this kernel takes, and leave nothing behind",
+        help="say what kinds of programs this kernel takes",
     )
     # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds,
     # leave out a layer of the guard.
@@ -217,7 +217,7 @@ def main():
     )
     arguments = parser.parse_args()
     try:
-        print(json.dumps(probe.probe() if arguments.probe else run(arguments)))
+        print(json.dumps(probe.trials() if arguments.probe else run(arguments)))
     except LoadError as error:
         print("holdfast loader: %s" % error, file=sys.stderr)
         return 1
