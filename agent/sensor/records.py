@@ -13,7 +13,7 @@ from agent.errors import RecordError
 from agent.sensor.interface import Resume
 from wire.acts import KINDS_OF_PROCESSES, Act, Guarantee, Kind, Process, Transport
 
-ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
+ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sIIQ")
 PROCESS = struct.Struct("<QII16s")
 RESUME = struct.Struct("<QQQIIII16s")
 PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
@@ -29,10 +29,14 @@ _PROGRAM_AT = ACT.size + PATH_BYTES
 _FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES
 _DIRECTORY_AT = _FILENAME_AT + FILENAME_BYTES
 _ANCESTORS_AT = _DIRECTORY_AT + DIRECTORY_BYTES
-_LENGTHS_AT = _ANCESTORS_AT + ANCESTORS * PROCESS.size
+_TARGET_AT = _ANCESTORS_AT + ANCESTORS * PROCESS.size
+_LENGTHS_AT = _TARGET_AT + PROCESS.size
 _ENVIRONMENT_AT = _LENGTHS_AT + 16
 _ARGV_AT = _ENVIRONMENT_AT + ENVIRONMENT_BYTES
-FACTS_BYTES = _ARGV_AT + ARGV_BYTES
+# Behind the arguments, in the held map only: what tells the act from every other, with its hash.
+_IDENTITY_AT = _ARGV_AT + ARGV_BYTES
+IDENTITY_BYTES = 1384
+FACTS_BYTES = _IDENTITY_AT + 8 + IDENTITY_BYTES
 
 KINDS: dict[int, Kind] = dict(enumerate(KINDS_OF_PROCESSES, start=1))
 KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
@@ -91,6 +95,7 @@ class ActFields(NamedTuple):
     address: bytes
     path_bytes: int
     reserved: int
+    number: int
 
 
 def text(raw: bytes) -> str:

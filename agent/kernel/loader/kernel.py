@@ -149,5 +149,5 @@ def _load(name, instructions, licence, log, sort, function):
         0,
     )
     named = head + name.encode()[:15].ljust(16, b"\0")
-    # Behind the name: interface, way of attaching, debug information that we have none of, function.
+    # Behind the name: interface, way of attaching, what describes our own types, function.
     return bpf(PROG_LOAD, named + struct.pack("<II36xI", 0, sort.attach, function))
