@@ -25,6 +25,7 @@ from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
 from agent.transport.sender import EventSender
 from agent.why.server import WhyServer
+from rules.modes import HostMode
 from wire import subjects
 from wire.messages import HostRecord
 
@@ -73,7 +74,7 @@ class Daemon:
     async def run(self, ready: Callable[[str], None]) -> None:
         """Work until `stop`; call `ready` with one line once acts are held and answers obeyed."""
         who = identities.load(self._config.identity)
-        book = RuleBook(self._config.rules, self._config.names)
+        book = RuleBook(self._config.rules, self._config.names, HostMode(self._mode))
         with (
             only_one(self._config),
             core(

@@ -12,6 +12,7 @@ from agent.errors import AgentError, ConfigError
 from agent.release import ProcessId
 from agent.rulings import RuleBook, Ruled
 from agent.sensor.interface import Sensor
+from rules.modes import HostMode
 from wire.acts import Act
 
 _END_S = 15.0
@@ -71,7 +72,7 @@ async def _until_over(parts: Core) -> None:
 def _judge(config: AgentConfig) -> Callable[[Act], Ruled]:
     """Return the rules' judgement, or, where they are broken, one that decides nothing."""
     try:
-        book = RuleBook(config.rules, config.names)
+        book = RuleBook(config.rules, config.names, HostMode.GATE)
     except ConfigError as error:
         problem = str(error)
 

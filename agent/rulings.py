@@ -9,7 +9,8 @@ from agent.errors import ConfigError
 from rules.errors import RuleErrors
 from rules.load import load
 from rules.match import decide, facts
-from rules.model import Action, RuleSet
+from rules.model import Action, Finding, RuleSet
+from rules.modes import HostMode, in_effect, powerless, without_effect
 from rules.superset import KernelTables, compile_tables
 from wire.acts import Act
 from wire.messages import RuleFacts
@@ -32,15 +33,19 @@ class RuleBook:
 
     `subjects` are the names that are watched here. An act of any other name is of a process that
     was labelled under a name the configuration no longer has: every rule for certain subjects is
-    taken as one about it, unless it allows. None: each name is taken as it is.
+    taken as one about it, unless it allows. None: each name is taken as it is. `mode` is what the
+    host's kernel side can do: rules that it cannot put into effect have no say.
     """
 
-    def __init__(self, paths: Sequence[Path], subjects: Collection[str] | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], subjects: Collection[str] | None, mode: HostMode
+    ) -> None:
         self._paths = tuple(paths)
         self._subjects = None if subjects is None else frozenset(subjects)
+        self._mode = mode
         self._set = _load(self._paths)
-        self._strictest = _strictest(self._set)
-        self.tables = compile_tables(self._set)
+        self._seen, self._strictest = self._heard(self._set)
+        self.tables = compile_tables(self._set, mode)
         self._inodes = _inodes(self.tables)
 
     @property
@@ -59,11 +64,24 @@ class RuleBook:
         Raises ConfigError with each problem as file:line:column, or what `put_in_force` raises.
         """
         fresh = _load(self._paths)
-        tables = compile_tables(fresh)
+        tables = compile_tables(fresh, self._mode)
         put_in_force(tables)
-        self._set, self._strictest, self.tables = fresh, _strictest(fresh), tables
+        self._set, self.tables = fresh, tables
+        self._seen, self._strictest = self._heard(fresh)
         self._inodes = _inodes(tables)
         return fresh
+
+    def without_effect(self) -> tuple[Finding, ...]:
+        """Return what the mode cannot put into effect of the rules in force."""
+        return without_effect(self._set, self._mode)
+
+    def powerless(self) -> tuple[str, ...]:
+        """Return the ids of the rules that have no effect at all in the mode."""
+        return tuple(rule.id for rule in powerless(self._set, self._mode))
+
+    def _heard(self, rules: RuleSet) -> tuple[RuleSet, RuleSet]:
+        seen = in_effect(rules, self._mode)
+        return seen, _strictest(seen)
 
     def decide(self, act: Act, *, fresh: bool = False) -> Ruled:
         """Return what the rules say. `fresh` looks the named files up again, for a held act."""
@@ -71,7 +89,7 @@ class RuleBook:
             self._inodes = _inodes(self.tables)
         aliases = self._inodes.get((act.device, act.inode), ()) if act.inode else ()
         known = self._subjects is None or act.subject in self._subjects
-        ruling = decide(self._set if known else self._strictest, act, aliases)
+        ruling = decide(self._seen if known else self._strictest, act, aliases)
         if ruling.rule is None:
             return Ruled(action=None, rule=None)
         return Ruled(

@@ -4,15 +4,22 @@ A rule that asks, denies or observes takes what could be; a rule that allows tak
 sure. An exception (`not`) turns the scale over, so the same reading fails closed in both.
 """
 
-import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import IntEnum
-from functools import cached_property
 
-from rules.addresses import Networks, Ports, parse_address
+from rules.addresses import Networks, Ports
 from rules.globs import PathGlobs, TextGlobs
-from rules.model import ConnectMatch, ExecMatch, Match, Mode, OpenMatch
-from wire.acts import Act, Kind, Transport
+from rules.model import (
+    ChangeMatch,
+    ConnectMatch,
+    ExecMatch,
+    ListenMatch,
+    Match,
+    OpenMatch,
+    PowerMatch,
+)
+from rules.seen import Seen
+from wire.acts import Kind
 
 
 class Truth(IntEnum):
@@ -28,95 +35,12 @@ def negation(truth: Truth) -> Truth:
     return Truth(2 - truth)
 
 
-class Seen:
-    """One act, with what the conditions ask for worked out once, and only if they ask."""
-
-    def __init__(self, act: Act, aliases: Sequence[str] = ()) -> None:
-        self.act = act
-        self.aliases = tuple(aliases)
-        self.is_unix = act.transport is Transport.UNIX or (act.transport is None and bool(act.path))
-
-    @cached_property
-    def primary(self) -> str:
-        """The name that the kernel gave: of the program, the file or the socket."""
-        return self.act.executable if self.act.kind is Kind.EXEC else self.act.path
-
-    @cached_property
-    def called(self) -> str:
-        """The name that the caller gave, where that is not resolved."""
-        if self.act.kind is Kind.EXEC:
-            return self.act.filename
-        unresolved = self.act.kind is not Kind.OPEN and not self.act.path_resolved
-        return self.act.path if unresolved else ""
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Every path by which the act may be known."""
-        if self.is_unix and self.called.startswith("@"):
-            return (self.primary, *self.aliases)
-        return (self.primary, *self.aliases, *spellings(self.called, self.act.cwd))
-
-    @cached_property
-    def where_unknown(self) -> bool:
-        """Whether the caller gave a relative name and nobody knows relative to what."""
-        rooted = ("/", "@") if self.is_unix else "/"
-        relative = bool(self.called) and not self.called.startswith(rooted)
-        return relative and not self.act.cwd.startswith("/")
-
-    @cached_property
-    def sure_names(self) -> tuple[str, ...]:
-        """The names of which one must match for certainty: resolved, or absolute and clean."""
-        if self.act.kind is Kind.EXEC:
-            clean = self.called.startswith("/") and posixpath.normpath(self.called) == self.called
-            return (self.primary, self.called) if clean else (self.primary,)
-        return (self.primary,)
-
-    @cached_property
-    def vague(self) -> bool:
-        """Whether the path that the kernel gave may stand for another."""
-        return self.act.path_cut or not self.act.path_resolved
-
-    @cached_property
-    def command(self) -> str:
-        return " ".join(self.act.argv)
-
-    @cached_property
-    def address(self) -> tuple[int, int] | None:
-        return parse_address(self.act.address)
-
-    @cached_property
-    def modes(self) -> frozenset[Mode]:
-        flags = set(self.act.flags)
-        # Who opens to read only may say append as well, and still cannot.
-        writes = flags - {"read", "append"} or flags == {"append"}
-        read = {Mode.READ} if "read" in flags else set()
-        return frozenset(read | ({Mode.WRITE} if writes else set()))
-
-
-def spellings(name: str, cwd: str) -> tuple[str, ...]:
-    """Return a name as its caller wrote it and, where that differs, as it reads from `cwd`."""
-    if not name:
-        return ()
-    # Such a name is a directory's, and what it reads as ends in another component.
-    if name.rpartition("/")[2] in ("", ".", ".."):
-        return (name,)
-    if not name.startswith("/"):
-        if not cwd.startswith("/"):
-            return (name,)
-        return (name, _normal(f"{cwd}/{name}"))
-    normal = _normal(name)
-    return (name,) if normal == name else (name, normal)
-
-
-def _normal(path: str) -> str:
-    return "/" + posixpath.normpath(path).lstrip("/")
-
-
 Condition = tuple[str, Truth]
 
 
 def conditions(match: Match, seen: Seen) -> Iterator[Condition]:
     """Yield each condition's name and how surely the act meets it, exceptions turned over."""
+    yield from _about(match, seen)
     yield from _plain(match, seen)
     if match.negated is not None:
         for name, truth in _plain(match.negated, seen):
@@ -133,6 +57,18 @@ def truth_of(match: Match, seen: Seen) -> Truth:
     return least
 
 
+def _about(match: Match, seen: Seen) -> Iterator[Condition]:
+    """Yield what the kind of a rule asks of an act that goes by the name of another kind."""
+    act = seen.act
+    if isinstance(match, OpenMatch) and act.kind is Kind.CREATE:
+        # An open makes files, and neither directories nor devices.
+        known = Truth.SURE if act.operation else Truth.COULD
+        yield "create", known if act.operation in ("", "file") else Truth.NO
+    elif isinstance(match, ChangeMatch) and act.kind is Kind.OPEN:
+        empties = "truncate" in act.flags and "created" not in act.flags
+        yield "truncate", Truth.SURE if empties else Truth.NO
+
+
 def _plain(match: Match, seen: Seen) -> Iterator[Condition]:
     if isinstance(match, OpenMatch):
         if match.mode is not None:
@@ -141,8 +77,10 @@ def _plain(match: Match, seen: Seen) -> Iterator[Condition]:
             yield "path", _path(match.path, seen)
     elif isinstance(match, ExecMatch):
         yield from _exec(match, seen)
+    elif isinstance(match, ConnectMatch | ListenMatch):
+        yield from _socket(match, seen)
     else:
-        yield from _connect(match, seen)
+        yield from _changed(match, seen)
 
 
 def _exec(match: ExecMatch, seen: Seen) -> Iterator[Condition]:
@@ -156,7 +94,14 @@ def _exec(match: ExecMatch, seen: Seen) -> Iterator[Condition]:
         yield "cwd", _cwd(match.cwd, seen)
 
 
-def _connect(match: ConnectMatch, seen: Seen) -> Iterator[Condition]:
+def _changed(match: ChangeMatch | PowerMatch, seen: Seen) -> Iterator[Condition]:
+    if match.operation is not None:
+        yield "operation", _operation(match.operation, seen)
+    if match.path is not None:
+        yield "path", _path(match.path, seen)
+
+
+def _socket(match: ConnectMatch | ListenMatch, seen: Seen) -> Iterator[Condition]:
     if match.transport is not None:
         known = seen.act.transport
         held = Truth.COULD if known is None else Truth.SURE
@@ -173,18 +118,24 @@ def _connect(match: ConnectMatch, seen: Seen) -> Iterator[Condition]:
 
 
 def _path(globs: PathGlobs, seen: Seen) -> Truth:
-    if seen.act.path_cut or seen.act.addresses_cut:
+    if seen.cut or seen.act.addresses_cut:
         return Truth.COULD
     if not any(globs.matches(name) for name in seen.names):
         # Relative to an unknown directory, the last component is all there is to go by.
-        tail = seen.called.rpartition("/")[2]
-        return Truth.COULD if seen.where_unknown and globs.tail_matches(tail) else Truth.NO
+        loose = any(globs.tail_matches(tail) for tail in seen.loose_ends)
+        return Truth.COULD if loose else Truth.NO
     if seen.vague:
         return Truth.COULD
     sure = any(globs.matches(name) for name in seen.sure_names) and all(
-        globs.matches(name) for name in seen.aliases
+        globs.matches(name) for name in (*seen.aliases, *seen.second_names)
     )
     return Truth.SURE if sure else Truth.COULD
+
+
+def _operation(globs: TextGlobs, seen: Seen) -> Truth:
+    if not seen.operation:
+        return Truth.COULD
+    return Truth.SURE if globs.matches(seen.operation) else Truth.NO
 
 
 def _argv(globs: TextGlobs, seen: Seen) -> Truth:

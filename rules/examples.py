@@ -5,21 +5,40 @@ exec: program=/usr/bin/python3.11 cwd=/srv /srv/venv/bin/pip install flask
 open: "/home/bob/.config/chromium/Default/Login Data" read write
 connect: 169.254.169.254:80 tcp       connect: [fd00:ec2::254]:80
 connect: unix:/run/docker.sock        send: 192.0.2.1:53 udp
+create: /etc/cron.d/job file          truncate: /var/log/syslog to 0 bytes
+delete: /etc/passwd                   rename: /tmp/job -> /etc/cron.d/job
+link: /etc/shadow -> /tmp/s           symlink: /tmp/s -> ../etc/shadow
+chmod: /tmp/shell 4755                chown: /tmp/shell 0:0
+mount: tmpfs -> /mnt tmpfs nosuid     mount: /etc -> /mnt bind
+mount: /mnt umount                    listen: 0.0.0.0:8080
+trace: attach 1234 sshd               identity: setuid 0
+module: load /tmp/rootkit.ko          module: load by name nf_tables
+bpf: prog_load                        namespace: unshare user,mount
 """
 
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from rules.conditions import Seen
 from rules.errors import ExampleError
 from rules.match import matches
 from rules.model import Finding, RuleSet, kinds_of
+from rules.seen import Seen
 from wire.acts import KINDS_OF_PROCESSES, Act, Guarantee, Kind, Process, Transport
 
 _FLAGS = frozenset({"read", "write", "append", "create", "truncate", "created"})
 _TRANSPORTS = frozenset(Transport) - {Transport.UNIX}
-_REMEDY = "write exec:, open:, connect: or send: and the act, as docs/rules.md shows"
+_REMEDY = "write exec:, open:, delete: or another kind and the act, as docs/rules.md shows"
+_ARROW = "->"
+_BY_NAME = ["load", "by", "name"]
+# What an example means that does not say what exactly.
+_USUAL = {
+    Kind.CREATE: "file",
+    Kind.TRUNCATE: "to 0 bytes",
+    Kind.DELETE: "file",
+    Kind.MOUNT: "bind",
+}
+_SHOWN = {Kind.CHMOD: "/srv/shell 4755", Kind.CHOWN: "/srv/shell 0:0"}
 
 
 def parse(text: str, *, subject: str = "example") -> Act:
@@ -40,8 +59,29 @@ def parse(text: str, *, subject: str = "example") -> Act:
         return _act(subject, Kind.EXEC, **_exec(words))
     if kind == Kind.OPEN:
         return _act(subject, Kind.OPEN, **_open(words))
-    default = Transport.TCP if kind == Kind.CONNECT else Transport.UDP
-    return _act(subject, Kind(kind), **_connect(words, default))
+    return _act(subject, Kind(kind), **_other(Kind(kind), words))
+
+
+def _other(kind: Kind, words: Sequence[str]) -> dict[str, Any]:
+    match kind:
+        case Kind.CONNECT | Kind.LISTEN:
+            return _connect(words, Transport.TCP)
+        case Kind.SEND:
+            return _connect(words, Transport.UDP)
+        case Kind.RENAME | Kind.LINK | Kind.SYMLINK | Kind.MOUNT:
+            return _two_names(kind, words)
+        case Kind.TRACE:
+            return _trace(words)
+        case Kind.MODULE:
+            return _module(words)
+        case Kind.IDENTITY | Kind.BPF | Kind.NAMESPACE:
+            return {"operation": " ".join(words)}
+    operation = " ".join(words[1:]) or _USUAL.get(kind, "")
+    if not operation:
+        raise ExampleError(
+            f"the {kind} of {words[0]!r} does not say to what", f"write {kind}: {_SHOWN[kind]}"
+        )
+    return {"path": words[0], "operation": operation}
 
 
 def _act(subject: str, kind: Kind, **where: Any) -> Act:
@@ -109,6 +149,40 @@ def _connect(words: Sequence[str], default: Transport) -> dict[str, Any]:
         "address": address.removeprefix("[").removesuffix("]"),
         "port": int(port),
     }
+
+
+def _two_names(kind: Kind, words: Sequence[str]) -> dict[str, Any]:
+    if kind is Kind.MOUNT and _ARROW not in words:
+        return {"path": words[0], "operation": " ".join(words[1:]) or "umount"}
+    if len(words) < 3 or words[1] != _ARROW or (len(words) > 3 and kind is not Kind.MOUNT):
+        shown = "mount: /etc -> /mnt bind" if kind is Kind.MOUNT else f"{kind}: /a -> /b"
+        raise ExampleError(
+            f"a {kind} has two names", f"write {shown}, quoted where they have spaces"
+        )
+    if kind is Kind.MOUNT:
+        operation = " ".join(words[3:]) or _USUAL[kind]
+        return {"second_path": words[0], "path": words[2], "operation": operation}
+    return {"path": words[0], "second_path": words[2]}
+
+
+def _trace(words: Sequence[str]) -> dict[str, Any]:
+    at = next((n for n, word in enumerate(words) if word.isdecimal()), 0)
+    if not at or len(words) != at + 2 or len(words[at]) > 7:
+        raise ExampleError(
+            "the trace does not say what is done to which process", "write trace: attach 1234 sshd"
+        )
+    target = Process(pid=int(words[at]), start_ns=1, comm=words[at + 1], uid=0)
+    return {"operation": " ".join(words[:at]), "target": target}
+
+
+def _module(words: Sequence[str]) -> dict[str, Any]:
+    verb = 3 if list(words[:3]) == _BY_NAME else 1
+    if words[0] != "load" or len(words) > verb + 1 or (verb == 3 and len(words) < 4):
+        raise ExampleError(
+            f"{' '.join(words)[:80]!r} loads no module",
+            "write module: load /x.ko, module: load (from memory), or module: load by name x",
+        )
+    return {"operation": " ".join(words[:verb]), "path": " ".join(words[verb:])}
 
 
 def check(rules: RuleSet) -> tuple[Finding, ...]:

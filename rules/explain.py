@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from rules.conditions import Seen, Truth, conditions
+from rules.conditions import Truth, conditions
 from rules.globs import PathGlobs, TextGlobs
 from rules.match import barred_from_allow, decide, matches
 from rules.model import Action, Match, Rule, RuleSet
-from wire.acts import Act, Kind
+from rules.seen import Seen
+from wire.acts import KINDS_OF_CHANGE, KINDS_WITHOUT_FILE, Act, Kind
+
+_POWERS = frozenset(KINDS_WITHOUT_FILE) - {Kind.LISTEN}
 
 
 def explain(rules: RuleSet, act: Act, aliases: Sequence[str] = ()) -> str:
@@ -40,6 +43,8 @@ def describe(act: Act) -> str:
             f"{act.path!a} for {', '.join(act.flags) or 'neither reading nor writing'}",
             False,
         )
+    elif act.kind in KINDS_OF_CHANGE or act.kind in _POWERS:
+        what, cut = _change(act), act.second_path_cut
     elif act.path:
         what, cut = f"unix {act.path!a}", act.addresses_cut
     else:
@@ -53,6 +58,13 @@ def describe(act: Act) -> str:
         if set_
     ]
     return f"{act.kind} {what} by {act.subject!a}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _change(act: Act) -> str:
+    names = " and ".join(f"{name!a}" for name in (act.path, act.second_path) if name)
+    target = f"process {act.target.pid} {act.target.comm!a}" if act.target else ""
+    operation = f"({act.operation!a})" if act.operation else ""
+    return " ".join(part for part in (names, target, operation) if part) or "of nothing known"
 
 
 def _title(rule: Rule) -> str:
@@ -72,7 +84,9 @@ def _pattern(match: Match, name: str, seen: Seen) -> str:
     if isinstance(globs, PathGlobs):
         texts = (seen.act.cwd,) if name == "cwd" else seen.names
     elif isinstance(globs, TextGlobs):
-        texts = seen.act.argv[1:] if name == "arg" else (seen.command,)
+        texts = {"arg": seen.act.argv[1:], "operation": (seen.operation,)}.get(
+            name, (seen.command,)
+        )
     for text in texts:
         found = globs.which(text) if isinstance(globs, PathGlobs | TextGlobs) else None
         if found is not None:

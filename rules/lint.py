@@ -7,6 +7,8 @@ from rules.index import Table, Way, index_of
 from rules.model import (
     PRECEDENCE,
     Action,
+    ChangeMatch,
+    ConnectMatch,
     ExecMatch,
     Finding,
     Match,
@@ -15,8 +17,9 @@ from rules.model import (
     RuleSet,
     precedence,
 )
-from rules.superset import reaches_unix
-from wire.messages import OnTimeout
+from rules.regions import reaches_unix
+from wire.acts import KINDS_OF_CHANGE, Kind
+from wire.messages import OnNoAgent, OnTimeout
 
 _ANYONE_TEXT = """
 ash awk bash busybox bun csh dash deno doas env fish ksh lua node nodejs perl php python python3
@@ -25,6 +28,8 @@ ruby sh su sudo tclsh xargs zsh
 # Programs that run what they are told to.
 _ANYONE = frozenset(_ANYONE_TEXT.split())
 _SHORTEST_S = 30
+# Changes that a build makes by the thousand; the others are rare enough to pass them all.
+_FREQUENT = frozenset(KINDS_OF_CHANGE) - {Kind.CHOWN, Kind.MOUNT}
 # Links on every distribution with a merged /usr; the kernel reports the name behind them.
 _LINKED = {
     "/bin/": "/usr/bin/",
@@ -45,6 +50,7 @@ def lint(rules: RuleSet) -> tuple[Finding, ...]:
     for rule in rules.rules:
         for message in (
             *_release(rule),
+            *_absent(rule),
             *_hasty(rule),
             *_unindexed(rule),
             *_broad_allow(rule),
@@ -60,6 +66,14 @@ def _release(rule: Rule) -> Iterator[str]:
         yield (
             "on_timeout: release lets the process run on when nobody answers, so waiting is a way "
             "round this rule; use kill or keep"
+        )
+
+
+def _absent(rule: Rule) -> Iterator[str]:
+    if rule.on_no_agent is OnNoAgent.ALLOW:
+        yield (
+            "on_no_agent: allow lets every such act pass while no agent runs, so stopping the "
+            "agent is a way round this rule; use hold or deny"
         )
 
 
@@ -81,7 +95,9 @@ def _unindexed(rule: Rule) -> Iterator[str]:
         table, what, costly = Table.OPEN, "open", rule.action is not Action.ALLOW
     elif isinstance(match, ExecMatch):
         table, what = Table.EXEC, "exec"
-    elif reaches_unix(match):
+    elif isinstance(match, ChangeMatch) and match.kind in _FREQUENT:
+        table, what = Table.CHANGE, str(match.kind)
+    elif isinstance(match, ConnectMatch) and reaches_unix(match):
         table, what = Table.UNIX, "connect to a unix socket"
     else:
         return
@@ -111,7 +127,7 @@ def _broad_allow(rule: Rule) -> Iterator[str]:
 
 
 def _linked(rule: Rule) -> Iterator[str]:
-    if not isinstance(rule.match, OpenMatch):
+    if not isinstance(rule.match, OpenMatch | ChangeMatch):
         return
     for pattern in _paths(rule) or ():
         for link, behind in _LINKED.items():

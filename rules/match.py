@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rules.conditions import Seen, Truth, truth_of
+from rules.conditions import Truth, truth_of
 from rules.model import Action, Rule, RuleSet, uses_path
+from rules.seen import Seen
 from wire.acts import Act
 from wire.messages import RuleFacts
 
@@ -61,4 +62,6 @@ def facts(rule: Rule, ruleset: RuleSet) -> RuleFacts:
         on_timeout=rule.on_timeout,
         kill=rule.kill,
         ruleset=ruleset.digest,
+        on_deny=rule.on_deny,
+        on_no_agent=rule.on_no_agent,
     )

@@ -9,7 +9,7 @@ from rules.addresses import Networks, Ports
 from rules.errors import Place
 from rules.globs import PathGlobs, TextGlobs
 from wire.acts import Kind, Transport
-from wire.messages import KillScope, OnTimeout, Severity
+from wire.messages import KillScope, OnDeny, OnNoAgent, OnTimeout, Severity
 
 
 class Action(StrEnum):
@@ -65,7 +65,44 @@ class ConnectMatch:
     negated: "ConnectMatch | None" = None
 
 
-Match = ExecMatch | OpenMatch | ConnectMatch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMatch:
+    """Conditions on a change of files, of one `kind` of KINDS_OF_CHANGE; None is no condition.
+
+    None of `negated`'s own may hold.
+    """
+
+    kind: Kind
+    path: PathGlobs | None = None
+    operation: TextGlobs | None = None
+    negated: "ChangeMatch | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenMatch:
+    """Conditions on a listen; None is no condition. None of `negated`'s own may hold."""
+
+    address: Networks | None = None
+    port: Ports | None = None
+    transport: frozenset[Transport] | None = None
+    path: PathGlobs | None = None
+    negated: "ListenMatch | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerMatch:
+    """Conditions on a trace, identity, module, bpf or namespace; None is no condition.
+
+    Only a module has a path. None of `negated`'s own may hold.
+    """
+
+    kind: Kind
+    path: PathGlobs | None = None
+    operation: TextGlobs | None = None
+    negated: "PowerMatch | None" = None
+
+
+Match = ExecMatch | OpenMatch | ConnectMatch | ChangeMatch | ListenMatch | PowerMatch
 
 
 def uses_path(match: Match) -> bool:
@@ -74,12 +111,32 @@ def uses_path(match: Match) -> bool:
 
 
 def kinds_of(match: Match) -> frozenset[Kind]:
-    """Return the kinds of act that the conditions are about."""
+    """Return the kinds of act that the conditions are about.
+
+    A file that an open makes or empties is a create or a truncate where it is seen before it has
+    happened, and a rule about one is about the other.
+    """
+    if isinstance(match, OpenMatch):
+        return frozenset({Kind.OPEN, Kind.CREATE, Kind.TRUNCATE} if writes(match) else {Kind.OPEN})
+    if isinstance(match, ChangeMatch) and match.kind is Kind.TRUNCATE:
+        return frozenset({Kind.TRUNCATE, Kind.OPEN})
+    return named_kinds(match)
+
+
+def named_kinds(match: Match) -> frozenset[Kind]:
+    """Return the kinds by whose name the conditions go: what a host must see to know them."""
     if isinstance(match, ExecMatch):
         return frozenset({Kind.EXEC})
     if isinstance(match, OpenMatch):
         return frozenset({Kind.OPEN})
-    return frozenset({Kind.CONNECT, Kind.SEND})
+    if isinstance(match, ConnectMatch):
+        return frozenset({Kind.CONNECT, Kind.SEND})
+    return frozenset({Kind.LISTEN if isinstance(match, ListenMatch) else match.kind})
+
+
+def writes(match: OpenMatch) -> bool:
+    """Return whether an open for writing could meet the conditions."""
+    return match.mode is None or Mode.WRITE in match.mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +157,7 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. `timeout_s`, `on_timeout`, `reason_required` matter to ask, `kill` to ask and deny.
+    """One rule. `timeout_s`, `on_timeout`, `reason_required` matter to ask, the rest to deny too.
 
     An empty `subjects` is every subject. `place` is "file:line:column" of the rule.
     """
@@ -115,6 +172,8 @@ class Rule:
     on_timeout: OnTimeout = OnTimeout.KILL
     kill: KillScope = KillScope.PROCESS
     reason_required: bool = True
+    on_deny: OnDeny = OnDeny.KILL
+    on_no_agent: OnNoAgent = OnNoAgent.HOLD
     examples: Examples = field(default=Examples(), compare=False)
     origin: Place = field(default=Place(""), compare=False)
 
@@ -178,6 +237,8 @@ def match_as_data(match: Match) -> dict[str, object]:
             data[name] = sorted(f"{low}-{high}" for low, high in value.ranges)
         elif isinstance(value, frozenset):
             data[name] = sorted(value)
+        elif isinstance(value, Kind):
+            data[name] = value.value
         else:
             data["not"] = match_as_data(value)
     return data
@@ -198,7 +259,20 @@ def _digest(rules: tuple[Rule, ...]) -> str:
             "kill": rule.kill,
             "reason_required": rule.reason_required,
         }
+        | _later(rule)
         for rule in rules
     ]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(b"holdfast rules 1\0" + canonical.encode()).hexdigest()
+
+
+def _later(rule: Rule) -> dict[str, object]:
+    """Return what the language has learned since, if the rule says it: others keep their digest."""
+    return {
+        name: value.value
+        for name, value, default in (
+            ("on_deny", rule.on_deny, OnDeny.KILL),
+            ("on_no_agent", rule.on_no_agent, OnNoAgent.HOLD),
+        )
+        if value is not default
+    }

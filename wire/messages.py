@@ -29,6 +29,21 @@ class OnTimeout(StrEnum):
     RELEASE = "release"
 
 
+class OnDeny(StrEnum):
+    """What a denial does to the act; only a host that holds acts before they happen can refuse."""
+
+    KILL = "kill"
+    REFUSE = "refuse"  # the call fails with EPERM, and the process goes on
+
+
+class OnNoAgent(StrEnum):
+    """What the kernel does by itself with an act while no agent has been there for a while."""
+
+    HOLD = "hold"
+    DENY = "deny"  # the call fails with EPERM
+    ALLOW = "allow"
+
+
 class KillScope(StrEnum):
     """What a denial kills."""
 
@@ -78,6 +93,8 @@ class RuleFacts:
     on_timeout: OnTimeout = OnTimeout.KILL
     kill: KillScope = KillScope.PROCESS
     ruleset: str = ""  # digest of the whole rule set in force
+    on_deny: OnDeny = OnDeny.KILL  # also what a timeout does where on_timeout is kill
+    on_no_agent: OnNoAgent = OnNoAgent.HOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +271,7 @@ class HostRecord:
     subjects: tuple[str, ...]
     ruleset: str
     started_ns: int
+    without_effect: tuple[str, ...] = ()  # rules that its mode cannot put into effect, by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

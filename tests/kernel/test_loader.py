@@ -18,6 +18,7 @@ from agent.sensor.interface import Subject
 from agent.sensor.stop import StopSensor
 from deploy.bootstrap import bpffs
 from rules.load import load
+from rules.modes import HostMode
 from rules.superset import compile_tables
 from tests.support.loading import LOADER, loaded_programs, program_ids, run_loader
 from tests.support.started import PYTHON
@@ -146,7 +147,7 @@ def test_a_directory_that_cannot_hold_pins_is_said(place: Path) -> None:
     rules = place / "rules.yaml"
     rules.write_text(NO_RULES)
     with pytest.raises(SensorError, match="not on a BPF file system; run: mount -t bpf"):
-        StopSensor(place / "pins").start([], compile_tables(load([rules])))
+        StopSensor(place / "pins").start([], compile_tables(load([rules]), HostMode.STOP))
 
 
 def test_programs_that_are_there_already_are_left_alone(watched: Watched) -> None:
@@ -192,7 +193,8 @@ def test_what_cannot_be_held_is_killed_and_counted(watched: Watched, pins: Path)
     small = StopSensor(pins)
     other = watched.accounts.other
     small.start(
-        [Subject(index=1, name="other", uids=(other.pw_uid,))], compile_tables(load([rules]))
+        [Subject(index=1, name="other", uids=(other.pw_uid,))],
+        compile_tables(load([rules]), HostMode.STOP),
     )
     try:
         children = [watched.run([watched.place / "tiny"], user=other.pw_uid) for _ in range(4)]

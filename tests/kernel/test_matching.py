@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rules.match import decide
+from rules.modes import HostMode
 from rules.superset import Table, Want, compile_tables
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import Watched
@@ -114,7 +115,7 @@ def test_the_kernel_finds_what_the_model_of_its_tables_finds(
     assert child.end() == 0
     below = f"{watched.place}/"
     seen = {act.path: act for act in watched.acts() if act.path.startswith(below)}
-    tables = compile_tables(watched.ruleset)
+    tables = compile_tables(watched.ruleset, HostMode.STOP)
     expected = {
         str(path) for path in files if lookup(tables, Table.OPEN, str(path)) & Want.OBSERVE_READ
     }

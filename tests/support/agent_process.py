@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.sensor.interface import Subject
 from agent.sensor.stop import StopSensor
 from rules.load import load
+from rules.modes import HostMode
 from rules.superset import compile_tables
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     assert int(uid) != 0
     sensor = StopSensor(Path(pins))
     subject = Subject(index=1, name="ai", uids=(int(uid),), gids=(int(gid),))
-    sensor.start([subject], compile_tables(load([Path(rules)])))
+    sensor.start([subject], compile_tables(load([Path(rules)]), HostMode.STOP))
     print("started", flush=True)
     for line in sys.stdin:
         with Path(line.strip()).open():

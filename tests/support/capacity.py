@@ -18,6 +18,7 @@ from agent.rows import Columns
 from agent.rulings import RuleBook
 from agent.transport.sender import EventSender
 from agent.transport.spool import Spool
+from rules.modes import HostMode
 from tests.support.flood import Flooded, build, command
 from tests.support.watched import Watched
 from wire.ids import HostId, MessageId
@@ -58,7 +59,7 @@ class Capacity:
         self._program = build(place)
         self._rows = 0
         watched.rules(RULES)
-        book = RuleBook([place / "rules.yaml"], ["ai"])
+        book = RuleBook([place / "rules.yaml"], ["ai"], HostMode.STOP)
         self._sender = EventSender(spool, _Nowhere(), _HOST, SystemClock())
         self.pipeline = EventPipeline(watched.sensor, book, self._add)
         self.pipeline.drain()

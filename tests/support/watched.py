@@ -22,6 +22,7 @@ from agent.sensor.stop import StopSensor
 from rules.load import load
 from rules.match import Ruling, decide
 from rules.model import RuleSet
+from rules.modes import HostMode
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
@@ -70,7 +71,7 @@ class Watched:
         self.sensor = StopSensor(self.pins, self.cache)
         self.sensor.start(
             self.user_subject() if subjects is None else subjects,
-            compile_tables(self.ruleset),
+            compile_tables(self.ruleset, HostMode.STOP),
             journalled,
         )
         self.is_open = True
@@ -96,7 +97,7 @@ class Watched:
     def rules(self, text: str) -> None:
         """Put rules in force by the way that an agent takes; `{place}` stands for the directory."""
         self.ruleset = self._load(text)
-        self.sensor.set_tables(compile_tables(self.ruleset))
+        self.sensor.set_tables(compile_tables(self.ruleset, HostMode.STOP))
 
     def _load(self, text: str) -> RuleSet:
         path = self.place / "rules.yaml"

@@ -7,6 +7,7 @@ import pytest
 
 from agent.rulings import RuleBook
 from rules.model import Action
+from rules.modes import HostMode
 from tests.support.children import Child, open_act
 
 RULES = """
@@ -35,7 +36,7 @@ rules:
 def book(tmp_path: Path) -> RuleBook:
     """Rules of a host that watches two subjects."""
     (tmp_path / "a.yaml").write_text(RULES, encoding="utf-8")
-    return RuleBook([tmp_path], {"new-name", "trusted"})
+    return RuleBook([tmp_path], {"new-name", "trusted"}, HostMode.STOP)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 import ipaddress
 
 from rules.addresses import Network
-from rules.superset import KernelTables, Table, Want
-from wire.acts import Act, Kind, Transport
+from rules.superset import KernelTables, Table, Want, observe_bit, stop_bit
+from wire.acts import KINDS_OF_CHANGE, KINDS_WITHOUT_FILE, Act, Kind, Transport
 
 READ_BITS = Want.OBSERVE_READ | Want.STOP_READ
 WRITE_BITS = Want.OBSERVE_WRITE | Want.STOP_WRITE
+STOP_BITS = Want.STOP_READ | Want.STOP_WRITE
+WITH_STOP = Want.REFUSE | Want.NO_AGENT_DENY | Want.NO_AGENT_HOLD
+BOTH_NAMES = (Kind.RENAME, Kind.LINK)
 
 
 def want(tables: KernelTables, act: Act) -> Want:
@@ -25,7 +28,14 @@ def want(tables: KernelTables, act: Act) -> Want:
         bits = WRITE_BITS if flags & {"write", "create", "truncate"} else Want(0)
         if "read" in flags or not flags:
             bits |= READ_BITS
-        return found & bits
+        found &= bits | WITH_STOP
+        if "truncate" in flags and "created" not in flags:
+            found |= change(tables, act, Kind.TRUNCATE)
+        return found
+    if act.kind in KINDS_OF_CHANGE:
+        return change(tables, act, act.kind)
+    if act.kind in KINDS_WITHOUT_FILE:
+        return of_kind(tables.other, act.kind)
     if act.transport is Transport.UNIX:
         if act.addresses_cut or (not act.path_resolved and _unclean(act.path)):
             return tables.widest(Table.UNIX)
@@ -33,6 +43,22 @@ def want(tables: KernelTables, act: Act) -> Want:
     if act.addresses_cut:
         return tables.uninspected
     return network(tables, act.address, act.port, act.transport)
+
+
+def change(tables: KernelTables, act: Act, kind: Kind) -> Want:
+    """Return the bits of a change of files, all of whose names are looked up."""
+    if act.path_cut or act.second_path_cut:
+        return of_kind(tables.widest(Table.CHANGE), kind)
+    found = lookup(tables, Table.CHANGE, act.path)
+    if kind in BOTH_NAMES:
+        found |= lookup(tables, Table.CHANGE, act.second_path)
+    return of_kind(found, kind)
+
+
+def of_kind(found: Want, kind: Kind) -> Want:
+    """Return what is wanted of one kind, said as for an exec."""
+    stop = Want.STOP_READ | found & WITH_STOP if found & stop_bit(kind) else Want(0)
+    return stop | (Want.OBSERVE_READ if found & observe_bit(kind) else Want(0))
 
 
 def _unclean(name: str) -> bool:

@@ -10,16 +10,27 @@ from rules.addresses import Networks, Ports, unmapped
 from rules.globs import PathGlobs, TextGlobs
 from rules.model import (
     Action,
+    ChangeMatch,
     ConnectMatch,
     ExecMatch,
+    ListenMatch,
     Match,
     Mode,
     OpenMatch,
+    PowerMatch,
     Rule,
     RuleSet,
 )
-from wire.acts import Act, Guarantee, Kind, Process, Transport
-from wire.messages import Severity
+from wire.acts import (
+    KINDS_OF_CHANGE,
+    KINDS_WITHOUT_FILE,
+    Act,
+    Guarantee,
+    Kind,
+    Process,
+    Transport,
+)
+from wire.messages import OnDeny, OnNoAgent, Severity
 
 LONG = "a-name-that-is-longer-than-thirty-one-bytes"
 WORDS = ["home", "etc", "opt", "usr", "bin", "tools", "a", "b", ".ssh", "id.pem", "x.sock", LONG]
@@ -92,6 +103,23 @@ PORTS = st.lists(
 ).map(lambda ranges: Ports(tuple(ranges)))
 PORT = st.sampled_from([0, 53, 79, 80, 81, 443, 5432])
 TRANSPORTS = st.frozensets(st.sampled_from([*Transport]), min_size=1)
+OPERATIONS = st.sampled_from(
+    [
+        "",
+        "file",
+        "directory",
+        "to 0 bytes",
+        "0644",
+        "4755",
+        "0:0",
+        "bind",
+        "bind ro",
+        "tmpfs nosuid",
+    ]
+)
+OPERATION_GLOBS = st.lists(
+    st.sampled_from(["file", "to *", "[2467]???", "*:0", "bind*", "*"]), min_size=1, max_size=2
+).map(lambda p: TextGlobs(tuple(p)))
 FLAGS = st.frozensets(st.sampled_from(["read", "write", "create", "truncate"])).map(tuple)
 
 
@@ -137,8 +165,45 @@ def _connect_matches(depth: int) -> st.SearchStrategy[ConnectMatch]:
     )
 
 
+def _change_matches(depth: int, kind: Kind) -> st.SearchStrategy[ChangeMatch]:
+    return st.builds(
+        ChangeMatch,
+        kind=st.just(kind),
+        path=_maybe(PATH_GLOBS),
+        operation=_maybe(OPERATION_GLOBS),
+        negated=_maybe(_change_matches(0, kind)) if depth else st.none(),
+    )
+
+
+def _power_matches(depth: int, kind: Kind) -> st.SearchStrategy[PowerMatch]:
+    return st.builds(
+        PowerMatch,
+        kind=st.just(kind),
+        path=_maybe(PATH_GLOBS) if kind is Kind.MODULE else st.none(),
+        operation=_maybe(OPERATION_GLOBS),
+        negated=_maybe(_power_matches(0, kind)) if depth else st.none(),
+    )
+
+
+def _listen_matches(depth: int) -> st.SearchStrategy[ListenMatch]:
+    return st.builds(
+        ListenMatch,
+        address=_maybe(NETWORKS),
+        port=_maybe(PORTS),
+        transport=_maybe(TRANSPORTS),
+        negated=_maybe(_listen_matches(0)) if depth else st.none(),
+    )
+
+
+POWERS = st.sampled_from([kind for kind in KINDS_WITHOUT_FILE if kind is not Kind.LISTEN])
+CHANGES = st.sampled_from(KINDS_OF_CHANGE)
 MATCHES: st.SearchStrategy[Match] = st.one_of(
-    _exec_matches(1), _open_matches(1), _connect_matches(1)
+    _exec_matches(1),
+    _open_matches(1),
+    _connect_matches(1),
+    CHANGES.flatmap(lambda kind: _change_matches(1, kind)),
+    POWERS.flatmap(lambda kind: _power_matches(1, kind)),
+    _listen_matches(1),
 )
 BARE_RULES = st.builds(
     Rule,
@@ -148,6 +213,8 @@ BARE_RULES = st.builds(
     action=st.sampled_from([*Action]),
     match=MATCHES,
     subjects=st.sampled_from([frozenset(), frozenset({"ai"}), frozenset({"other"})]),
+    on_deny=st.sampled_from([*OnDeny]),
+    on_no_agent=st.sampled_from([*OnNoAgent]),
 )
 
 
@@ -203,4 +270,44 @@ SOCKETS = st.sampled_from([Kind.CONNECT, Kind.SEND]).flatmap(
         ),
     )
 )
-ACTS: st.SearchStrategy[Act] = st.one_of(EXECS, OPENS, SOCKETS)
+
+
+def changes_of(kind: Kind) -> st.SearchStrategy[Act]:
+    """Return changes of files of one kind."""
+    return _acts(
+        kind,
+        path=PATHS,
+        # What a link says and what is mounted is as the caller wrote it.
+        second_path=SPELLED if kind in (Kind.SYMLINK, Kind.MOUNT) else PATHS,
+        path_cut=st.booleans(),
+        second_path_cut=st.booleans(),
+        path_resolved=st.booleans(),
+        operation=OPERATIONS,
+    )
+
+
+def powers_of(kind: Kind) -> st.SearchStrategy[Act]:
+    """Return acts of one kind that have no file."""
+    return _acts(
+        kind, path=st.one_of(PATHS, st.just("")), operation=OPERATIONS, path_resolved=st.booleans()
+    )
+
+
+LISTENS = _acts(
+    Kind.LISTEN,
+    transport=st.sampled_from([Transport.TCP, Transport.OTHER]),
+    address=ADDRESSES,
+    port=PORT,
+)
+OF_KIND: dict[Kind, st.SearchStrategy[Act]] = {
+    Kind.EXEC: EXECS,
+    Kind.OPEN: OPENS,
+    Kind.CONNECT: SOCKETS,
+    Kind.SEND: SOCKETS,
+    Kind.LISTEN: LISTENS,
+    **{kind: changes_of(kind) for kind in KINDS_OF_CHANGE},
+    **{kind: powers_of(kind) for kind in KINDS_WITHOUT_FILE if kind is not Kind.LISTEN},
+}
+ACTS: st.SearchStrategy[Act] = st.one_of(
+    EXECS, OPENS, SOCKETS, LISTENS, CHANGES.flatmap(changes_of), POWERS.flatmap(powers_of)
+)

@@ -9,7 +9,7 @@ from rules.examples import check
 from rules.load import PACKS, load_texts
 from rules.model import Action
 from rules.schema import KEYS
-from wire.messages import KillScope, OnTimeout, Severity
+from wire.messages import KillScope, OnDeny, OnNoAgent, OnTimeout, Severity
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
 HEADINGS = {
@@ -19,6 +19,16 @@ HEADINGS = {
     "exec": "match.exec",
     "open": "match.open",
     "connect": "match.connect",
+    **dict.fromkeys(
+        ("create", "truncate", "delete", "chmod", "chown", "mount"),
+        "match.create, truncate, delete, chmod, chown, mount",
+    ),
+    **dict.fromkeys(("rename", "link", "symlink"), "match.rename, link, symlink"),
+    "listen": "match.listen",
+    **dict.fromkeys(
+        ("trace", "identity", "bpf", "namespace"), "match.trace, identity, bpf, namespace"
+    ),
+    "module": "match.module",
     "examples": "examples",
 }
 
@@ -36,7 +46,7 @@ def test_every_key_is_documented_and_every_documented_key_exists(table: str) -> 
     assert tuple(documented) == KEYS[table]
 
 
-@pytest.mark.parametrize("kind", [Action, Severity, OnTimeout, KillScope])
+@pytest.mark.parametrize("kind", [Action, Severity, OnTimeout, KillScope, OnDeny, OnNoAgent])
 def test_every_choice_is_documented(kind: type[Action]) -> None:
     """Each value that a key of a rule may have is in its table."""
     assert [value for value in kind if f"`{value}`" not in _section("A rule")] == []

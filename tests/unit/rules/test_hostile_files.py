@@ -16,6 +16,7 @@ from rules.errors import ExampleError, RuleErrors
 from rules.explain import explain
 from rules.load import PACKS, load_texts
 from rules.model import RuleSet
+from rules.modes import HostMode
 from tests.support.centre import REPOSITORY
 from tests.unit.rules.strategies import ACTS
 
@@ -116,9 +117,9 @@ def test_rules_that_load_can_be_put_in_force(
     path.write_bytes(data)
     if read(data) is None:
         with pytest.raises(ConfigError):
-            RuleBook([path], {"ai"})
+            RuleBook([path], {"ai"}, HostMode.STOP)
         return
-    book = RuleBook([path], {"ai"})
+    book = RuleBook([path], {"ai"}, HostMode.STOP)
     for act in acts:
         book.decide(act, fresh=True)  # type: ignore[arg-type]
         explain(book.rules, act)  # type: ignore[arg-type]

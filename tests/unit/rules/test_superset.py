@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from rules.examples import parse
 from rules.load import PACKS, load, load_texts
 from rules.match import decide
-from rules.model import Action, Rule, RuleSet
+from rules.model import Action, Rule, RuleSet, kinds_of
+from rules.modes import KINDS, HostMode, in_effect
 from rules.superset import ByTransport, KernelTables, NetworkWant, Table, Want, compile_tables
 from tests.unit.rules import kernel_model, strategies
-from wire.acts import Act, Kind, Transport
+from wire.acts import KINDS_OF_CHANGE, Act, Kind, Transport
+from wire.messages import OnDeny, OnNoAgent
 
 PACKED = load([PACKS])
 EXAMPLES = 500
@@ -25,30 +27,23 @@ OBSERVE = Want.OBSERVE_READ | Want.OBSERVE_WRITE
 @given(strategies.RULE_SETS, strategies.ACTS)
 def test_the_kernel_passes_every_act_that_the_rules_rule_on(rules: RuleSet, act: Act) -> None:
     """Whenever decide asks or denies, the tables say STOP; whenever it observes, OBSERVE."""
-    ruling = decide(rules, act)
-    found = kernel_model.want(compile_tables(rules), act)
-    if ruling.action in (Action.ASK, Action.DENY):
-        assert found & STOP
-    elif ruling.action is Action.OBSERVE:
-        assert found & OBSERVE
+    _passes(rules, act)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_the_same_holds_for_acts_made_from_the_rules_own_patterns(data: st.DataObject) -> None:
-    """Acts that are near the patterns: each wildcard is filled in, so most of them match."""
+    """Acts that are near a rule's pattern: each wildcard is filled in, so most of them match."""
     rules = data.draw(strategies.RULE_SETS)
-    patterns = [
-        pattern
-        for rule in rules.rules
-        if rule.match.path is not None
-        for pattern in rule.match.path.patterns
-    ]
-    if not patterns:
+    named = [rule.match for rule in rules.rules if rule.match.path is not None]
+    if not named:
         return
-    pattern = data.draw(st.sampled_from(patterns))
+    match = data.draw(st.sampled_from(named))
+    assert match.path is not None
+    pattern = data.draw(st.sampled_from(match.path.patterns))
     name = _filled(pattern, data.draw(st.sampled_from(["a", "b/a", ".ssh", "x.sock"])))
-    act = data.draw(strategies.ACTS)
+    kind = data.draw(st.sampled_from(sorted(kinds_of(match))))
+    act = data.draw(strategies.OF_KIND[kind])
     resolved = name if name.startswith("/") else f"/{name}"
     spelled = data.draw(st.sampled_from([name, resolved.replace("/", "//"), name.lstrip("/")]))
     if act.kind is Kind.EXEC:
@@ -57,12 +52,36 @@ def test_the_same_holds_for_acts_made_from_the_rules_own_patterns(data: st.DataO
         act = replace(act, path=spelled, path_resolved=False)
     elif act.kind is Kind.OPEN:
         act = replace(act, path=resolved)
-    ruling = decide(rules, act)
-    found = kernel_model.want(compile_tables(rules), act)
-    if ruling.action in (Action.ASK, Action.DENY):
-        assert found & STOP
-    elif ruling.action is Action.OBSERVE:
-        assert found & OBSERVE
+    elif act.kind in KINDS_OF_CHANGE:
+        mounted = spelled if act.kind is Kind.MOUNT else resolved
+        first = data.draw(st.booleans())
+        act = replace(act, path=resolved) if first else replace(act, second_path=mounted)
+    _passes(rules, act)
+
+
+def _passes(rules: RuleSet, act: Act) -> None:
+    """Hold what the kernel finds against what each mode's rules say."""
+    for mode in (HostMode.GATE, HostMode.STOP):
+        ruling = decide(in_effect(rules, mode), act)
+        if act.kind not in KINDS[mode] or ruling.rule is None:
+            continue
+        found = kernel_model.want(compile_tables(rules, mode), act)
+        if ruling.action in (Action.ASK, Action.DENY):
+            assert found & STOP
+            assert mode is HostMode.STOP or _says_what_goes_with_it(ruling.rule, found)
+        elif ruling.action is Action.OBSERVE:
+            assert found & OBSERVE
+
+
+def _says_what_goes_with_it(rule: Rule, found: Want) -> bool:
+    """Return whether what is found is at least as strict as what the rule says goes with a stop."""
+    refused = rule.on_deny is OnDeny.KILL or found & Want.REFUSE
+    strict = {
+        OnNoAgent.ALLOW: Want(~0),
+        OnNoAgent.HOLD: Want.NO_AGENT_HOLD | Want.NO_AGENT_DENY,
+        OnNoAgent.DENY: Want.NO_AGENT_DENY,
+    }[rule.on_no_agent]
+    return bool(refused and found & strict)
 
 
 def _filled(pattern: str, text: str) -> str:
@@ -75,7 +94,7 @@ def _filled(pattern: str, text: str) -> str:
 @given(strategies.RULE_SETS)
 def test_every_longer_entry_carries_the_bits_of_the_shorter(rules: RuleSet) -> None:
     """A longest match finds one entry only, so a longer prefix or suffix may never say less."""
-    tables = compile_tables(rules)
+    tables = compile_tables(rules, HostMode.GATE)
     for (table, short), bits in tables.prefixes.items():
         for (other, long), more in (tables.prefixes | tables.exact).items():
             if table is other and long.startswith(short) and short:
@@ -89,7 +108,7 @@ def test_every_longer_entry_carries_the_bits_of_the_shorter(rules: RuleSet) -> N
 @pytest.mark.parametrize("rule", PACKED.rules, ids=lambda rule: str(rule.id))
 def test_the_kernel_passes_every_example_of_the_packs(rule: Rule) -> None:
     """What the packs say they are about does reach the agent, stopped where it is asked about."""
-    tables = compile_tables(PACKED)
+    tables = compile_tables(PACKED, HostMode.GATE)
     for example in rule.examples.match:
         act = parse(example.text)
         if decide(PACKED, act).action is Action.ASK:
@@ -165,7 +184,7 @@ def test_modes_and_actions_choose_the_bits() -> None:
     assert tables.exact == {(Table.OPEN, "/etc/passwd"): Want.OBSERVE_WRITE}
 
 
-def _tables(match: str, action: str = "ask") -> KernelTables:
+def _tables(match: str, action: str = "ask", mode: HostMode = HostMode.STOP) -> KernelTables:
     text = f"""
 rules:
   - id: test.rule
@@ -175,4 +194,4 @@ rules:
     match:
       {match.strip()}
 """
-    return compile_tables(load_texts([("test.yaml", text.encode())]))
+    return compile_tables(load_texts([("test.yaml", text.encode())]), mode)

@@ -15,6 +15,7 @@ from agent.sensor import records
 from agent.sensor.records import ACT, FACTS_BYTES, ActFields, act_of_facts, act_of_observed
 from agent.sensor.stop import StopSensor
 from rules.load import PACKS
+from rules.modes import HostMode
 from tests.support.damage import Blob
 from tests.support.rings import BUSY, DISCARDED, SIZE, FilledMap, FilledRing
 from wire.acts import act_digest
@@ -80,7 +81,7 @@ def whole(**fields: int | bytes) -> bytes:
 @pytest.fixture(scope="module")
 def book() -> RuleBook:
     """The rules that come with Holdfast."""
-    return RuleBook([PACKS], {"ai"})
+    return RuleBook([PACKS], {"ai"}, HostMode.STOP)
 
 
 @given(st.one_of(facts(), st.binary(max_size=4_000), BLOCKS))
