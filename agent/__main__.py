@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _sensor(config: AgentConfig) -> Sensor:
-    from agent.sensor.stop import StopSensor
+def _left(config: AgentConfig) -> Sensor:
+    from agent.sensor.choose import left_sensor
 
-    return StopSensor(config.bpffs, config.cache)
+    return left_sensor(config.bpffs)
 
 
 def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
@@ -57,7 +57,10 @@ def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from agent.sensor.choose import choose, sensor_of
+
     config = load(options.config)
+    sensor = sensor_of(choose(config.mode), config.bpffs, config.cache)
 
     def ready(line: str) -> None:
         print(line, flush=True)
@@ -66,8 +69,8 @@ def _run(options: argparse.Namespace) -> int:
     async def work() -> None:
         daemon = Daemon(
             config,
-            _sensor(config),
-            mode="stop",
+            sensor,
+            mode=sensor.mode,
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )
@@ -101,7 +104,7 @@ def _release(options: argparse.Namespace) -> int:
         released = answer["released"]
     except NotRunningError:
         released = asyncio.run(
-            offline.release_all(config, _sensor(config), reason=reason, by=control.who_asks())
+            offline.release_all(config, _left(config), reason=reason, by=control.who_asks())
         )
     print(f"{released} holds let go")
     return OK
@@ -116,7 +119,7 @@ def _reload(options: argparse.Namespace) -> int:
 def _unload(options: argparse.Namespace) -> int:
     config = load(options.config)
     killed = asyncio.run(
-        offline.unload(config, _sensor(config), force=options.force, by=control.who_asks())
+        offline.unload(config, _left(config), force=options.force, by=control.who_asks())
     )
     print(f"unloaded; {killed} held processes killed")
     return OK

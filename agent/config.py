@@ -20,6 +20,7 @@ DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
+_MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
 
@@ -42,6 +43,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     why: str = ""
     bpffs: str = "/sys/fs/bpf/holdfast"
     cache: str = "/var/cache/holdfast-agent"
+    mode: str = "auto"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
 
@@ -68,6 +70,7 @@ class AgentConfig:
     why: Path
     bpffs: Path
     cache: Path
+    mode: str
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
@@ -153,6 +156,10 @@ def load(path: Path) -> AgentConfig:
             f"{path}: holds_per_session: must be from 1 to {_MOST_HOLDS}, which is what a host has "
             "room for"
         )
+    if file.mode not in _MODES:
+        raise ConfigError(
+            f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
+        )
     _check_subjects(path, file.subjects)
     return AgentConfig(
         place=path,
@@ -162,6 +169,7 @@ def load(path: Path) -> AgentConfig:
         why=here / file.why if file.why else (here / file.run).with_name("holdfast-why"),
         bpffs=here / file.bpffs,
         cache=here / file.cache,
+        mode=file.mode,
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,

@@ -18,13 +18,12 @@ import psutil
 
 from agent.sensor import programs
 from agent.sensor.interface import HeldAct, HeldKey, Losses, Subject
-from agent.sensor.stop import StopSensor
 from rules.load import load
 from rules.match import Ruling, decide
 from rules.model import RuleSet
-from rules.modes import HostMode
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
+from tests.support.sensors import MODE, make_sensor
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
 from wire.acts import Act
 
@@ -51,8 +50,8 @@ class Watched:
         self.accounts = accounts
         self.place = place
         self.pins = pins
-        self.cache = place / "cache"
-        self.sensor = StopSensor(pins, self.cache)
+        self.cache = Path(os.environ.get("HOLDFAST_TEST_CACHE", place / "cache"))
+        self.sensor = make_sensor(pins, self.cache)
         self.is_open = False
         self.may_lose = False  # whether the test at hand is about losses
         self.ruleset = self._load(NO_RULES)
@@ -68,10 +67,10 @@ class Watched:
         journalled: Collection[HeldKey] = (),
     ) -> None:
         """Start the sensor with the rules as they are; by default it watches the watched user."""
-        self.sensor = StopSensor(self.pins, self.cache)
+        self.sensor = make_sensor(self.pins, self.cache)
         self.sensor.start(
             self.user_subject() if subjects is None else subjects,
-            compile_tables(self.ruleset, HostMode.STOP),
+            compile_tables(self.ruleset, MODE),
             journalled,
         )
         self.is_open = True
@@ -97,7 +96,7 @@ class Watched:
     def rules(self, text: str) -> None:
         """Put rules in force by the way that an agent takes; `{place}` stands for the directory."""
         self.ruleset = self._load(text)
-        self.sensor.set_tables(compile_tables(self.ruleset, HostMode.STOP))
+        self.sensor.set_tables(compile_tables(self.ruleset, MODE))
 
     def _load(self, text: str) -> RuleSet:
         path = self.place / "rules.yaml"
@@ -192,9 +191,10 @@ class Watched:
         self._started.append(started)
         return started
 
-    def let_go(self, held: HeldAct, child: Started | None = None) -> None:
+    def let_go(self, held: HeldAct, child: Started | None = None, *, refuse: bool = False) -> None:
         """Let a held process run on, as the agent does; it need not be a child of the test."""
         pid = held.act.process.pid
+        self.sensor.admit(held.key, refuse=refuse)
         if child is not None:
             child.wait_stopped()
             self.sensor.unguard(pid)

@@ -21,7 +21,7 @@ import offsets
 import probe
 import selfcheck
 from btf import Btf, BtfError
-from digest import programs_id, records_digest, source_digest, version_digest
+from digest import programs_id, records_digest, version_digest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
@@ -86,7 +86,7 @@ def _image(arguments, direct):
     if arguments.holds:
         header += "#define MAXIMUM_HOLDS %d\n" % arguments.holds
     header += "".join("#define %s 0\n" % layer for layer in arguments.without)
-    name = image.key(_version(arguments.mode), header)
+    name = "%s-%s" % (arguments.mode, image.key(_version(arguments.mode), header))
     kept = image.read(arguments.cache, name) if arguments.cache else None
     if kept is not None:
         return kept, name, True

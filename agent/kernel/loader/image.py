@@ -140,12 +140,15 @@ def read(directory, name):
 
 
 def keep(directory, name, image):
-    """Keep an image, and no other; that it cannot be kept costs only time at the next start."""
+    """Keep an image, and no other of its mode, by which its name begins.
+
+    That it cannot be kept costs only time at the next start.
+    """
     path = _path(directory, name)
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
         for other in os.listdir(directory):
-            if other.startswith(_PREFIX):
+            if other.startswith(_PREFIX + name.split("-")[0] + "-"):
                 os.unlink(os.path.join(directory, other))
         with open(path + ".new", "w", opener=lambda p, f: os.open(p, f, 0o600)) as file:
             json.dump(image, file)

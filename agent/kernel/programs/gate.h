@@ -81,33 +81,6 @@ static __always_inline u32 generation_of(u64 inode) {
   return generation;
 }
 
-// An act that is let go or refused by a ticket is remembered for the one case of a call that is asked
-// about twice: what is opened, and what the same open then truncates.
-static __always_inline void remember_passed(struct facts *facts, struct ticket_key *key, struct ticket *ticket) {
-  u32 tid = key->tid;
-  if (facts->act.kind != KIND_OPEN) {
-    hf_tickets.delete(key);
-    return;
-  }
-  ticket->used = 1;
-  struct thread thread = {
-      .start_ns = facts->identity.thread_start_ns,
-      .passed = *key,
-      .passed_inode = facts->identity.inode,
-      .passed_device = facts->identity.device,
-  };
-  hf_threads.update(&tid, &thread);
-}
-
-// The open that this truncation belongs to is made anew with it, so its ticket counts again.
-static __always_inline void renew_open(struct facts *facts, struct thread *thread) {
-  if (thread->start_ns != facts->identity.thread_start_ns) return;
-  if (thread->passed_inode != facts->identity.inode || thread->passed_device != facts->identity.device) return;
-  struct ticket_key key = thread->passed;
-  struct ticket *ticket = hf_tickets.lookup(&key);
-  if (ticket) ticket->used = 0;
-}
-
 // Whether no agent is there, and the rules say what to do then; what, in `verdict`.
 static __always_inline int is_left_alone(struct facts *facts, u32 want, int *verdict) {
   u32 zero = 0;
@@ -164,9 +137,9 @@ static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task
   struct ticket_key key = {.tid = tid, .identity_hash = hash_of(&facts->identity)};
   facts->identity_hash = key.identity_hash;
   struct ticket *ticket = hf_tickets.lookup(&key);
-  if (ticket && !ticket->used && facts->act.boot_ns < ticket->expires_boot_ns && is_same(&ticket->identity, &facts->identity)) {
+  if (ticket && facts->act.boot_ns < ticket->expires_boot_ns && is_same(&ticket->identity, &facts->identity)) {
     verdict = ticket->refuse ? REFUSE : PASS;
-    remember_passed(facts, &key, ticket);
+    hf_tickets.delete(&key);
     return verdict;
   }
   if (cannot_be_held(task)) {
@@ -174,10 +147,7 @@ static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task
     return REFUSE;
   }
   struct thread *thread = hf_threads.lookup(&tid);
-  if (thread) {
-    if (is_held_again(facts, thread)) return RESTART;
-    if (facts->act.kind == KIND_TRUNCATE) renew_open(facts, thread);
-  }
+  if (thread && is_held_again(facts, thread)) return RESTART;
   if (is_left_alone(facts, want, &verdict)) {
     tell_unheld(facts, MARK_NO_AGENT, COUNT_NO_AGENT);
     return verdict;

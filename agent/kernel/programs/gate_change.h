@@ -75,53 +75,16 @@ static __always_inline u32 judge_change(struct config *config, struct facts *fac
   if (left) return 0;                                                     \
   facts->identity.parent = parent_of(dentry, facts->identity.name)
 
-// A new file that an open is about to make: rules about opens for writing ask about it here, before
-// there is one. Returns what the open is answered.
-static __always_inline int judge_creating_open(struct config *config, struct facts *facts, struct walk *walk, u64 task, u64 directory, u64 dentry) {
-  u64 regs = registers_of(task), nr = 0;
-  u32 old = is_old_call(task), position, bytes = 0, want;
-  struct opening opening = {};
-  READ(nr, regs, pt_regs, orig_ax);
-  if (old ? !IS_OPEN(nr, OLD_NR_) : !IS_OPEN(nr, NR_)) return 0;
-  read_opening(&opening, regs, nr, old);
-  u8 table = table_byte(config, TABLE_OPEN);
-  facts->act.kind = KIND_OPEN;
-  facts->act.open_flags = opening.flags | OPEN_CREATE;
-  position = name_path(walk, &facts->act, directory, dentry, table);
-  want_anything(walk, table);
-  want = wanted_of_open(walk->want, facts->act.open_flags);
-  if (!want) return 0;
-  want |= walk->want & WANT_WITH_STOP;
-  facts->act.marks |= MARK_CREATED;
-  read_process(&facts->act, task, config->mount_namespace);
-  if (!(want & (WANT_STOP_READ | WANT_STOP_WRITE))) {
-    report(&facts->act, &walk->buffer[position & 2047], WALK_BYTES - position);
-    return 0;
-  }
-  COPY_PATH(walk, position, facts->path, bytes, facts->act.marks);
-  facts->act.path_bytes = bytes;
-  begin_identity(facts, task);
-  facts->identity.flags = facts->act.open_flags;
-  facts->identity.parent = parent_of(dentry, facts->identity.name);
-  return gate(facts, walk, task, want);
-}
-
 // security_path_mknod(directory, dentry, mode, device): also for a file that an open is to make, and
 // for the name of a socket.
 int gate_path_mknod(struct bpf_raw_tracepoint_args *ctx) {
   ANSWER(ctx, ARGUMENTS_gate_path_mknod);
-  BEGIN(KIND_BIT(KIND_CREATE) | KIND_BIT(KIND_OPEN));
+  BEGIN(KIND_BIT(KIND_CREATE));
   u32 flags = 0;
   READ(flags, task, task_struct, flags);
   if (flags & TASK_DUMPS_CORE) return 0;
   u64 mode = (u16)ctx->args[2];
   if (!(mode & MODE_TYPE)) mode |= TYPE_REGULAR;
-  if (config->kinds & KIND_BIT(KIND_OPEN) && (mode & MODE_TYPE) == TYPE_REGULAR) {
-    int answer = judge_creating_open(config, facts, walk, task, ctx->args[0], ctx->args[1]);
-    if (answer) return answer;
-    begin_gate(facts, walk, &label);
-  }
-  if (!(config->kinds & KIND_BIT(KIND_CREATE))) return 0;
   BEGIN_CHANGE(KIND_CREATE, ctx->args[0], ctx->args[1], mode);
   END_CHANGE(ctx->args[1]);
   return gate(facts, walk, task, want);
@@ -256,29 +219,33 @@ int gate_path_chown(struct bpf_raw_tracepoint_args *ctx) {
   return gate(facts, walk, task, want);
 }
 
-// security_path_truncate(path), in an open too
-int gate_path_truncate(struct bpf_raw_tracepoint_args *ctx) {
-  ANSWER(ctx, ARGUMENTS_gate_path_truncate);
-  BEGIN(KIND_BIT(KIND_TRUNCATE));
+// What a truncation leaves; -1 of one by an open, which was judged with that.
+static __always_inline s64 size_left(u64 task) {
   u64 regs = registers_of(task), nr = 0, size = 0;
   u32 old = is_old_call(task);
   READ(nr, regs, pt_regs, orig_ax);
-  if (!old && (nr == NR_truncate || nr == NR_ftruncate)) READ(size, regs, pt_regs, si);
-  if (old && (nr == OLD_NR_truncate || nr == OLD_NR_ftruncate)) size = ARGUMENT(regs, old, si, cx);
+  if (old ? IS_OPEN(nr, OLD_NR_) : IS_OPEN(nr, NR_)) return -1;
+  size = ARGUMENT(regs, old, si, cx);
+  return (s64)size < 0 ? 0 : size;
+}
+
+// security_path_truncate(path)
+int gate_path_truncate(struct bpf_raw_tracepoint_args *ctx) {
+  ANSWER(ctx, ARGUMENTS_gate_path_truncate);
+  BEGIN(KIND_BIT(KIND_TRUNCATE));
+  s64 size = size_left(task);
+  if (size < 0) return 0;
   BEGIN_PLACE(KIND_TRUNCATE, ctx->args[0], size);
   END_PLACE();
   return gate(facts, walk, task, want);
 }
 
-// security_file_truncate(file), from 6.2 on: ftruncate, and of some kernels an open that truncates
+// security_file_truncate(file), from 6.2 on: ftruncate
 int gate_file_truncate(struct bpf_raw_tracepoint_args *ctx) {
   ANSWER(ctx, ARGUMENTS_gate_file_truncate);
   BEGIN(KIND_BIT(KIND_TRUNCATE));
-  u64 regs = registers_of(task), nr = 0, size = 0;
-  u32 old = is_old_call(task);
-  READ(nr, regs, pt_regs, orig_ax);
-  if (!old && nr == NR_ftruncate) READ(size, regs, pt_regs, si);
-  if (old && nr == OLD_NR_ftruncate) size = ARGUMENT(regs, old, si, cx);
+  s64 size = size_left(task);
+  if (size < 0) return 0;
   BEGIN_PLACE(KIND_TRUNCATE, ctx->args[0] + OFF_file__f_path, size);
   END_PLACE();
   return gate(facts, walk, task, want);

@@ -66,10 +66,22 @@ static __always_inline int is_changed_script(struct facts *facts, u64 task, u64 
   return changed;
 }
 
+// What is wanted of an open, by what rules say of the truncation that comes with it.
+static __always_inline u32 truncates(struct config *config, struct facts *facts, struct walk *walk, u64 file) {
+  u8 table = table_byte(config, TABLE_CHANGE);
+  struct act unused = {};
+  u32 want = 0;
+  file_path(walk, &unused, file, table);
+  want_anything(walk, table);
+  if (walk->want & WANT_OBSERVE_KIND(KIND_TRUNCATE)) want |= WANT_OBSERVE_WRITE;
+  if (walk->want & WANT_STOP_KIND(KIND_TRUNCATE)) want |= WANT_STOP_WRITE | (walk->want & WANT_WITH_STOP);
+  return want;
+}
+
 // security_file_open(file)
 int gate_file_open(struct bpf_raw_tracepoint_args *ctx) {
   ANSWER(ctx, ARGUMENTS_gate_file_open);
-  BEGIN(KIND_BIT(KIND_OPEN) | KIND_BIT(KIND_EXEC));
+  BEGIN(KIND_BIT(KIND_OPEN) | KIND_BIT(KIND_EXEC) | KIND_BIT(KIND_TRUNCATE));
   u64 file = ctx->args[0], inode = 0;
   u32 mode = 0, flags = 0, want, bytes = 0, dumps = 0;
   READ(mode, file, file, f_mode);
@@ -84,15 +96,16 @@ int gate_file_open(struct bpf_raw_tracepoint_args *ctx) {
     bpf_send_signal(SIGNAL_KILL);
     return REFUSE;
   }
-  if (!(config->kinds & KIND_BIT(KIND_OPEN))) return 0;
   u8 table = table_byte(config, TABLE_OPEN);
   facts->act.kind = KIND_OPEN;
   facts->act.open_flags = flags;
+  want = config->kinds & KIND_BIT(KIND_TRUNCATE) && flags & OPEN_TRUNCATE ? truncates(config, facts, walk, file) : 0;
+  walk->want = 0;
   u32 position = file_path(walk, &facts->act, file, table);
   want_anything(walk, table);
-  want = wanted_of_open(walk->want, flags);
+  u32 opens = wanted_of_open(walk->want, flags);
+  if (opens) want |= opens | (walk->want & WANT_WITH_STOP);
   if (!want) return 0;
-  want |= walk->want & WANT_WITH_STOP;
   read_process(&facts->act, task, config->mount_namespace);
   if (!(want & (WANT_STOP_READ | WANT_STOP_WRITE))) {
     report(&facts->act, &walk->buffer[position & 2047], WALK_BYTES - position);

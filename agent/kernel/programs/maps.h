@@ -141,18 +141,13 @@ struct ticket_key {
 };
 struct ticket {
   u64 expires_boot_ns;
-  u32 refuse;
-  u32 used;  // an open that is to truncate is asked about twice, so it stays until its end
+  u64 refuse;
   struct identity identity;
 };
-// What a thread was last held for, and what it was last let do.
+// What a thread was last held for.
 struct thread {
   u64 start_ns;
   u64 hold;  // key in hf_holds
-  u64 passed_inode;
-  struct ticket_key passed;
-  u32 passed_device;
-  u32 reserved;
 };
 // The script that a process was started with, until its interpreter has opened it: which file it was,
 // and when that was last changed.

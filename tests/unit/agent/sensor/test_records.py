@@ -46,6 +46,7 @@ FIELDS = ActFields(
     address=bytes(16),
     path_bytes=4,
     reserved=0,
+    number=0,
 )
 SUBJECTS = ["", "ai"]
 OFFSET = 1_700_000_000_000_000_000
