@@ -206,6 +206,20 @@ class Watched:
             signal_process(pid, signal.SIGCONT)
         self.sensor.forget(held.key)
 
+    def let_all_go(self, child: Started) -> list[HeldAct]:
+        """Let a child run on that has one hold or several, as the agent does; return them."""
+        found = [self.next_hold(child)]
+        child.wait_stopped()
+        self._waiting += self.sensor.new_holds()
+        found += [one for one in self._waiting if one.act.process.pid == child.pid]
+        self._waiting = [one for one in self._waiting if one not in found]
+        for held in found:
+            self.sensor.admit(held.key)
+            self.sensor.forget(held.key)
+        self.sensor.unguard(child.pid)
+        child.resume()
+        return found
+
     # -- before and after each test -----------------------------------------------------------
 
     def begin(self) -> None:

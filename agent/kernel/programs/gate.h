@@ -140,6 +140,7 @@ static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task
   if (ticket && facts->act.boot_ns < ticket->expires_boot_ns && is_same(&ticket->identity, &facts->identity)) {
     verdict = ticket->refuse ? REFUSE : PASS;
     hf_tickets.delete(&key);
+    hf_threads.delete(&tid);  // the same call again is another act
     return verdict;
   }
   if (cannot_be_held(task)) {
