@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 def asking(*kinds: str, on_deny: str = "kill") -> str:
-    """Return rules that ask about these kinds, of files under `{place}/kept` where they have any."""
+    """Return rules that ask about these kinds, of files under `{place}/kept` if of any."""
     return "rules:" + "".join(_rule(kind, on_deny) for kind in kinds)
 
 
