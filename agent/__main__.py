@@ -18,6 +18,7 @@ from agent.rulings import RuleBook
 from agent.sensor.interface import Sensor
 from agent.transport.sender import EventSender
 from rules.errors import RulesError
+from rules.modes import HostMode
 
 OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         daemon = Daemon(
             config,
             sensor,
-            mode=sensor.mode,
+            mode=HostMode(sensor.mode),
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )
@@ -81,7 +82,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return commands.check(options.config, sys.stdout)
+    return commands.check(options.config, sys.stdout, _mode(options.config))
+
+
+def _mode(config: Path) -> HostMode:
+    """Return the mode that an agent with this configuration would work in, as far as can be told."""
+    from agent.sensor.choose import choose
+
+    try:
+        return choose(load(config).mode).mode
+    except AgentError:  # it is told where the configuration is checked, or needs root to be tried
+        return HostMode.STOP
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -15,10 +15,14 @@ from rules.examples import check as check_examples
 from rules.examples import parse
 from rules.explain import explain
 from rules.load import load
+from rules.modes import HostMode, words
 
 
-def check(path: Path, out: TextIO) -> int:
-    """Check configuration, identity, subjects and rules; print each finding; 1 if one is wrong."""
+def check(path: Path, out: TextIO, mode: HostMode) -> int:
+    """Check configuration, identity, subjects and rules; print each finding; 1 if one is wrong.
+
+    What rules cannot do in the mode of this host is said as a warning.
+    """
     try:
         config = configs.load(path)
     except AgentError as error:
@@ -39,7 +43,7 @@ def check(path: Path, out: TextIO) -> int:
     for name in config.nobodys:
         print(f"warning: {responsible_words(name)}", file=out)
     known = {subject.name for subject in config.subjects}
-    broken = _rules(config.rules, out, known)
+    broken = _rules(config.rules, out, known, mode)
     if not problems and not broken:
         print(f"{path}: good", file=out)
     return 1 if problems or broken else 0
@@ -82,6 +86,10 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
         f"be held, {lost['labels']} labels",
         file=out,
     )
+    if answer["without_effect"]:
+        print(
+            f"no effect in {answer['mode']} mode: {', '.join(answer['without_effect'])}", file=out
+        )
     for name in answer["nobody_responsible"]:
         print(f"nobody is responsible for {name!r}; name them in agent.toml", file=out)
     if answer["not_taken_up"]:
@@ -104,7 +112,9 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
         )
 
 
-def _rules(paths: Sequence[Path], out: TextIO, known: set[str] | None) -> int:
+def _rules(
+    paths: Sequence[Path], out: TextIO, known: set[str] | None, mode: HostMode | None = None
+) -> int:
     try:
         rules = load(paths)
     except RuleErrors as error:
@@ -120,5 +130,7 @@ def _rules(paths: Sequence[Path], out: TextIO, known: set[str] | None) -> int:
                 f"{', '.join(strangers)}",
                 file=out,
             )
+    for line in words(rules, mode) if mode else ():
+        print(f"warning: {line}", file=out)
     print(f"{len(rules.rules)} rules, {rules.digest}", file=out)
     return 0

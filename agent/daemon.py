@@ -90,6 +90,7 @@ class Daemon:
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
             self._start_sensor(parts, book)
             self._tell_nobodys(parts)
+            tell_without_effect(parts, book)
             announcer = Announcer(parts.link, self._record(who.host, who.name, parts, book))
             holds = parts.keeper.start()
             parts.keeper.warden.start()
@@ -248,8 +249,12 @@ class Daemon:
         except AgentError as error:
             parts.report.notice("rules_refused", f"the old rules stay in force: {error}")
             raise
-        announcer.change(replace(announcer.record, ruleset=rules.digest))
+        announcer.change(
+            replace(announcer.record, ruleset=rules.digest, without_effect=book.powerless())
+        )
+        tell_without_effect(parts, book)
         parts.report.notice("rules_loaded", f"{len(rules.rules)} rules, {rules.digest}")
+        parts.keeper.on_rules()
         return {"rules": len(rules.rules), "ruleset": rules.digest}
 
     def _record(self, host: Any, name: str, parts: Core, book: RuleBook) -> HostRecord:
@@ -263,6 +268,12 @@ class Daemon:
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
             started_ns=parts.clock.now_ns(),
+            responsible={
+                subject.name: subject.responsible
+                for subject in self._config.subjects
+                if subject.responsible
+            },
+            without_effect=book.powerless(),
         )
 
     def _status(self, parts: Core, announcer: Announcer) -> Mapping[str, Any]:
@@ -279,6 +290,7 @@ class Daemon:
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
             "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),
             "quarantined": {
@@ -299,6 +311,12 @@ class Daemon:
                 for hold in parts.keeper.holds()
             ],
         }
+
+
+def tell_without_effect(parts: Core, book: RuleBook) -> None:
+    """Say which rules the mode of this host cannot put into effect."""
+    for line in book.without_effect():
+        parts.report.notice("without_effect", line)
 
 
 def version() -> str:

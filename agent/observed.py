@@ -15,7 +15,8 @@ _KNOWN_SORTS = 16_384
 
 # What is the same for all acts of one sort, in the order of a template.
 _TEMPLATE = (
-    "kind subject path device inode flags transport address port guarantee action rule detail"
+    "kind subject path device inode flags transport address port guarantee action rule detail "
+    "second_path operation target_pid target_comm"
 ).split()
 _OF_TEMPLATE = itemgetter(*_TEMPLATE)
 _Template = tuple[object, ...] | None

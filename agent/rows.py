@@ -21,6 +21,7 @@ def act_row(
         for name, is_so in (
             ("argv_cut", act.argv_cut),
             ("path_cut", act.path_cut),
+            ("second_path_cut", act.second_path_cut),
             ("unresolved", bool(act.path) and not act.path_resolved),
             ("addresses_cut", act.addresses_cut),
         )
@@ -53,6 +54,10 @@ def act_row(
         "hold": hold,
         "count": 1,
         "detail": detail or None,
+        "second_path": act.second_path or None,
+        "operation": act.operation or None,
+        "target_pid": act.target.pid if act.target else None,
+        "target_comm": act.target.comm if act.target else None,
     }
 
 

@@ -9,8 +9,8 @@ from agent.errors import ConfigError
 from rules.errors import RuleErrors
 from rules.load import load
 from rules.match import decide, facts
-from rules.model import Action, Finding, RuleSet
-from rules.modes import HostMode, in_effect, powerless, without_effect
+from rules.model import Action, RuleSet
+from rules.modes import HostMode, in_effect, powerless, words
 from rules.superset import KernelTables, compile_tables
 from wire.acts import Act
 from wire.messages import RuleFacts
@@ -71,9 +71,9 @@ class RuleBook:
         self._inodes = _inodes(tables)
         return fresh
 
-    def without_effect(self) -> tuple[Finding, ...]:
-        """Return what the mode cannot put into effect of the rules in force."""
-        return without_effect(self._set, self._mode)
+    def without_effect(self) -> tuple[str, ...]:
+        """Return, for people, what the mode cannot put into effect of the rules in force."""
+        return words(self._set, self._mode)
 
     def powerless(self) -> tuple[str, ...]:
         """Return the ids of the rules that have no effect at all in the mode."""

@@ -29,7 +29,7 @@ class Obey:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The verdict is good and its hold has ended without it."""
+    """The verdict came too late: its hold has ended without it, or its own life is over."""
 
     verdict: Verdict
     hold: Hold
@@ -89,7 +89,7 @@ class Checker:
             # Whatever the verdict says of its own life, and though the wait is not closed yet.
             return Refused(f"hold {hold.id}: its deadline has come")
         if verdict.expires_boot_ns and boot_ns >= verdict.expires_boot_ns:
-            return Refused(f"hold {hold.id}: verdict {verdict.verdict} has expired")
+            return Late(verdict, hold)
         return Obey(verdict)
 
     def _mismatch(self, verdict: Verdict, hold: Hold) -> str:

@@ -35,12 +35,11 @@ def alike(record: Record) -> Alike:
     each = ", ".join(f"{number} {word}" for word, number in stands.items())
     answer = "; one answer is for all that wait" if len(record.waiting) > 1 else ""
     words = f"{len(holds)} identical, last at {clock(last)}: {each}{answer}"
-    # That a session has reached its limit is said of one of its holds that wait.
     said = [
         state
         for one in record.waiting
         for state in one.states
-        if state.state is HoldStateName.HELD and state.detail
+        if state.state is HoldStateName.HELD and state.detail and state.capped is None
     ]
     noted = max(said, key=lambda state: state.time_ns).detail if said else ""
     return Alike(len(holds), words, noted)

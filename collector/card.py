@@ -8,27 +8,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from collector.actwords import OPERATIONS, SECOND, VERBS, operation_words
 from collector.alike import ONE, Alike
 from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
 from collector.happened import guarantee_words, happened_words
 from collector.progress import clock, state_line
 from collector.sanitize import clean, quote
 from collector.words import count
-from wire.acts import Act, Kind, Process, identity
-from wire.messages import Decision, HoldOpened, HoldState, OnTimeout
+from wire.acts import KINDS_OF_CHANGE, Act, Guarantee, Kind, Process, identity
+from wire.messages import Decision, HoldOpened, HoldState, OnDeny, OnTimeout
+from wire.targets import target
 
 COMMAND_LIMIT = 4000
 _TITLE_LIMIT = 120
 _LINE_LIMIT = 160
 _FACT_LIMIT = 1000
 
-_VERBS = {
-    Kind.EXEC: "run",
-    Kind.OPEN: "open",
-    Kind.CONNECT: "connect to",
-    Kind.SEND: "send to",
-    Kind.ASK: "ask for",
-}
+_PATHS = {Kind.EXEC: "File", Kind.MODULE: "File", Kind.OPEN: "Path"} | dict.fromkeys(
+    KINDS_OF_CHANGE, "Path"
+)
+_REFUSED = "the call fails with 'operation not permitted', and the process goes on"
 _ON_TIMEOUT = {
     OnTimeout.KILL: "the process is killed",
     OnTimeout.KEEP: "the process stays stopped",
@@ -207,6 +206,10 @@ def _what(sheet: _Sheet, act: Act) -> None:
         sheet.show("Started as", shown_arguments(act.process.argv, _FACT_LIMIT))
     if act.kind is Kind.OPEN and act.flags:
         sheet.quote("Opened for", ", ".join(act.flags))
+    if act.operation:
+        sheet.quote(OPERATIONS.get(act.kind, "Operation"), operation_words(act))
+    if act.target is not None:
+        sheet.add("Other process", process_text(act.target, act.target.argv, _LINE_LIMIT))
     if act.messages:
         sheet.add("Sent so far", count(act.messages, "datagram"))
 
@@ -222,8 +225,12 @@ def _where(sheet: _Sheet, act: Act, opened: HoldOpened) -> None:
             # How much is missing is not known; it must not look whole.
             sheet.hidden_bytes += 1
         file = f" (device {_device(act.device)}, inode {act.inode})" if act.inode else ""
-        label = {Kind.EXEC: "File", Kind.OPEN: "Path"}.get(act.kind, "Socket")
-        sheet.name(label, act.path, after=file + notes)
+        sheet.name(_PATHS.get(act.kind, "Socket"), act.path, after=file + notes)
+    if act.second_path or act.second_path_cut:
+        missing = "; part of it is missing, the host could not read more"
+        sheet.hidden_bytes += int(act.second_path_cut)
+        notes = missing if act.second_path_cut else ""
+        sheet.name(SECOND.get(act.kind, "Second name"), act.second_path, after=notes)
     if act.address:
         sheet.quote("Address", _address(act))
     if act.addresses_cut:
@@ -246,8 +253,14 @@ def _why(sheet: _Sheet, opened: HoldOpened) -> None:
     sheet.quote("Rule", rule.id)
     sheet.quote("Why", rule.description)
     sheet.quote("Severity", rule.severity.value)
+    # Only what is held before it happens can be refused; elsewhere a refusal is a kill.
+    refused = rule.on_deny is OnDeny.REFUSE and opened.act.guarantee is Guarantee.HELD
+    if refused:
+        sheet.add("If denied", _REFUSED)
     if opened.deadline_ns > 0:
         silence = "it expires, which is no approval" if asked else _ON_TIMEOUT[rule.on_timeout]
+        if refused and rule.on_timeout is OnTimeout.KILL:
+            silence = _REFUSED
         sheet.add("If nobody answers", silence)
     # Last, and said to be what it is: the facts above are what was seen.
     if opened.claim:
@@ -261,7 +274,9 @@ def _said(
 ) -> None:
     if decision is not None and decision.reason:
         sheet.quote("Reason given", decision.reason)
-    details = [state.detail for state in sorted(states, key=lambda one: one.sequence)]
+    # That the session is at its limit stands on the card of the session.
+    own = (state for state in states if state.capped is None)
+    details = [state.detail for state in sorted(own, key=lambda one: one.sequence)]
     last = next((detail for detail in reversed(details) if detail), noted)
     if last:
         sheet.quote("Host says", last)
@@ -269,7 +284,7 @@ def _said(
 
 def _title(act: Act) -> str:
     who = clean(act.user or f"uid {act.process.uid}", 40).text
-    return f"{who}: {_VERBS[act.kind]} {_target(act)}"
+    return f"{who}: {VERBS[act.kind]} {_target(act)}"
 
 
 def _target(act: Act) -> str:
@@ -279,7 +294,9 @@ def _target(act: Act) -> str:
         return f"{action} on {clean(act.path, _TITLE_LIMIT).text}"
     if act.kind is Kind.EXEC:
         return one_line(act.argv or (act.filename or act.executable,), _TITLE_LIMIT)
-    return clean(act.path or _address(act), _TITLE_LIMIT).text
+    if act.kind in (Kind.OPEN, Kind.CONNECT, Kind.SEND, Kind.LISTEN):
+        return clean(act.path or _address(act), _TITLE_LIMIT).text
+    return clean(target(act), _TITLE_LIMIT).text
 
 
 def _tree(act: Act) -> tuple[str, ...]:

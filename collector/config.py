@@ -23,6 +23,7 @@ from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
+from collector.policy.model import BREAK_GLASS_S
 from collector.web import settings as web_settings
 from collector.web.settings import Web
 from wire.messages import Severity
@@ -87,6 +88,7 @@ class Approvals:
     """Who must approve what. Without a file any reviewer's answer decides."""
 
     policy_file: str = ""
+    break_glass_s: int = BREAK_GLASS_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,8 @@ _MOST: dict[str, int] = {
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,
     "channels.timeout_s": 300,
+    # Who breaks the glass means now.
+    "approvals.break_glass_s": 3600,
     "asks.timeout_s": 31 * 86_400,
     "asks.longest_timeout_s": 31 * 86_400,
     "asks.open_per_asker": 1 << 20,

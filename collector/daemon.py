@@ -166,7 +166,7 @@ async def _services(
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
     ways_in = signing_in(config, stack)
-    extras = Extras(grants=ForATime(deciding.issuer, policies), orders=deciding.orders)
+    extras = Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
     answers = Answers(deciding.decider, policies, ways_in.links, ways_in.base, extras)
     return Services(
         book=book,
@@ -299,7 +299,7 @@ async def _deliver_again(decider: Decider, records: Sequence[Record]) -> None:
     for record in records:
         while True:
             try:
-                await decider.verdicts.deliver(record)
+                await decider.settling.follow(record)
                 break
             except CentreError as error:
                 log.warning("hold %s: verdict not delivered yet: %s", record.hold, error)

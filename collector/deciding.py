@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import CheckFresh, Decider
+from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
@@ -17,6 +18,7 @@ from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.config import Config
 from collector.identity.hosts import HostNames
+from collector.identity.people import Caller
 from collector.ingest.asks import AskIntake
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.holds import HoldIntake
@@ -26,10 +28,11 @@ from collector.ingest.work import Intake
 from collector.nats.publish import Publisher
 from collector.oidc.step_up import check_fresh
 from collector.orders.desk import OrderDesk
+from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
 from collector.trail.reader import Reader
 from wire import subjects
-from wire.messages import Comment, Decision, Vote
+from wire.messages import Comment, Decision, Severity, Vote
 from wire.signing import Signer, Verifier
 
 
@@ -62,7 +65,9 @@ class Deciding:
 
     def waiting(self, dispatcher: Dispatcher) -> Waiting:
         """Return what keeps deadlines and escalations, also when other policies come in force."""
-        waits = Waiting(self.book, self.decider, self.policies, escalated=dispatcher.reconsider)
+        waits = Waiting(
+            self.book, self.decider.settling, self.policies, escalated=dispatcher.reconsider
+        )
 
         def judge_anew() -> None:
             # Fewer votes may be enough now.
@@ -86,10 +91,22 @@ async def start_deciding(
     """Make the parts, and load from the trail what is not finished; raise TrailError."""
     fresh = _freshness(config)
     book = Book(Register(), reader)
-    decider = Decider(book, publisher, signer, verifier, policies, fresh)
-    undecided = Undecided(book, decider)
+    ledger = await reader.ledger()
+    granting = Granting(ledger, publisher, signer)
+    decider = Decider(
+        book,
+        publisher,
+        signer,
+        verifier,
+        policies,
+        fresh,
+        break_glass_s=config.approvals.break_glass_s,
+        also=granting.grant,
+    )
+    undecided = Undecided(book, decider.settling)
     issuer = Issuer(
-        await reader.ledger(),
+        ledger,
+        granting,
         decider,
         publisher,
         signer,
@@ -97,7 +114,7 @@ async def start_deciding(
         limits=config.grants,
         check_fresh=fresh,
     )
-    open_before = await book.load()
+    open_before = await book.load(Recall(publisher, verifier))
     undecided.take_up(open_before)
     return Deciding(
         book=book,
@@ -113,4 +130,7 @@ async def start_deciding(
 
 
 def _freshness(config: Config) -> CheckFresh:
-    return lambda caller, severity, now_ns: check_fresh(caller, severity, config.oidc, now_ns)
+    def check(caller: Caller, severity: Severity, now_ns: int, *, what: str = "") -> None:
+        check_fresh(caller, severity, config.oidc, now_ns, what=what)
+
+    return check

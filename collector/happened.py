@@ -3,6 +3,7 @@
 Where the facts do not say whether something happened, the words say that it may have.
 """
 
+from collector.changes_happened import change_words
 from wire.acts import Act, Guarantee, Kind, Transport
 
 # In progress, or interrupted by the stop itself (EINTR and the kernel's restart codes).
@@ -42,8 +43,10 @@ def happened_words(act: Act) -> str:
         words = _open(act)
     elif act.kind is Kind.CONNECT:
         words = _connect(act)
-    else:
+    elif act.kind is Kind.SEND:
         words = _send(act)
+    else:
+        words = change_words(act)
     if act.addresses_cut:
         words += " The call named more addresses than were inspected; not all of them are shown."
     return words

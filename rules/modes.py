@@ -46,6 +46,15 @@ def without_effect(
     )
 
 
+def words(rules: RuleSet, mode: HostMode, missing: Collection[Kind] = ()) -> tuple[str, ...]:
+    """Return the same for people: rules without any effect in one line, however many they are."""
+    named = ", ".join(rule.id for rule in powerless(rules, mode, missing))
+    first = (f"{mode} mode cannot put these rules into effect here: {named}",) if named else ()
+    none = {rule.id for rule in powerless(rules, mode, missing)}
+    rest = (one for one in without_effect(rules, mode, missing) if one.rule not in none)
+    return (*first, *(f"{one.place}: {one.rule}: {one.message}" for one in rest))
+
+
 def powerless(rules: RuleSet, mode: HostMode, missing: Collection[Kind] = ()) -> tuple[Rule, ...]:
     """Return the rules that have no effect at all in the mode."""
     there = KINDS[mode] - frozenset(missing)

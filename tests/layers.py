@@ -54,6 +54,7 @@ LAYERS: tuple[Layer, ...] = (
         covers="agent, collector, nats-server and kernel together",
         arguments=("tests", *_ELSEWHERE, "-m", "end_to_end"),
         root=True,
+        packages=packages.for_node(),
     ),
     Layer(
         name="faults",

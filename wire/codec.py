@@ -25,6 +25,7 @@ from wire.messages import (
     RuleFacts,
     Verdict,
     Vote,
+    WantedGrant,
 )
 from wire.orders import Covered, FileState, Grant, GrantRevoked, Quarantine, QuarantineLifted
 
@@ -54,6 +55,7 @@ _TYPES: dict[str, type[Any]] = {
 # The fields that are values of several keys themselves, or lists of them.
 _PARTS: dict[type[Any], dict[str, type[Any]]] = {
     HoldOpened: {"rule": RuleFacts, "act": Act, "program": FileState},
+    Vote: {"grant": WantedGrant},
     Grant: {"covers": Covered},
     Covered: {"program": FileState},
     Act: {"process": Process, "ancestors": Process, "target": Process},

@@ -21,17 +21,21 @@ class ColumnType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `null` says whether a value may be absent."""
+    """One column: `null` says whether a value may be absent.
+
+    What an earlier agent has sent, or kept, has no `later` column; all its values are absent.
+    """
 
     name: str
     type: ColumnType
     null: bool
     meaning: str
+    later: bool = False
 
 
 COLUMNS: tuple[Column, ...] = (
     Column("time_ns", ColumnType.INT, False, "when, nanoseconds since the epoch (UTC)"),
-    Column("kind", ColumnType.TEXT, False, "exec, open, connect, send, gap or notice"),
+    Column("kind", ColumnType.TEXT, False, "what sort of act (see rules.md), gap or notice"),
     Column("subject", ColumnType.TEXT, True, "the watched subject; absent for gap and notice"),
     Column("session", ColumnType.TEXT, True, "pid-start of the first labelled process"),
     Column("pid", ColumnType.INT, True, "process (thread group)"),
@@ -60,22 +64,36 @@ COLUMNS: tuple[Column, ...] = (
         "how many acts that are the same, read together; of a gap, how many events were lost",
     ),
     Column("detail", ColumnType.TEXT, True, "notice: its name and words, 'name: words'"),
+    Column(
+        "second_path",
+        ColumnType.TEXT,
+        True,
+        "rename, link: the new name; symlink: what it says; mount: what is mounted",
+        later=True,
+    ),
+    Column("operation", ColumnType.TEXT, True, "what exactly, in words by kind", later=True),
+    Column("target_pid", ColumnType.INT, True, "trace: the other process", later=True),
+    Column("target_comm", ColumnType.TEXT, True, "trace: its comm", later=True),
 )
 
 _LIST_16 = 0xDC  # what a list of more than 15 values begins with in msgpack; below: the short head
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+LATER: frozenset[str] = frozenset(column.name for column in COLUMNS if column.later)
 
 
 def check_columns(batch: EventBatch) -> None:
     """Raise MessageError unless every known column is there and all have `batch.count` values.
 
-    A column that this side does not know is left alone, so a newer host may send more.
+    A later column may be missing as a whole. A column that this side does not know is left alone,
+    so a newer host may send more.
     """
     if batch.sequence < 1 or batch.first < 1 or batch.count < 0:
         raise MessageError(f"events: sequence, first and count of batch {batch.sequence} are off")
     for column in COLUMNS:
         values = batch.columns.get(column.name)
+        if values is None and column.later:
+            continue
         if values is None:
             raise MessageError(f"events: column {column.name} is missing; upgrade the agent")
         if len(values) != batch.count:

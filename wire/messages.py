@@ -1,6 +1,6 @@
 """The messages between host and centre, as frozen values. See codec for their bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -150,7 +150,11 @@ class AskOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldState:
-    """A later state of a hold. Only the host writes it; `sequence` counts from 1 per hold."""
+    """A later state of a hold. Only the host writes it; `sequence` counts from 1 per hold.
+
+    With `capped` it changes nothing, and says that the hold waits in a session that has reached
+    its limit: `denied_beyond` acts of that session were denied by now without asking anybody.
+    """
 
     type: ClassVar[str] = "hold.state"
 
@@ -165,6 +169,17 @@ class HoldState:
     by: str = ""
     reason: str = ""
     detail: str = ""  # what the host found, in words
+    capped: HoldId | None = None  # the hold by whose name the session's summary goes
+    denied_beyond: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedGrant:
+    """For how long, how often and for whom an approval is to count: a grant's life and reach."""
+
+    minutes: int
+    uses: int
+    whole_subject: bool = False  # of every session of the subject, not only of the one that asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +187,8 @@ class Vote:
     """One person's say on one request, signed by the collector that knew who it was.
 
     Where identical holds were folded into the request, `also` names the others that the vote is
-    about, and `also_digests` their acts, one for one.
+    about, and `also_digests` their acts, one for one. `grant`: what the approval is for besides;
+    None: for this once.
     """
 
     type: ClassVar[str] = "vote"
@@ -192,6 +208,7 @@ class Vote:
     names: tuple[str, ...] = ()  # further ones of the person: under all of them they count once
     also: tuple[HoldId, ...] = ()
     also_digests: tuple[str, ...] = ()
+    grant: WantedGrant | None = None
 
     def digest_for(self, hold: HoldId) -> str:
         """Return the digest of the act of a hold, as the vote is about it; "" if it is not."""
@@ -258,7 +275,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecord:
-    """What a host says of itself when it starts; kept in the key-value bucket hf_hosts."""
+    """What a host says of itself when it starts; kept in the key-value bucket hf_hosts.
+
+    `responsible`: who answers for a subject, by its name, as in `HoldOpened.owner`.
+    """
 
     type: ClassVar[str] = "host"
 
@@ -271,6 +291,7 @@ class HostRecord:
     subjects: tuple[str, ...]
     ruleset: str
     started_ns: int
+    responsible: dict[str, str] = field(default_factory=dict)
     without_effect: tuple[str, ...] = ()  # rules that its mode cannot put into effect, by id
 
 

@@ -46,6 +46,19 @@ def quarantined(hold: Hold, order: Quarantine) -> Hold:
     return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom)
 
 
+def newly_ruled(ruled: Ruled) -> Pass | Doom | None:
+    """Return what newer rules make of an act that waits; None: it waits on.
+
+    So it does where they ask, and where none asks any more: that nobody need be asked must be said
+    by a rule, which allows it.
+    """
+    rule = ruled.rule
+    if rule is None or ruled.action not in (Action.DENY, Action.ALLOW):
+        return None
+    why = Why(ground=Ground.RULE, reason=rule.id)
+    return Doom(why, rule.kill) if ruled.action is Action.DENY else Pass(why)
+
+
 def attempt_words(attempt: Resume) -> str:
     """Return, for people, who tried to let a held process run on, and what came of it."""
     if attempt.ended:

@@ -122,6 +122,12 @@ class Machine:
         state = HoldStateName.SUPERSEDED
         return self._one(hold, state, fate, now_ns, why, detail, order=order.order)
 
+    def plan_ruled(self, hold: Hold, fate: Pass | Doom, detail: str, now_ns: int) -> Step:
+        """End the wait of a hold by a rule that is newer than it."""
+        if not hold.waiting or fate.why.ground is not Ground.RULE:
+            raise AgentError(f"hold {hold.id} is {hold.state}, or not settled by a rule")
+        return self._one(hold, HoldStateName.SUPERSEDED, fate, now_ns, fate.why, detail)
+
     def _by_grant(self, hold: Hold, state: HoldStateName, grant: Grant, now_ns: int) -> Step:
         why = Why(ground=Ground.GRANT, by=grant.by, reason=grant.reason)
         detail = f"covered by grant {grant.order}"
@@ -147,14 +153,19 @@ class Machine:
         return replace(step, used=used)
 
     def plan_late(self, hold: Hold, verdict: Verdict, now_ns: int) -> Step:
-        """Record an answer that came after the wait was over. It changes no state."""
+        """Record an answer that came after the wait, or its own life, was over.
+
+        It changes no state.
+        """
         why = Why(
             ground=verdict.ground, verdict=verdict.verdict, by=verdict.by, reason=verdict.reason
         )
-        detail = (
-            f"too late: {verdict.by} said {verdict.answer} by {verdict.via}, when the hold was "
-            f"{hold.state} already"
+        when = (
+            "which could be obeyed for a while that is over"
+            if hold.waiting
+            else f"when the hold was {hold.state} already"
         )
+        detail = f"too late: {verdict.by} said {verdict.answer} by {verdict.via}, {when}"
         step = self._one(hold, hold.state, hold.fate, now_ns, why, detail)
         # It is the ground of nothing: what became of the process had another.
         says = tuple(replace(say, ground=None) for say in step.says if isinstance(say, HoldState))
@@ -273,6 +284,19 @@ class Machine:
             for hold in holds
             if hold.waiting
         )
+
+    def plan_capped(
+        self, holds: Iterable[Hold], summary: HoldId, denied: int, words: str, now_ns: int
+    ) -> Step:
+        """The session of these holds has reached its limit, and `denied` acts were denied since."""
+        step = self.plan_note(holds, words, now_ns)
+        says = (
+            replace(say, capped=summary, denied_beyond=denied)
+            if isinstance(say, HoldState)
+            else say
+            for say in step.says
+        )
+        return replace(step, says=tuple(says))
 
     # -- one hold -----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import msgpack
 from agent.database import open_database, transaction
 from agent.rows import Columns, events_in, gap_row, part, to_columns
 from wire import codec
-from wire.events import NAMES, encode_packed, pack_values
+from wire.events import LATER, NAMES, encode_packed, pack_values
 from wire.ids import HostId, MessageId, new_id
 from wire.messages import EventBatch
 
@@ -216,9 +216,12 @@ def _check(database: sqlite3.Connection) -> None:
     """Raise ValueError unless the chain can go on from what is here."""
     chain = database.execute("SELECT sequence, events, previous FROM chain").fetchall()
     sealed = [
-        sequence for sequence, _ in database.execute("SELECT sequence, message_id FROM sealed")
+        sequence
+        for sequence, _, _ in database.execute(
+            "SELECT sequence, message_id, length(data) FROM sealed"
+        )
     ]
-    loose = "SELECT coalesce(min(min(rows, events, gap, length(columns))), 0) FROM loose"
+    loose = "SELECT coalesce(min(min(number, rows, events, gap, length(columns))), 0) FROM loose"
     last = chain[0][0] if chain else 0
     if (
         len(chain) > 1
@@ -238,10 +241,11 @@ def _packed(columns: Columns) -> bytes:
 def _unpacked(kept: bytes, rows: int, events: int, *, sure: bool) -> tuple[dict[str, bytes], int]:
     """Return what `_packed` has made, and of how many rows; a gap if it cannot be read.
 
-    Earlier versions kept lists, which may still wait.
+    Earlier versions kept lists and fewer columns, which may still wait.
     """
     try:
-        columns: dict[str, bytes | list[object]] = msgpack.unpackb(kept, raw=False)
+        later = dict.fromkeys(LATER, [None] * rows)
+        columns: dict[str, bytes | list[object]] = later | msgpack.unpackb(kept, raw=False)
         packed = {
             name: values if isinstance(values, bytes) else pack_values(values)
             for name, values in ((name, columns[name]) for name in NAMES)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.holds.model import Doom, Hold
-from wire.acts import Act, Kind
+from wire.acts import Act
 from wire.ids import HoldId
 from wire.messages import Ground
+from wire.targets import target
 
 log = logging.getLogger("holdfast.agent.why")
 
@@ -113,9 +114,6 @@ class Denials:
 
 
 def _words(act: Act) -> str:
-    if act.kind is Kind.EXEC:
-        text = " ".join(act.argv) or act.executable
-    else:
-        text = act.path or f"{act.address} port {act.port}"
+    text = target(act)
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return f"{act.kind.value}: {cut}"

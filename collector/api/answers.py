@@ -30,14 +30,14 @@ async def decide_requests(
     hopeless = False
     for answer in given.answers:
         if hopeless:
-            results.append(_refused(answer, _NOT_TRIED))
+            results.append(refused(answer.request, _NOT_TRIED))
             continue
         try:
             results.append(await _answer(services, caller, answer, given.via))
         except CollectorError as error:
             refusal = as_refusal(error, request)
             hopeless = refusal.code in _HOPELESS
-            results.append(_refused(answer, refusal))
+            results.append(refused(answer.request, refusal))
     return AnswersOut(results=results)
 
 
@@ -62,7 +62,8 @@ async def _answer(services: Services, caller: Caller, answer: AnswerIn, via: str
     return ResultOut(request=record.id, status=200, result=shown, error=None)
 
 
-def _refused(answer: AnswerIn, refusal: Refusal) -> ResultOut:
+def refused(request: str, refusal: Refusal) -> ResultOut:
+    """Return the result of an answer that was not taken."""
     said = {"code": refusal.code, "message": refusal.message, "remedy": refusal.remedy}
     error = ErrorBody.model_validate({**refusal.extra, **said})
-    return ResultOut(request=answer.request, status=refusal.status, result=None, error=error)
+    return ResultOut(request=request, status=refusal.status, result=None, error=error)

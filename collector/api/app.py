@@ -17,6 +17,7 @@ from collector.api import (
     figures,
     orders,
     requests,
+    sessions,
     trail,
 )
 from collector.api.models import Health
@@ -54,6 +55,7 @@ def build(services: Services) -> FastAPI:
 
     app.include_router(answers.router, prefix=BASE)
     app.include_router(requests.router, prefix=BASE)
+    app.include_router(sessions.router, prefix=BASE)
     app.include_router(asks.router, prefix=BASE)
     app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)

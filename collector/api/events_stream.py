@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -27,9 +27,11 @@ class EventStream(Response):
         still_valid: Callable[[], Awaitable[bool]],
         who: str,
         admit: Callable[[], None],
+        beside: Callable[[Record], Sequence[str]] = lambda _: (),
         keepalive_s: float = KEEPALIVE_S,
     ) -> None:
-        """`show` gives one line of JSON; `still_valid` is asked with every keepalive.
+        """`show` gives one line of JSON, `beside` such lines of what else a request has changed:
+        AI sessions at their limit. `still_valid` is asked with every keepalive.
 
         `admit` raises Refusal if `who` may not listen now; it is asked as the stream begins, so
         that many at once are counted too.
@@ -38,6 +40,7 @@ class EventStream(Response):
         self._book = book
         self._queue = queue
         self._show = show
+        self._beside = beside
         self._still_valid = still_valid
         self._who = who
         self._admit = admit
@@ -75,6 +78,9 @@ class EventStream(Response):
         for record in reversed(self._book.register.requests()):
             if record.state is RequestState.OPEN:
                 await write(self._event("request", self._show(record)))
+        every = (line for one in self._book.register.requests() for line in self._beside(one))
+        for line in dict.fromkeys(every):
+            await write(self._event("session", line))
         await write(self._event("ready", "{}"))
         valid_until = asyncio.get_running_loop().time() + self._keepalive_s
         while True:
@@ -91,6 +97,8 @@ class EventStream(Response):
             if record_or_end is None:
                 break
             await write(self._event("request", self._show(record_or_end)))
+            for line in self._beside(record_or_end):
+                await write(self._event("session", line))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _event(self, name: str, data: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collector.api.fields import Text
 from collector.api.models_orders import GrantableOut, GrantIn, GrantOut
+from collector.api.models_sessions import CappedOut
 from collector.approvals.record import Outcome, RequestState
 from wire.acts import Act
 from wire.messages import Answer, Ground, HoldState, RuleFacts
@@ -65,6 +66,7 @@ class VoteOut(BaseModel):
     answer: Answer
     reason: str
     time_ns: int
+    grant: GrantIn | None = Field(description="the time that it is for; null: for this once")
 
 
 class PolicyOut(BaseModel):
@@ -138,6 +140,9 @@ class RequestPage(BaseModel):
 
     requests: list[RequestOut]
     next: str | None = Field(description="give it as `after` for the next page; null at the end")
+    capped: list[CappedOut] = Field(
+        default=[], description="AI sessions at their limit; on the first page of what is open"
+    )
 
 
 class DecisionIn(BaseModel):

@@ -17,6 +17,9 @@ class HostOut(BaseModel):
     version: str | None = None
     subjects: list[str] = []
     ruleset: str | None = None
+    without_effect: list[str] = Field(
+        default=[], description="rules that its mode cannot put into effect, by id"
+    )
     started_ns: int | None = None
     last_event_ns: int | None = None
     open_holds: int = 0

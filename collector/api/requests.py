@@ -12,8 +12,11 @@ from collector.api.events_stream import EventStream
 from collector.api.fields import Time
 from collector.api.models import BreakGlassIn, CommentIn, DecisionIn, RequestOut, RequestPage
 from collector.api.models_orders import GrantIn
+from collector.api.models_sessions import CappedOut
 from collector.api.orders import made_grant
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
+from collector.api.sessions import capped_out
+from collector.approvals.capped import CappedSessions
 from collector.approvals.listing import list_records, place_after
 from collector.approvals.record import Record
 from collector.errors import Refusal
@@ -54,6 +57,7 @@ async def list_requests(
     return RequestPage(
         requests=[services.shower.show(one, caller, with_card=False) for one in listed.records],
         next=listed.next,
+        capped=_capped(services, wanted) if state == "open" and after is None else [],
     )
 
 
@@ -160,6 +164,17 @@ async def comment_on_request(
         via=comment.via,
     )
     return services.shower.show(record, caller, with_card=True)
+
+
+def _capped(services: Services, wanted: RequestFilter) -> list[CappedOut]:
+    """Return the sessions at their limit that have requests of those that are wanted."""
+    return [
+        capped_out(services, one)
+        for one in CappedSessions(services.book).alive()
+        if wanted.host in (None, one.of.host)
+        and wanted.subject in (None, one.of.act.subject)
+        and wanted.rule in (None, *(each.opened.rule.id for each in one.waiting))
+    ]
 
 
 async def _approve_for_a_time(

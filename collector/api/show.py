@@ -15,7 +15,7 @@ from collector.api.models import (
     RequestOut,
     VoteOut,
 )
-from collector.api.models_orders import GrantableOut
+from collector.api.models_orders import GrantableOut, GrantIn
 from collector.approvals.applied import Applied, Policies
 from collector.approvals.checks import may_decide
 from collector.approvals.record import Record
@@ -23,8 +23,8 @@ from collector.approvals.tally import missing_words, tally
 from collector.card import as_dict, render
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
-from collector.orders.terms import grantable_under
-from wire.messages import HoldOpened
+from collector.orders.terms import Terms, grantable_by
+from wire.messages import HoldOpened, WantedGrant
 
 _KEPT_CARDS = 256
 
@@ -55,7 +55,7 @@ class Shower:
             opened,
             MayDecideOut(allowed=may.allowed, why=may.why, approved=may.approved),
             _policy(record, applied),
-            grantable_under(record, applied.policy),
+            grantable_by(record),
             card,
         )
 
@@ -82,6 +82,11 @@ def _policy(record: Record, applied: Applied) -> PolicyOut:
         stuck=applied.stuck,
         break_glass=list(policy.break_glass),
     )
+
+
+def _wanted(grant: WantedGrant) -> GrantIn:
+    terms = Terms.of(grant)
+    return GrantIn(minutes=terms.minutes, uses=terms.uses, scope=terms.scope)
 
 
 def _hold(record: Record) -> HoldOut:
@@ -138,7 +143,12 @@ def _request(
         ],
         votes=[
             VoteOut(
-                by=one.by, via=one.via, answer=one.answer, reason=one.reason, time_ns=one.time_ns
+                by=one.by,
+                via=one.via,
+                answer=one.answer,
+                reason=one.reason,
+                time_ns=one.time_ns,
+                grant=None if one.grant is None else _wanted(one.grant),
             )
             for one in record.votes
         ],

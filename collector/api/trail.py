@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -16,6 +16,7 @@ from collector.api.services import AnyCallerDep, ServicesDep, TrailReaderDep
 from collector.approvals.register import hosts_of
 from collector.errors import Refusal
 from collector.trail.reader import EventFilter
+from wire.event_kinds import EventKind
 from wire.ids import HostId
 
 router = APIRouter()
@@ -46,6 +47,7 @@ async def hosts(_: TrailReaderDep, services: ServicesDep) -> HostList:
         facts = dict(said.get(host, {"host": host}))
         facts["name"] = enrolled.get(HostId(host)) or facts.get("name") or ""
         facts["subjects"] = facts.get("subjects") or []
+        facts["without_effect"] = facts.get("without_effect") or []
         facts["open_holds"] = waiting.get(HostId(host), 0)
         found.append(HostOut(**facts))
     return HostList(hosts=sorted(found, key=lambda one: (one.name, one.host)))
@@ -63,7 +65,7 @@ async def events(
     host: Annotated[str | None, Query(description="host id or enrolled name")] = None,
     subject: str | None = None,
     session: str | None = None,
-    kind: Literal["exec", "open", "connect", "send", "gap", "notice"] | None = None,
+    kind: EventKind | None = None,
     path: Annotated[str | None, Query(description="a part of the path")] = None,
     address: str | None = None,
     rule: str | None = None,

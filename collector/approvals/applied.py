@@ -96,6 +96,11 @@ class Policies:
         """The set in force."""
         return self._set
 
+    @property
+    def known(self) -> Crowd:
+        """Everybody who is known now."""
+        return self._known
+
     def reload(self) -> None:
         """Read the file again; raise ConfigError, with what is in force left as it is."""
         if self._file is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from collector.approvals.applied import Applied
-from collector.approvals.own import own_request
+from collector.approvals.own import own_request, own_subject
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.approvals.tally import missing_words, tally
 from collector.errors import Refusal
@@ -72,6 +72,12 @@ def check_reviewer(record: Record, caller: Caller) -> None:
     """Raise Refusal unless this is a person who decides at all, and the request is not theirs."""
     check_decides(caller)
     if (why := own_request(record, caller)) is not None:
+        raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
+
+
+def check_not_own(owner: str, caller: Caller) -> None:
+    """Raise Refusal for who answers for a subject; `owner` names everybody who does."""
+    if (why := own_subject(owner, caller)) is not None:
         raise Refusal(403, "own_request", why, "ask another reviewer; nobody decides their own")
 
 

@@ -25,13 +25,29 @@ def fold_key(opened: HoldOpened) -> Key | None:
     whole, is not known to be one file, or has happened in part, is compared with nothing.
     """
     act = opened.act
-    incomplete = act.argv_cut or act.path_cut or act.addresses_cut or not act.path_resolved
+    cut = act.argv_cut or act.path_cut or act.second_path_cut or act.addresses_cut
     begun = act.guarantee is Guarantee.LATE or act.messages > 0 or "shared" in act.flags
-    vague = not act.inode if act.kind in (Kind.EXEC, Kind.OPEN) else not (act.address or act.path)
-    if incomplete or begun or vague or act.kind is Kind.ASK:
+    if cut or begun or not act.path_resolved or _vague(act):
         return None
     facts = (opened.host, opened.boot_id, opened.owner, opened.rule, opened.claim)
     return *facts, act_digest(_timeless(act))
+
+
+def _vague(act: Act) -> bool:
+    """Return whether two acts that look the same may be about different things."""
+    match act.kind:
+        case Kind.ASK | Kind.BPF:
+            return True  # of a bpf call only the command is known
+        case Kind.CREATE | Kind.SYMLINK | Kind.MOUNT:
+            return not act.path  # there is no file yet
+        case Kind.CONNECT | Kind.SEND | Kind.LISTEN:
+            return not (act.address or act.path)
+        case Kind.TRACE:
+            return act.target is None
+        case Kind.IDENTITY | Kind.NAMESPACE:
+            return not act.operation
+        case _:
+            return not act.inode
 
 
 def _timeless(act: Act) -> Act:

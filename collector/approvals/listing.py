@@ -7,8 +7,8 @@ from collector.approvals.book import Book
 from collector.approvals.record import Record
 from collector.errors import Refusal
 from collector.trail.reader import Reader, RequestFilter
-from wire.acts import Act, Kind
 from wire.ids import RequestId
+from wire.targets import target
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +63,11 @@ def _fits(record: Record, wanted: RequestFilter) -> bool:
         and wanted.rule in (None, opened.rule.id)
         and wanted.session in (None, opened.act.session)
         and wanted.severity in (None, opened.rule.severity.value)
-        and (wanted.text is None or wanted.text.lower() in _what(opened.act).lower())
+        and (wanted.text is None or wanted.text.lower() in target(opened.act).lower())
         and (wanted.since_ns is None or opened.opened_ns >= wanted.since_ns)
         and (wanted.until_ns is None or opened.opened_ns < wanted.until_ns)
         and (wanted.after is None or _place(record) < wanted.after)
     )
-
-
-def _what(act: Act) -> str:
-    """Return what is asked for, as the trail's view `requests` writes it."""
-    if act.kind is Kind.EXEC:
-        return " ".join(act.argv) or act.executable
-    if act.kind is Kind.ASK:
-        return f"{act.executable} on {act.path}"
-    if act.kind is Kind.OPEN:
-        return act.path
-    return act.path or f"{act.address} port {act.port}"
 
 
 def _place(record: Record) -> tuple[int, str]:

@@ -7,13 +7,20 @@ from collector.identity.people import Caller
 
 def own_request(record: Record, caller: Caller) -> str | None:
     """Return why the request counts as the caller's own, or None."""
+    if (why := own_subject(record.opened.owner, caller)) is not None:
+        return why
     mine = forms_of((caller.name, *caller.names, *caller.logins))
-    if mine & forms_of_list(record.opened.owner):
-        return f"{caller.name} answers for the subject that asks ({record.opened.owner})"
     act = record.opened.act
     # The number too: the host may have no name for it, and then it is all that is known.
     number = "" if act.login_uid is None else str(act.login_uid)
     if mine & forms_of((act.login_user, number)):
         login = act.login_user or f"with the number {number}"
         return f"the session was started by login user {login}, who is you"
+    return None
+
+
+def own_subject(owner: str, caller: Caller) -> str | None:
+    """Return why a subject counts as the caller's own, or None; `owner` may name several."""
+    if forms_of((caller.name, *caller.names, *caller.logins)) & forms_of_list(owner):
+        return f"{caller.name} answers for the subject that asks ({owner})"
     return None

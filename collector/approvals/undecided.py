@@ -9,8 +9,8 @@ import logging
 from collections.abc import Iterable
 
 from collector.approvals.book import Book
-from collector.approvals.decide import Decider
 from collector.approvals.record import Record
+from collector.approvals.settle import Settling
 from collector.errors import CentreError
 from wire.ids import RequestId
 from wire.messages import Vote
@@ -24,9 +24,9 @@ _AGAIN_S = 2.0
 class Undecided:
     """Sees that no stored vote is left without a decision."""
 
-    def __init__(self, book: Book, decider: Decider) -> None:
+    def __init__(self, book: Book, settling: Settling) -> None:
         self._book = book
-        self._decider = decider
+        self._settling = settling
         self._waiting: asyncio.Queue[tuple[float, Vote]] = asyncio.Queue()
 
     def take_up(self, records: Iterable[Record]) -> None:
@@ -63,8 +63,8 @@ class Undecided:
         if record is None or record.decision is not None or record.ended_by_host is not None:
             return
         # Of several votes that a policy asks for, each may be the last that is missing.
-        decision = self._decider.standing(record)
+        decision = self._settling.standing(record)
         if decision is None:
             return
         log.warning("request %s: its votes were not decided upon; done now", record.id)
-        await self._decider.complete(record, decision)
+        await self._settling.complete(record, decision)

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book, Listener
-from collector.approvals.decide import Decider
 from collector.approvals.record import Record, RequestState
+from collector.approvals.settle import Settling
 from collector.approvals.tally import silence_of
 from collector.errors import CentreError
 from wire.ids import RequestId
@@ -30,7 +30,7 @@ class Waiting:
     def __init__(
         self,
         book: Book,
-        decider: Decider,
+        settling: Settling,
         policies: Policies,
         *,
         escalated: Callable[[RequestId], Awaitable[None]],
@@ -38,7 +38,7 @@ class Waiting:
     ) -> None:
         """`escalated` is told of a request that others are let in on; `clock` gives UTC in ns."""
         self._book = book
-        self._decider = decider
+        self._settling = settling
         self._policies = policies
         self._escalated = escalated
         self._clock = clock
@@ -111,10 +111,10 @@ class Waiting:
         deadline = applied.deadline_ns
         if deadline is not None and deadline <= now:
             # Votes that were enough, and whose collector was killed before it could say so, count.
-            decision = self._decider.standing(record)
+            decision = self._settling.standing(record)
             if decision is None:
                 policy = applied.policy.id
                 decision = silence_of(record.id, record.opened.digest, policy, deadline)
-            await self._decider.complete(record, decision)
+            await self._settling.complete(record, decision)
         else:
             await self._escalated(record.id)

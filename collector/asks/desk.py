@@ -133,7 +133,7 @@ class Asks:
             time_ns=self._clock(),
         )
         with _refusals():
-            await self._decider.complete(record, decision)
+            await self._decider.settling.complete(record, decision)
         return await self.endings.wait(record, _SETTLED_S)
 
     def _ask(self, caller: Caller, wanted: Wanted) -> AskOpened:

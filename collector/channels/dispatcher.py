@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collector.approvals.book import Book
+from collector.approvals.capped import Capped, CappedSessions, named_by
 from collector.approvals.record import Record
 from collector.channels.interface import Channel, Notice, Posted, Route, Routes
 from collector.channels.lane import Lane, LaneHealth
-from collector.channels.notices import Notices, version_of
+from collector.channels.notices import Notices, Shown, version_of
 from collector.channels.store import Cards, KnownCard
 from collector.errors import ChannelError, CollectorError
 from wire.ids import RequestId
@@ -50,6 +51,7 @@ class Dispatcher:
     ) -> None:
         """`fallback` is where a request goes besides, once one of its routes has refused it."""
         self._book = book
+        self._sessions = CappedSessions(book)
         self._cards = cards
         self._notices = notices
         self._channels = {channel.name: channel for channel in channels}
@@ -125,18 +127,38 @@ class Dispatcher:
             # Version 0: whatever the trail says. It may not have the hold any more, or not yet.
             self._lane(card.route).want(card.request, 0)
 
-    async def _consider(self, record: Record) -> None:
-        known = await self._cards.of(record.id)
+    async def _consider(self, shown: Shown) -> None:
+        """Want it where it should be, and with a request the summary of its session."""
+        version = 0 if isinstance(shown, Capped) else version_of(shown)
+        known = await self._cards.of(shown.id)
         routes = [
-            *self._asked(record),
+            *(route for one in _requests(shown) for route in self._asked(one)),
             *(card.route for card in known),
             # Not on disk yet, and perhaps no route of the request any more.
-            *(lane.route for lane in self._lanes.values() if record.id in lane),
+            *(lane.route for lane in self._lanes.values() if shown.id in lane),
         ]
         if any(card.failed and card.posted is None for card in known):
             routes.extend(self._fallback)
         for route in dict.fromkeys(routes):
-            self._lane(route).want(record.id, version_of(record))
+            self._lane(route).want(shown.id, version)
+        if isinstance(shown, Capped):
+            return
+        for one in self._sessions.touched(shown):
+            if not self._sessions.is_alive(one) and await self._is_settled(one):
+                continue
+            if (session := await self._sessions.find(one)) is not None:
+                await self._consider(session)
+
+    async def _is_settled(self, one: RequestId) -> bool:
+        """Say whether no card of it needs to change any more."""
+        cards = await self._cards.of(one)
+        under_way = any(one in lane for lane in self._lanes.values())
+        return not under_way and all(card.finished for card in cards)
+
+    async def _find(self, request: RequestId) -> Shown | None:
+        if named_by(request) is not None:
+            return await self._sessions.find(request)
+        return await self._book.get(request)
 
     def _asked(self, record: Record) -> Sequence[Route]:
         try:
@@ -150,11 +172,15 @@ class Dispatcher:
         if lane is None:
             channel = self._channels.get(route.channel) or _Missing(route.channel)
             lane = Lane(
-                route, channel, self._book, self._cards, self._notices, refused=self._consider
+                route, channel, self._find, self._cards, self._notices, refused=self._consider
             )
             self._lanes[route] = lane
             self._tasks.add(asyncio.create_task(lane.run(), name=f"channel {route}"))
         return lane
+
+
+def _requests(shown: Shown) -> Sequence[Record]:
+    return shown.waiting if isinstance(shown, Capped) else (shown,)
 
 
 class _Missing:

@@ -41,8 +41,21 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An AI session at its limit: `waiting` acts wait, and `denied` further ones were denied.
+
+    `owner` quotes the host. `quarantine` is the address of the form that stops its subject there.
+    """
+
+    owner: str
+    quarantine: str
+    waiting: int
+    denied: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One request as it stands, for one place.
+    """One request as it stands, for one place; with `session`, the summary of an AI session.
 
     `nonce` belongs to this card alone; a click carries it and the request, and nothing else.
     `version` counts what was said of the request: of two notices the higher is the newer.
@@ -50,6 +63,7 @@ class Notice:
     `buttons` is False where an answer from the card would be blind or too late.
     `unsure`: an earlier attempt may have been accepted, so a channel that can look for its own
     cards looks before it posts another one.
+    A summary is nothing to approve; `request` names the session, and versions have no order.
     """
 
     request: RequestId
@@ -66,6 +80,7 @@ class Notice:
     link: str
     buttons: bool
     unsure: bool = False
+    session: Session | None = None
 
 
 class Channel(Protocol):

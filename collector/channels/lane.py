@@ -10,11 +10,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from collector.approvals.book import Book
-from collector.approvals.record import Record
 from collector.channels.backlog import Backlog, Item
 from collector.channels.interface import Channel, Posted, Route
-from collector.channels.notices import Notices, version_of
+from collector.channels.notices import Notices, Shown, version_of
 from collector.channels.store import Cards, KnownCard
 from collector.errors import ChannelBusyError, ChannelError, CollectorError, StateError
 from wire.ids import RequestId
@@ -41,15 +39,18 @@ class Lane:
         self,
         route: Route,
         channel: Channel,
-        book: Book,
+        find: Callable[[RequestId], Awaitable[Shown | None]],
         cards: Cards,
         notices: Notices,
-        refused: Callable[[Record], Awaitable[None]],
+        refused: Callable[[Shown], Awaitable[None]],
     ) -> None:
-        """`refused` hears of a card that could not be posted here for good."""
+        """`find` gives what a card is of, as it stands.
+
+        `refused` hears of a card that could not be posted here for good.
+        """
         self.route = route
         self._channel = channel
-        self._book = book
+        self._find = find
         self._cards = cards
         self._notices = notices
         self._refused = refused
@@ -117,7 +118,7 @@ class Lane:
         self._backlog.failed(item, now, wish_s)
 
     async def _show(self, item: Item) -> None:
-        record = await self._book.get(item.request)
+        record = await self._find(item.request)
         if record is None or version_of(record) < item.version:
             if item.version:
                 raise ChannelBusyError("the trail does not have its newest state yet")
@@ -135,7 +136,7 @@ class Lane:
             await self._record(record, posted)
             self._trouble, self._worked_ns = "", time.time_ns()
 
-    async def _deliver(self, record: Record, known: KnownCard | None) -> Posted | None:
+    async def _deliver(self, record: Shown, known: KnownCard | None) -> Posted | None:
         """Post or update; return None if there is nothing to show any more."""
         if known is not None and known.posted is not None:
             notice = self._notices.make(record, self.route, known.nonce)
@@ -166,7 +167,7 @@ class Lane:
             log.exception("channel %s failed", self.route)
             raise ChannelError(f"the channel itself failed: {type(error).__name__}") from error
 
-    async def _record(self, record: Record, posted: Posted) -> None:
+    async def _record(self, record: Shown, posted: Posted) -> None:
         """Keep what was accepted; sent again it would be there twice, so only this is retried."""
         while True:
             try:
@@ -183,7 +184,7 @@ class Lane:
                 log.error("channel %s: %s", self.route, error)
                 await asyncio.sleep(_DISK_S)
 
-    async def _refuse(self, record: Record, known: KnownCard | None, why: str) -> None:
+    async def _refuse(self, record: Shown, known: KnownCard | None, why: str) -> None:
         self._trouble = why
         log.error("channel %s refuses request %s: %s", self.route, record.id, why)
         unseen = known is None or known.posted is None

@@ -114,6 +114,11 @@ class Cards:
         where = " WHERE nonce = ? AND request = ? AND channel = ?"
         return bool(await self._select(where, nonce, request, channel))
 
+    async def of_nonce(self, nonce: str, channel: str) -> KnownCard | None:
+        """Return the card that a channel was given this nonce for, or None."""
+        found = await self._select(" WHERE nonce = ? AND channel = ?", nonce, channel)
+        return found[0] if found else None
+
     async def showing(self, channel: str, reference: str) -> KnownCard | None:
         """Return the card that a channel finds under this reference, or None."""
         found = await self._select(" WHERE reference = ? AND channel = ?", reference, channel)

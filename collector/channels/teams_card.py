@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from collector.actwords import SECOND
 from collector.approvals.record import Outcome, RequestState
 from collector.card import Card, Fact
 from collector.channels.interface import Notice
@@ -22,7 +23,9 @@ LARGEST = 20_000
 _FUNCTION = re.compile(r"\{\{(?=\s*(?:DATE|TIME)\s*\()", re.IGNORECASE)
 # Two or three of them; more are shown as their number. A source's own no-break space is escaped.
 _SPACES = re.compile(r"(?<= ) |^ ")
-_MONOSPACE = frozenset({"Command", "Environment", "Started as", "Program", "Called as", "Path"})
+_MONOSPACE = frozenset(
+    ("Command", "Environment", "Started as", "Program", "Called as", "Path", *SECOND.values())
+)
 _SEVERITY_COLORS = {"critical": "Attention", "high": "Attention", "medium": "Warning"}
 _OUTCOME_COLORS = {
     Outcome.RELEASED: "Good",
@@ -54,7 +57,7 @@ _ROOMS = (
 def message(notice: Notice) -> bytes:
     """Return the message that shows a request, at most LARGEST bytes of JSON."""
     asks = notice.state is RequestState.OPEN
-    button = "Open to read and decide" if asks else "Open the request"
+    button = "Open to read and decide" if asks else _opens(notice)
     drawn = b""
     for room in _ROOMS:
         card, hidden = _shortened(notice.card, room)
@@ -73,7 +76,11 @@ def follow_up(notice: Notice) -> bytes:
         _runs((title, {"weight": "Bolder"})),
         _runs((line, {"color": color, "weight": "Bolder"})),
     ]
-    return _wrapped(body, "Open the request", notice.link)
+    return _wrapped(body, _opens(notice), notice.link)
+
+
+def _opens(notice: Notice) -> str:
+    return "Open the session" if notice.session else "Open the request"
 
 
 def standing(notice: Notice) -> str:

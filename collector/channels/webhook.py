@@ -21,6 +21,7 @@ from collector.sanitize import visible
 
 _PREFIX = "whsec_"
 _SHORTEST, _LONGEST = 24, 64
+_OF_SESSION = {"request.opened": "session.capped", "request.changed": "session.changed"}
 
 
 class Webhook:
@@ -58,6 +59,15 @@ class Webhook:
 
 def payload(notice: Notice, kind: str) -> dict[str, Any]:
     """Return what is posted, JSON-ready; all text in it is safe to show."""
+    if notice.session is not None:
+        return {
+            "type": "session.closed" if notice.finished else _OF_SESSION[kind],
+            "session": notice.request,
+            "waiting": notice.session.waiting,
+            "denied": notice.session.denied,
+            "link": notice.link,
+            "card": as_dict(notice.card),
+        }
     decision = notice.decision
     return {
         "type": "request.closed" if notice.finished else kind,

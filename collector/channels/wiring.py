@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -25,7 +26,7 @@ from collector.config import Config
 from collector.errors import ChannelError, ConfigError
 from collector.identity.hosts import HostNames
 from collector.policy.model import FOR_EVER
-from collector.web.settings import base_url, request_url
+from collector.web.settings import base_url, quarantine_url, request_url
 from wire.ids import RequestId
 from wire.messages import Ground
 
@@ -57,7 +58,10 @@ def start_channels(
     beside = Path(config.identities.file).with_name(FILE)
     cards = Cards(Path(config.channels.file) if config.channels.file else beside)
     stack.push_async_callback(cards.close)
-    notices = Notices(HostNames(Path(config.identities.file)), links(config))
+    base = _base(config)
+    notices = Notices(
+        HostNames(Path(config.identities.file)), links(config), partial(quarantine_url, base)
+    )
     if config.slack.enabled and answers is not None:
         slack = slack_that_answers(config.slack, answers, book, cards, notices)
         channels = [slack if one.name == slack.name else one for one in channels]
@@ -130,5 +134,9 @@ def _http(config: Config, stack: AsyncExitStack, *, webhook: bool = False) -> Ht
 
 def links(config: Config) -> Callable[[RequestId], str]:
     """Return what gives the address of a request's page."""
-    base = base_url(config.web, listen=config.api.listen, tls=bool(config.api.tls_certificate))
+    base = _base(config)
     return lambda request: request_url(base, request)
+
+
+def _base(config: Config) -> str:
+    return base_url(config.web, listen=config.api.listen, tls=bool(config.api.tls_certificate))

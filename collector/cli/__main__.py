@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from collector.cli import account, ask, orders, records, requests
+from collector.cli import account, ask, orders, records, requests, sessions
 from collector.cli.errors import CliError, UsageError
 from collector.cli.run import JsonOption, Run, TokenFileOption, UrlOption, command
 
@@ -62,6 +62,7 @@ def _watch(
 
 
 requests.add_to(app)
+sessions.add_to(app)
 ask.add_to(app)
 command(app, "watch")(_watch)
 orders.add_to(app)

@@ -99,14 +99,15 @@ def print_full(console: Console, request: dict[str, Any]) -> None:
     for label, name in (("Program", "executable"), ("Called as", "filename")):
         if act[name]:
             _row(table, label, visible(act[name]))
-    for label, name in (("Path", "path"), ("Directory", "cwd")):
+    second = (("Second name", "second_path"), ("Operation", "operation"))
+    for label, name in (("Path", "path"), *second, ("Directory", "cwd")):
         if act[name]:
             _row(table, label, visible(act[name]))
     for name, value in sorted((act.get("environment") or {}).items()):
         _row(table, "Environment", environment_text({name: value}, _WHOLE).text)
     _row(table, "Why", visible(request["rule"]["description"]))
     console.print(table)
-    if act["argv_cut"] or act["path_cut"] or act["addresses_cut"]:
+    if any(act[f"{part}_cut"] for part in ("argv", "path", "second_path", "addresses")):
         console.print(
             Text("The host itself could not read all of it; that part is in no record.", "bold red")
         )
@@ -169,10 +170,19 @@ def _tree(lines: Sequence[str]) -> Group:
     return Group(*shown)
 
 
+def _time(vote: dict[str, Any]) -> str:
+    """Return for which time an approval is; empty if for this once."""
+    wanted = vote.get("grant")
+    if not wanted:
+        return ""
+    whom = ", every session of the subject" if wanted["scope"] == "subject" else ""
+    return f" for {count(wanted['minutes'], 'minute')}, {count(wanted['uses'], 'use')}{whom}"
+
+
 def _asked(table: Table, request: dict[str, Any]) -> None:
     """Add who has voted, and who is still asked."""
     for vote in request["votes"]:
-        said = f"{visible(vote['by'])}: {vote['answer']} at {clock(vote['time_ns'])}"
+        said = f"{visible(vote['by'])}: {vote['answer']}{_time(vote)} at {clock(vote['time_ns'])}"
         _row(table, "Vote", said + (f": {visible(vote['reason'])}" if vote["reason"] else ""))
     policy = request["policy"]
     if request["state"] == "open":

@@ -1,7 +1,6 @@
 """Commands about the record: hosts, events, figures, trail sql."""
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,19 +8,9 @@ import typer
 from collector.cli.errors import UsageError
 from collector.cli.run import Run, command
 from collector.cli.words import instant
+from wire.event_kinds import EventKind
 
 _TIME = "30m, 2h, 7d or ISO 8601."
-
-
-class EventKind(StrEnum):
-    """Which events to list."""
-
-    EXEC = "exec"
-    OPEN = "open"
-    CONNECT = "connect"
-    SEND = "send"
-    GAP = "gap"
-    NOTICE = "notice"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -89,12 +89,13 @@ def pending(
     if run.json:
         run.print_json(page)
         return
-    from collector.cli.tables import print_pending
+    from collector.cli.tables import print_capped, print_pending
 
     if not page["requests"]:
         run.note("nothing waits for an answer" if state is State.OPEN else "no such request")
         return
     print_pending(run.console, page["requests"])
+    print_capped(run.console, page.get("capped", []))
     if page["next"]:
         run.note(f"{_MORE} {page['next']}")
 
@@ -269,8 +270,10 @@ def find_open(run: Run, prefix: str, digest: str | None) -> dict[str, Any]:
 
 def _grant_words(done: dict[str, Any]) -> str:
     made = done.get("granted")
+    if made is None and done["state"] == "open":
+        return "no grant yet: one is made if all who still approve do so for a time"
     if made is None:
-        return "no grant was made: this request is one that several decide, and for once only"
+        return "no grant was made: not everybody who approved did so for a time"
     name = made["grant"][:8]
     return (
         f"grant {name}: the same again passes until {clock(made['expires_ns'])}, "

@@ -25,14 +25,18 @@ def decide_several(run: Run, prefixes: list[str], answer: str, reason: str | Non
             "digest": found["digest"],
         }
     body = {"answers": list(answers.values()), "via": "cli"}
-    done = run.centre.post("/requests/decisions", body)
+    tell_results(run, run.centre.post("/requests/decisions", body))
+
+
+def tell_results(run: Run, done: dict[str, Any]) -> None:
+    """Say what came of each answer; raise CliError if one was refused, as `decide_several` does."""
     if run.json:
         run.print_json(done)
     failures = [error for one in done["results"] if (error := _result(run, one)) is not None]
     if failures:
         raise type(failures[0])(
             "some_refused",
-            f"{len(failures)} of {len(answers)} answers were refused",
+            f"{len(failures)} of {len(done['results'])} answers were refused",
             "the others stand; see above for each",
             {"refused": [one["request"] for one in done["results"] if one["error"]]},
         )

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from collector.cli.cards import COLOURS
 from collector.cli.words import short
-from collector.sanitize import clean, visible
+from collector.eventtext import changed
+from collector.sanitize import clean, harmless, visible
 from collector.words import left, span
 
 _WIDE = 110
@@ -49,6 +50,15 @@ def print_pending(console: Console, requests: list[dict[str, Any]]) -> None:
         _print(console, ("ID", "AGE\nLEFT", "WHO\nHOST", "WHAT\nWHERE", "SEV\nRULE"), rows)
 
 
+def print_capped(console: Console, sessions: list[dict[str, Any]]) -> None:
+    """Print a line for each AI session at its limit, and how to deny all of it."""
+    for capped in sessions:
+        card = capped["card"]
+        words = f"{harmless(card['title'])}: {harmless(card['state_line'])}"
+        remedy = f"`holdfast deny-session {visible(capped['name'][:8])} --reason TEXT`"
+        console.print(Text(f"{words}; {remedy} denies all that waits of it"))
+
+
 def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:
     """Print hosts, one row each."""
     now = time.time_ns()
@@ -67,6 +77,11 @@ def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:
     ]
     columns = ("HOST", "MODE", "HELD", "LAST EVENT", "LOST", "SUBJECTS", "AGENT", "KERNEL")
     _print(console, columns, rows)
+    for host in hosts:
+        if host.get("without_effect"):
+            rules = visible(", ".join(host["without_effect"]))
+            name, mode = visible(host["name"]), visible(host["mode"] or "")
+            console.print(f"{name}: no effect in {mode} mode: {rules}", markup=False)
 
 
 def print_events(console: Console, events: list[dict[str, Any]]) -> None:
@@ -202,7 +217,7 @@ def _target(event: dict[str, Any]) -> str:
     if event.get("address"):
         port = f":{event['port']}" if event.get("port") is not None else ""
         return _text(f"{event.get('transport') or ''} {event['address']}{port}".strip())
-    return _text(event.get("path") or event.get("detail"))
+    return _text(changed(event) or event.get("detail"))
 
 
 def _text(value: object) -> str:

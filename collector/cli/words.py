@@ -7,7 +7,7 @@ from collector.cli.errors import UsageError
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_LISTS = {"request": "pending", "grant": "grants", "quarantine": "quarantine"}
+_LISTS = {"session": "pending", "request": "pending", "grant": "grants", "quarantine": "quarantine"}
 _ID = re.compile(r"[0-9a-f]{6,32}")
 
 

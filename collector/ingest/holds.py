@@ -68,10 +68,10 @@ class HoldIntake:
             if record.states:
                 self._book.announce(self._with_answers(record))
             if record.finished:
-                self._decider.verdicts.forget(record)
+                self._decider.settling.verdicts.forget(record)
             work.decided.append(record)
         while work.decided:
-            await self._decider.verdicts.deliver(work.decided[0])
+            await self._decider.settling.verdicts.deliver(work.decided[0])
             work.decided.pop(0)
         while work.voted:
             self._undecided.add(work.voted.pop(0))

@@ -60,7 +60,7 @@ class SaidIntake:
     async def done(self, work: Work) -> None:
         """See that the host has its verdict, then tell listeners and who waits for the commit."""
         while work.decided:
-            await self._decider.verdicts.deliver(work.decided[0])
+            await self._decider.settling.follow(work.decided[0])
             work.decided.pop(0)
         while work.changed:
             record = work.changed.pop(0)

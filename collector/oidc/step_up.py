@@ -22,16 +22,21 @@ def fresh_enough(caller: Caller, severity: Severity, settings: Oidc, now_ns: int
     return 0 <= now_ns - caller.authenticated_ns <= longest_s * 10**9
 
 
-def check_fresh(caller: Caller, severity: Severity, settings: Oidc, now_ns: int) -> None:
-    """Raise Refusal, which says how to prove it again, unless the proof is fresh enough."""
+def check_fresh(
+    caller: Caller, severity: Severity, settings: Oidc, now_ns: int, *, what: str = ""
+) -> None:
+    """Raise Refusal, which says how to prove it again, unless the proof is fresh enough.
+
+    `what` says what is about to be done, if it is not to decide a request of that severity.
+    """
     if fresh_enough(caller, severity, settings, now_ns):
         return
     longest_s = settings.step_up_max_age_s[severity]
     raise Refusal(
         403,
         "step_up_required",
-        f"a request of severity {severity.value} is decided within {longest_s} s of signing in, "
-        "and the last time that you proved who you are is longer ago, or not known",
-        "sign in again in the browser, or with `holdfast login`, then answer again",
+        f"{what or f'a request of severity {severity.value} is decided'} within {longest_s} s of "
+        "signing in, and the last time that you proved who you are is longer ago, or not known",
+        "sign in again in the browser, or with `holdfast login`, then try again",
         {"sign_in": STEP_UP_PATH, "max_age_s": longest_s},
     )

@@ -18,8 +18,10 @@ from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.hosts import EnrolledHost
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher
+from collector.orders.granting import Granting
 from collector.orders.ledger import GrantState, KnownGrant, KnownQuarantine, Ledger
-from collector.orders.terms import Terms, check_terms, make_grant
+from collector.orders.terms import Terms, check_terms
+from collector.orders.whose import owners
 from wire import subjects
 from wire.codec import encode
 from wire.ids import HostId, OrderId, new_id
@@ -39,6 +41,7 @@ class Issuer:
     def __init__(
         self,
         ledger: Ledger,
+        granting: Granting,
         decider: Decider,
         publisher: Publisher,
         signer: Signer,
@@ -50,6 +53,7 @@ class Issuer:
         """`check_fresh` is the Decider's; lifting a quarantine is as grave as what is critical."""
         self.ledger = ledger
         self.limits = limits
+        self._granting = granting
         self._decider = decider
         self._publisher = publisher
         self._signer = signer
@@ -73,28 +77,28 @@ class Issuer:
     ) -> tuple[Record, Grant | None]:
         """Approve a request and, if that decides it, make the grant; raise Refusal.
 
-        None without a grant: the request needs the votes of several, and they speak of it alone.
+        None without a grant: others are still asked, or one of them approves for this once.
         """
         check_terms(record, terms, self.limits)
         decided = await self._decider.decide(
-            caller, record, answer=Answer.APPROVE, reason=reason, digest=digest, via=via
+            caller,
+            record,
+            answer=Answer.APPROVE,
+            reason=reason,
+            digest=digest,
+            via=via,
+            wanted=terms.wanted,
         )
-        decision = decided.decision
-        if decision is None or decision.by != caller.name or len(decision.votes) != 1:
-            return decided, None
-        grant = make_grant(decided, decision, terms, time.time_ns())
         try:
-            await self._give(grant)
-        except Refusal as refusal:
+            return decided, await self._granting.grant(decided)
+        except CentreError as error:
             raise Refusal(
-                refusal.status,
+                503,
                 "grant_unconfirmed",
-                f"the request is approved, and it is not known whether the grant was made: "
-                f"{refusal.message}",
+                f"the request is approved, and it is not known whether the grant was made: {error}",
                 "see `holdfast grants`",
                 {"request": record.id},
-            ) from refusal
-        return decided, grant
+            ) from error
 
     async def revoke(self, caller: Caller, known: KnownGrant, *, reason: str, via: str) -> None:
         """End a grant; raise Refusal. Whoever may decide may do so, also the owner: it only takes
@@ -156,16 +160,21 @@ class Issuer:
     ) -> None:  # fmt: skip
         """End a quarantine on all its hosts; raise Refusal.
 
-        `asked` are requests of the subject, which tell whose it is: nobody lifts their own.
+        `asked` are requests of the subject, which tell whose it is, as its hosts do: nobody lifts
+        their own.
         """
         checks.check_decides(caller)
         text = _reason(reason, needed=True)
+        whole = self._decider.policies.known.whole(caller)
         for record in asked:
-            checks.check_reviewer(record, caller)
+            checks.check_reviewer(record, whole)
+        for owner in await self._owners(known):
+            checks.check_not_own(owner, whole)
         if known.lifted is not None:
             raise Refusal(409, "already_lifted", f"{known.lifted.by} has lifted it", "nothing left")
         if self._check_fresh is not None:
-            self._check_fresh(caller, Severity.CRITICAL, time.time_ns())
+            what = "a quarantine is lifted"
+            self._check_fresh(caller, Severity.CRITICAL, time.time_ns(), what=what)
         await self._give_each(
             [
                 QuarantineLifted(
@@ -221,6 +230,17 @@ class Issuer:
         return missing
 
     # -- small things -------------------------------------------------------------------------
+
+    async def _owners(self, known: KnownQuarantine) -> Sequence[str]:
+        try:
+            return await owners(self._publisher, known.first.subject, known.orders)
+        except CentreError as error:
+            raise Refusal(
+                503,
+                "nats_unavailable",
+                f"nothing was lifted: whose the subject is cannot be read: {error}",
+                "see to the NATS server, then try again",
+            ) from error
 
     async def _enrolled(self) -> Sequence[EnrolledHost]:
         return await asyncio.to_thread(self._hosts)

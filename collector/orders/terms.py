@@ -1,16 +1,18 @@
 """For how long, how often and for whom a grant is asked, and whether one may be made. Pure."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from collector.approvals.hostclock import boot_ns_at
 from collector.approvals.record import Record
 from collector.config import Grants
 from collector.errors import Refusal
-from collector.policy.model import Policy
 from wire.acts import Kind
 from wire.grantable import why_never
-from wire.ids import HostId, OrderId, new_id
-from wire.messages import Decision
+from wire.ids import HostId, OrderId
+from wire.messages import Answer, Decision, Ground, Vote, WantedGrant
 from wire.orders import Grant, covered
 
 _MINUTE_NS = 60 * 1_000_000_000
@@ -31,6 +33,19 @@ class Terms:
     uses: int
     scope: Scope = Scope.SESSION
 
+    @property
+    def wanted(self) -> WantedGrant:
+        """The same, as a vote says it."""
+        return WantedGrant(
+            minutes=self.minutes, uses=self.uses, whole_subject=self.scope is Scope.SUBJECT
+        )
+
+    @classmethod
+    def of(cls, wanted: WantedGrant) -> "Terms":
+        """Return what a vote has said."""
+        scope = Scope.SUBJECT if wanted.whole_subject else Scope.SESSION
+        return cls(minutes=wanted.minutes, uses=wanted.uses, scope=scope)
+
 
 def grantable(record: Record) -> str | None:
     """Return why a request cannot be approved for a time, None if it can."""
@@ -46,10 +61,11 @@ def grantable(record: Record) -> str | None:
     return None
 
 
-def grantable_under(record: Record, policy: Policy) -> str | None:
+def grantable_by(record: Record) -> str | None:
     """Return why nobody is offered to approve a request for a time, None if they are."""
-    if policy.asks_several:
-        return "its policy asks several people, and they speak of this request alone"
+    once = next((vote for vote in _approvals(record.votes) if vote.grant is None), None)
+    if once is not None:
+        return f"{once.by} has approved it for this once"
     return grantable(record)
 
 
@@ -72,30 +88,68 @@ def check_terms(record: Record, terms: Terms, limits: Grants) -> None:
             )
 
 
-def make_grant(record: Record, decision: Decision, terms: Terms, now_ns: int) -> Grant:
-    """Return the grant of a decision.
+def narrowest(votes: Sequence[Vote]) -> WantedGrant | None:
+    """Return what all those who approve have asked for: of each thing the least that anyone did.
 
-    The host's boot clock is known from the act alone, so what has passed since is taken from the
-    clocks of host and centre, and never as more than the hold could have waited.
+    None if anybody approves for this once.
     """
-    opened, act = record.opened, record.opened.act
-    passed_ns = max(0, now_ns - act.time_ns)
+    wanted = [vote.grant for vote in _approvals(votes)]
+    asked = [one for one in wanted if one is not None]
+    if not asked or len(asked) < len(wanted):
+        return None
+    return WantedGrant(
+        minutes=min(one.minutes for one in asked),
+        uses=min(one.uses for one in asked),
+        whole_subject=all(one.whole_subject for one in asked),
+    )
+
+
+def grant_of(hold: Record) -> Grant | None:
+    """Return the grant that the votes on one hold have come to, None if they come to none.
+
+    It is the same, its id included, whoever makes it, and there is one for the vote that decided:
+    for the hold that stood for the request then.
+    """
+    decision = hold.decision
+    if decision is None or decision.answer is not Answer.APPROVE or not decision.votes:
+        return None
+    known = {vote.vote: vote for vote in hold.votes}
+    last = known.get(decision.votes[-1])
+    if decision.ground is not Ground.DECISION or last is None or last.request != hold.id:
+        return None
+    wanted = narrowest([vote for vote in hold.votes if vote.time_ns <= decision.time_ns])
+    if wanted is None or grantable(hold) is not None:
+        return None
+    return _grant(hold, decision, wanted)
+
+
+def _approvals(votes: Sequence[Vote]) -> list[Vote]:
+    return [
+        vote for vote in votes if vote.answer is Answer.APPROVE and vote.ground is Ground.DECISION
+    ]
+
+
+def _grant(hold: Record, decision: Decision, wanted: WantedGrant) -> Grant:
+    """Return the grant of a decision; it begins with that, and never after the hold's end."""
+    opened, act = hold.opened, hold.opened.act
+    begins_boot_ns = boot_ns_at(hold, decision.time_ns)
     if opened.deadline_boot_ns:
-        passed_ns = min(passed_ns, max(0, opened.deadline_boot_ns - act.boot_ns))
-    life_ns = passed_ns + terms.minutes * _MINUTE_NS
+        begins_boot_ns = max(act.boot_ns, min(begins_boot_ns, opened.deadline_boot_ns))
+    expires_boot_ns = begins_boot_ns + wanted.minutes * _MINUTE_NS
+    name = f"grant {hold.id} {decision.votes[-1]}".encode()
     return Grant(
-        order=OrderId(new_id()),
+        order=OrderId(hashlib.sha256(name).hexdigest()[:32]),
         host=HostId(opened.host),
         subject=act.subject,
-        session=act.session if terms.scope is Scope.SESSION else "",
+        session="" if wanted.whole_subject else act.session,
         covers=covered(act, opened.rule.id, opened.program),
-        uses=terms.uses,
+        uses=wanted.uses,
         boot_id=opened.boot_id,
-        expires_boot_ns=act.boot_ns + life_ns,
-        expires_ns=act.time_ns + life_ns,
-        request=record.id,
+        expires_boot_ns=expires_boot_ns,
+        expires_ns=act.time_ns + expires_boot_ns - act.boot_ns,
+        request=hold.id,
         by=decision.by,
         via=decision.via,
         reason=decision.reason,
-        time_ns=now_ns,
+        time_ns=decision.time_ns,
     )

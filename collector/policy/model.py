@@ -9,6 +9,8 @@ from wire.messages import HoldOpened, RuleFacts, Severity
 
 # A wait, in nanoseconds, after which every step of escalation is due.
 FOR_EVER = 1 << 62
+# How long after the glass was broken a host may still act on that, unless the configuration says.
+BREAK_GLASS_S = 300
 
 
 class Silence(StrEnum):

@@ -37,4 +37,28 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE holds ADD COLUMN session_name VARCHAR DEFAULT ''",
         "ALTER TABLE holds ALTER COLUMN session_name SET NOT NULL",
     ),
+    # Until then a host said only in words that a session had reached its limit; an act had one
+    # path, a denial killed, and no host said what it cannot do.
+    5: (
+        "ALTER TABLE hold_states ADD COLUMN capped VARCHAR",
+        "ALTER TABLE hold_states ADD COLUMN denied_beyond BIGINT DEFAULT 0",
+        "ALTER TABLE hold_states ALTER COLUMN denied_beyond SET NOT NULL",
+        "ALTER TABLE events ADD COLUMN second_path VARCHAR",
+        "ALTER TABLE events ADD COLUMN operation VARCHAR",
+        "ALTER TABLE events ADD COLUMN target_pid BIGINT",
+        "ALTER TABLE events ADD COLUMN target_comm VARCHAR",
+        "ALTER TABLE holds ADD COLUMN second_path VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN second_path SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN operation VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN operation SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN target_pid BIGINT",
+        "ALTER TABLE holds ADD COLUMN target_comm VARCHAR DEFAULT ''",
+        "ALTER TABLE holds ALTER COLUMN target_comm SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN on_deny VARCHAR DEFAULT 'kill'",
+        "ALTER TABLE holds ALTER COLUMN on_deny SET NOT NULL",
+        "ALTER TABLE holds ADD COLUMN on_no_agent VARCHAR DEFAULT 'hold'",
+        "ALTER TABLE holds ALTER COLUMN on_no_agent SET NOT NULL",
+        "ALTER TABLE hosts ADD COLUMN without_effect VARCHAR[] DEFAULT []",
+        "ALTER TABLE hosts ALTER COLUMN without_effect SET NOT NULL",
+    ),
 }

@@ -19,7 +19,7 @@ from collector.trail.figures import reviewer_figures, rule_figures
 from collector.trail.orders import read_ledger
 from collector.trail.records import Rows, Said, read_early, read_records
 from wire.events import NAMES
-from wire.ids import RequestId
+from wire.ids import HoldId, RequestId
 
 T = TypeVar("T")
 
@@ -31,7 +31,8 @@ SELECT request FROM holds h WHERE NOT EXISTS (
 AND NOT (h.kind = 'ask' AND EXISTS (SELECT 1 FROM decisions d WHERE d.request = h.request))
 """
 _HOSTS = """
-SELECT host, h.name, h.mode, h.kernel, h.version, h.subjects, h.ruleset, h.started_ns,
+SELECT host, h.name, h.mode, h.kernel, h.version, h.subjects, h.ruleset,
+       h.without_effect, h.started_ns,
        b.last_event_ns, coalesce(b.gap_events, 0) + coalesce(c.missing, 0) AS gap_events
 FROM (SELECT DISTINCT ON (host) * FROM hosts ORDER BY host, started_ns DESC, received_ns DESC) h
 FULL JOIN (SELECT host, max(last_event_ns) AS last_event_ns, sum(gap_events)::BIGINT AS gap_events
@@ -41,7 +42,10 @@ LEFT JOIN (SELECT host, sum(missing_events)::BIGINT AS missing FROM chain_breaks
 """
 
 # A separator that no text can have, so that nothing is found across two columns.
-_EVENT_TEXT = "lower(concat_ws(chr(0), program, array_to_string(argv, ' '), path, address, detail))"
+_EVENT_TEXT = (
+    "lower(concat_ws(chr(0), program, array_to_string(argv, ' '), path, address, detail, "
+    "second_path, operation, target_comm))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,18 @@ class Reader:
 
         await self._run(read)
 
+    async def denied_beyond(self, name: HoldId) -> dict[HoldId, int]:
+        """Return how much the session was denied whose summary goes by this hold, by such names.
+
+        A host whose agent was started anew may have named another hold, on the same requests.
+        """
+        rows = await self._fetch(
+            "SELECT capped, max(denied_beyond) FROM hold_states WHERE capped IS NOT NULL"
+            " AND hold IN (SELECT hold FROM hold_states WHERE capped = ?) GROUP BY capped",
+            [name],
+        )
+        return {HoldId(row[0]): row[1] for row in rows}
+
     async def find(self, prefix: str) -> tuple[RequestId, ...]:
         """Return up to two requests whose id starts with `prefix`."""
         rows = await self._fetch(
@@ -187,7 +203,8 @@ class Reader:
     async def hosts(self) -> list[dict[str, Any]]:
         """Return the newest record of each host that has said something of itself."""
         names = (
-            "host name mode kernel version subjects ruleset started_ns last_event_ns gap_events"
+            "host name mode kernel version subjects ruleset without_effect started_ns "
+            "last_event_ns gap_events"
         ).split()
         return [dict(zip(names, row, strict=True)) for row in await self._fetch(_HOSTS, [])]
 

@@ -48,7 +48,8 @@ def read_records(
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     states: dict[str, list[HoldState]] = {}
     for row in rows(
-        'host, sequence, state, time_ns, ground, verdict, "by", reason, detail',
+        "host, sequence, state, time_ns, ground, verdict, "
+        '"by", reason, detail, capped, denied_beyond',
         "hold_states",
         "hold",
     ):
@@ -122,7 +123,8 @@ def _opened(packed: bytes) -> HoldOpened:
 
 
 def _state(row: tuple[Any, ...]) -> HoldState:
-    hold, host, sequence, state, time_ns, ground, verdict, by, reason, detail = row
+    hold, host, sequence, state, time_ns, ground, verdict, by, reason, detail, *later = row
+    capped, denied_beyond = later
     return HoldState(
         hold=HoldId(hold),
         host=HostId(host),
@@ -134,6 +136,8 @@ def _state(row: tuple[Any, ...]) -> HoldState:
         by=by,
         reason=reason,
         detail=detail,
+        capped=None if capped is None else HoldId(capped),
+        denied_beyond=denied_beyond,
     )
 
 

@@ -94,6 +94,12 @@ def opened_row(message: HoldOpened, packed: bytes, now_ns: int) -> Row:
             "claim": message.claim,
             "claim_ns": message.claim_ns,
             "session_name": message.session_name,
+            "second_path": act.second_path,
+            "operation": act.operation,
+            "target_pid": act.target.pid if act.target else None,
+            "target_comm": act.target.comm if act.target else "",
+            "on_deny": rule.on_deny.value,
+            "on_no_agent": rule.on_no_agent.value,
         },
     )
 
@@ -159,7 +165,9 @@ def event_rows(message: EventBatch, chain: str) -> EventRows:
 
 
 def _column(message: EventBatch, field: pa.Field) -> pa.Array:
-    values = message.columns[field.name]
+    values = message.columns.get(field.name)
+    if values is None:  # from an agent that does not know it yet
+        return pa.nulls(message.count, field.type)
     lists = pa.types.is_list(field.type)
     try:
         if lists and not all(value is None or isinstance(value, list) for value in values):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 4
+VERSION = 5
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -128,6 +128,12 @@ HOLDS = Table(
         claim=_TEXT,  # why, in the words of who acts, said before the act; checked by nobody
         claim_ns=_INT,  # when it was said; 0: nothing was
         session_name=_TEXT,  # what the session calls itself
+        second_path=_TEXT,
+        operation=_TEXT,  # what exactly, in the words of its kind
+        target_pid_or_null=_INT,  # trace: the other process
+        target_comm=_TEXT,
+        on_deny=_TEXT,
+        on_no_agent=_TEXT,
     ),
     key=("hold",),
 )
@@ -145,6 +151,8 @@ HOLD_STATES = Table(
         reason=_TEXT,
         detail=_TEXT,
         received_ns=_INT,
+        capped_or_null=_TEXT,  # by which hold the summary of its session at the limit goes
+        denied_beyond=_INT,  # acts of that session denied by then without asking anybody
     ),
     key=("hold", "sequence"),
 )
@@ -267,6 +275,7 @@ HOSTS = Table(
         ruleset=_TEXT,
         started_ns=_INT,
         received_ns=_INT,
+        without_effect=_TEXTS,  # rules that its mode cannot put into effect
     ),
     key=("record",),
 )

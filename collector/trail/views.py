@@ -23,6 +23,25 @@ SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rul
          WHEN 'exec' THEN coalesce(nullif(array_to_string(h.argv, ' '), ''), h.executable)
          WHEN 'open' THEN h.path
          WHEN 'ask' THEN h.executable || ' on ' || h.path
+         -- As wire/targets.py says it.
+         WHEN 'create' THEN h.path || CASE WHEN h.operation IN ('', 'file') THEN ''
+                                           ELSE ' (' || h.operation || ')' END
+         WHEN 'delete' THEN h.path || CASE WHEN h.operation IN ('', 'file') THEN ''
+                                           ELSE ' (' || h.operation || ')' END
+         WHEN 'truncate' THEN rtrim(h.path || ' ' || h.operation)
+         WHEN 'rename' THEN h.path || ' -> ' || h.second_path
+         WHEN 'link' THEN h.path || ' -> ' || h.second_path
+         WHEN 'symlink' THEN h.path || ' -> ' || h.second_path
+         WHEN 'chmod' THEN h.path || ' to ' || h.operation
+         WHEN 'chown' THEN h.path || ' to ' || h.operation
+         WHEN 'mount' THEN CASE h.second_path WHEN '' THEN '' ELSE h.second_path || ' -> ' END
+                           || h.path || ' (' || h.operation || ')'
+         WHEN 'trace' THEN coalesce(h.target_comm || ' (pid ' || h.target_pid || ')',
+                                    'a process that is not known') || ': ' || h.operation
+         WHEN 'module' THEN rtrim(h.operation || ' ' || h.path)
+         WHEN 'identity' THEN h.operation
+         WHEN 'bpf' THEN h.operation
+         WHEN 'namespace' THEN h.operation
          ELSE coalesce(nullif(h.path, ''), h.address || ' port ' || h.port)
        END AS what,
        h.executable, h.digest,
@@ -99,7 +118,12 @@ ORDER BY "when" DESC
 _BREAK_GLASS = """
 SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by" AS who, d.reason, r.kind, r.what,
        r.host_name AS host, r.subject, r.rule, r.severity, d.policy, v.groups, d.via,
-       coalesce(r.outcome, 'not confirmed') AS host_confirmed, d.request
+       CASE WHEN r.outcome IS NULL AND EXISTS (
+              SELECT 1 FROM hold_states s WHERE s.hold = r.hold AND s.state = 'held'
+              AND s.verdict IS NOT NULL)
+            THEN 'too late, refused' ELSE coalesce(r.outcome, 'not confirmed') END
+         AS host_confirmed,
+       d.request
 FROM decisions d
 JOIN requests r USING (request)
 LEFT JOIN votes v ON v.vote = d.votes[1]

@@ -18,6 +18,7 @@ from collector.trail.reader import EventFilter, RequestFilter
 from collector.web.desk import Desk, DeskDep, PersonDep
 from collector.web.happenings import Happening, happening
 from collector.web.rows import Row
+from wire.event_kinds import EventKind
 from wire.ids import HostId
 from wire.messages import Severity
 
@@ -36,7 +37,7 @@ _AGES = {
 State = Literal["", "open", "approved", "denied", "expired", "cancelled", "superseded"]
 Age = Literal["", "hour", "day", "week", "month"]
 SearchAge = Literal["hour", "day", "week", "month", "always"]
-Kind = Literal["", "exec", "open", "connect", "send", "gap", "notice"]
+Kind = EventKind | Literal[""]
 Text = Annotated[str, Query(max_length=400)]
 
 
@@ -134,6 +135,7 @@ async def search(
         else "",
         events=events,
         older=wanted.link("/search", after=older) + "#events" if older else "",
+        kinds=tuple(EventKind),
         later_page=after is not None,
         hosts=await _host_names(desk),
     )

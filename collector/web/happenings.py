@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collector.commandtext import one_line
+from collector.eventtext import changed
 from collector.sanitize import clean
 from collector.web.words import iso
 from collector.words import clock
@@ -55,12 +56,12 @@ def _what(event: Mapping[str, Any]) -> str:
         return one_line([str(word) for word in argv], _LIMIT)
     if event["path"]:
         flags = f" ({event['flags']})" if event["flags"] else ""
-        return clean(f"{event['path']}{flags}", _LIMIT).text
+        return clean(f"{changed(event)}{flags}", _LIMIT).text
     if event["address"]:
         transport = f"{event['transport']} " if event["transport"] else ""
         port = f" port {event['port']}" if event["port"] else ""
         return clean(f"{transport}{event['address']}{port}", _LIMIT).text
-    return clean(event["detail"] or "", _LIMIT).text
+    return clean(changed(event) or event["detail"] or "", _LIMIT).text
 
 
 def _text(event: Mapping[str, Any], name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -12,12 +12,15 @@ from fastapi.responses import RedirectResponse, Response
 from collector import reasons
 from collector.api.events_stream import EventStream
 from collector.api.requests import check_room
+from collector.approvals.capped import CappedSessions, named_by
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
 from collector.identity.sessions import Session
+from collector.web.capped_rows import CappedRow, capped_row
 from collector.web.desk import Desk, DeskDep, FormDep, PersonDep, session_of
 from collector.web.pages import Notice, notice_of
 from collector.web.request_view import RequestView, request_view
+from collector.web.results import Result
 from collector.web.rows import BLANK, Row
 from collector.web.words import guarantee
 from wire.messages import Answer
@@ -39,6 +42,11 @@ async def inbox(
         "inbox",
         session=session,
         rows=[desk.rows.row(record, session.caller) for record in shown],
+        capped=[
+            capped_row(one, desk.services.names)
+            for one in CappedSessions(desk.services.book).alive()
+        ],
+        blank_capped=CappedRow(id=""),
         waiting=len(waiting),
         first=(page - 1) * _SHOWN + 1,
         number=page,
@@ -60,6 +68,7 @@ async def live(request: Request, desk: DeskDep, session: PersonDep) -> Response:
         desk.services.book,
         queue=desk.services.stream_queue,
         show=lambda record: _json(desk.rows.row(record, session.caller)),
+        beside=_Sessions(desk).changed,
         still_valid=still_valid,
         who=who,
         admit=lambda: check_room(desk.services, who),
@@ -83,14 +92,6 @@ async def review(
 async def back_to_inbox() -> Response:
     """Lead whoever opens the address of the form for several to the inbox."""
     return RedirectResponse("/", HTTPStatus.SEE_OTHER)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one answer of several."""
-
-    row: Row
-    notice: Notice
 
 
 @router.post("/decisions")
@@ -130,6 +131,26 @@ async def decide_several(
     return desk.pages.render(
         "results", session=session, results=results, refused=refused, answer=answer.value
     )
+
+
+class _Sessions:
+    """The sessions at their limit, for one page that follows them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._names = desk.services.names
+        self._sessions = CappedSessions(desk.services.book)
+
+    def changed(self, record: Record) -> list[str]:
+        """Return the lines that are others now that a request has changed."""
+        touched = self._sessions.touched(record)
+        alive = {one.id: one for one in self._sessions.alive()} if touched else {}
+        lines = [
+            capped_row(alive[one], self._names)
+            if one in alive
+            else CappedRow(id=named_by(one) or "", over=True)
+            for one in touched
+        ]
+        return [json.dumps(asdict(line)) for line in lines]
 
 
 def _review_page(desk: Desk, session: Session, records: list[Record], *, answer: str) -> Response:

@@ -11,9 +11,11 @@ from fastapi import APIRouter, Depends, Form
 from fastapi.responses import RedirectResponse, Response
 
 from collector import reasons
+from collector.approvals.capped import CappedSessions
 from collector.approvals.checks import may_break_glass
 from collector.approvals.listing import list_records
 from collector.approvals.record import Record, RequestState
+from collector.capped_card import state_words
 from collector.errors import Refusal
 from collector.identity.sessions import Session
 from collector.trail.reader import EventFilter, RequestFilter
@@ -22,6 +24,7 @@ from collector.web.happenings import Happening, happening
 from collector.web.pages import Notice, notice_of
 from collector.web.request_view import request_view
 from collector.web.rows import Row
+from collector.web.settings import quarantine_url
 from collector.web.time_form import NO_TIME, TimeForm, time_form
 from collector.web.timeline import timeline
 from wire.messages import Answer
@@ -162,6 +165,7 @@ async def _page(
     act = record.opened.act
     applied = desk.services.policies.apply(record)
     out = desk.services.shower.show(record, session.caller, with_card=True)
+    capped = CappedSessions(desk.services.book).of(record)
     return desk.pages.render(
         "request",
         session=session,
@@ -174,6 +178,9 @@ async def _page(
         session_link="/search?"
         + urlencode({"session": act.session, "host": record.opened.host, "since": "always"}),
         next_waiting=_next(desk, record),
+        quarantine=_quarantine(desk, record),
+        capped=capped,
+        capped_words=state_words(capped) if capped else "",
         typed=typed,
         limits=desk.services.issuer.limits,
         breaks_glass=may_break_glass(record, session.caller, applied, now_ns()),
@@ -199,6 +206,16 @@ async def _session(desk: Desk, session: Session, record: Record) -> Activity:
         events=[happening(event, name) for event in events[:_EVENTS]],
         more_events=len(events) > _EVENTS,
         requests=[desk.rows.row(one, session.caller) for one in others],
+    )
+
+
+def _quarantine(desk: Desk, record: Record) -> str:
+    """Return the form that stops the subject on this host; empty for an ask, which has neither."""
+    opened = record.opened
+    if record.is_ask:
+        return ""
+    return quarantine_url(
+        "", opened.act.subject, desk.services.names.name(opened.host, opened.host_name)
     )
 
 

@@ -4,25 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from collector import actwords
 from collector.api.models import RequestOut
 from collector.approvals.record import Record
 from collector.card import summary
 from collector.commandtext import argument_lines, environment_text
 from collector.sanitize import clean, visible
 from collector.web.words import Status, status
-from wire.acts import Act, Kind
+from wire.acts import KINDS_OF_CHANGE, KINDS_WITHOUT_FILE, Act, Kind
+from wire.targets import target
 
 _WHOLE = 1 << 24
 _DEEPEST = 12
 _NAME_LIMIT = 60
+_TARGET_LIMIT = 4000
+# A path alone would not say what is done.
+_BY_THEIR_TARGET = frozenset((*KINDS_OF_CHANGE, *KINDS_WITHOUT_FILE)) - {Kind.LISTEN}
 _GROUPS = ("Who", "What", "Where", "Why")
 # Where a fact of the card belongs; what is not named here is about what is done.
 _WHO = (
     *("Asked by", "Answers for it", "User", "Login user", "Watched as"),
     *("Responsible", "Requester", "Session"),
 )
-_WHERE = ("Host", "Directory", "File", "Path", "Socket", "Address", "More")
-_WHY = ("Rule", "Why", "If nobody answers", "Reason given")
+_WHERE = (
+    *("Host", "Directory", "File", "Path", "Socket", "Address", "More"),
+    *actwords.SECOND.values(),
+    "Other process",
+)
+_WHY = ("Rule", "Why", "If denied", "If nobody answers", "Reason given")
 # Shown elsewhere on the page: as its heading, as a badge, and above the facts.
 _ELSEWHERE = ("Command", "Severity")
 # Long and quoted from the process: set as code.
@@ -36,6 +45,7 @@ _CODE = (
     "Path",
     "Socket",
     "Resource",
+    *actwords.SECOND.values(),
 )
 
 
@@ -62,7 +72,7 @@ class RequestView:
     """Everything of a request that its page shows, safe to show.
 
     `target` is what is held, as the card has it; `name` is that in a word or two, for a heading.
-    `unread` says that the host itself could not read all of it.
+    `heading` stands above what is held. `unread` says that the host could not read all of it.
     """
 
     out: RequestOut
@@ -70,6 +80,7 @@ class RequestView:
     status: Status
     name: str
     target: str
+    heading: str
     groups: tuple[tuple[str, tuple[FactView, ...]], ...]
     tree: tuple[Branch, ...]
     full: tuple[tuple[str, str], ...]
@@ -87,11 +98,12 @@ def request_view(record: Record, out: RequestOut) -> RequestView:
         status=status(record),
         name=_name(act),
         target=_target(card["facts"], act, card["title"]),
+        heading=actwords.HEADINGS[act.kind],
         groups=_grouped(card["facts"]),
         tree=_branches(card["tree"]),
         full=tuple(_full(act, record.opened.rule.description)),
         arguments=tuple(argument_lines(act.argv or act.process.argv)),
-        unread=act.argv_cut or act.path_cut or act.addresses_cut,
+        unread=act.argv_cut or act.path_cut or act.second_path_cut or act.addresses_cut,
     )
 
 
@@ -103,6 +115,8 @@ def _name(act: Act) -> str:
 
 def _target(facts: Sequence[dict[str, str]], act: Act, title: str) -> str:
     """Return the command, file or address that is held, as the card has it."""
+    if act.kind in _BY_THEIR_TARGET:
+        return clean(target(act), _TARGET_LIMIT).text
     wanted = ("Command",) if act.kind is Kind.EXEC else ("Path", "Socket", "Address", "Resource")
     found = {fact["label"]: fact["text"] for fact in facts}
     return next((found[label] for label in wanted if label in found), title)
@@ -146,6 +160,8 @@ def _full(act: Act, description: str) -> list[tuple[str, str]]:
         ("Program", act.executable),
         ("Called as", act.filename),
         ("Path", act.path),
+        (actwords.SECOND.get(act.kind, "Second name"), act.second_path),
+        ("Operation", act.operation),
         ("Directory", act.cwd),
     )
     found = [(label, visible(text)) for label, text in named if text]

@@ -3,8 +3,9 @@
 import ipaddress
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from collector.approvals.capped import named_by
 from collector.errors import ConfigError
 
 
@@ -61,8 +62,17 @@ def base_url(settings: Web, *, listen: str, tls: bool) -> str:
 
 
 def request_url(base: str, request: str) -> str:
-    """Return where a person reads and answers a request; every channel links here."""
-    return f"{base}/requests/{request}"
+    """Return where a person reads and answers a request; every channel links here.
+
+    The summary of a session at its limit has a page of its own.
+    """
+    name = named_by(request)
+    return f"{base}/requests/{request}" if name is None else f"{base}/sessions/{name}"
+
+
+def quarantine_url(base: str, subject: str, host: str) -> str:
+    """Return the form that puts a subject under quarantine, filled in; it does nothing yet."""
+    return f"{base}/quarantines?{urlencode({'subject': subject, 'host': host})}#stop"
 
 
 def _is_loopback(host: str) -> bool:

@@ -4,7 +4,16 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from collector.api.services import Services
-from collector.web import archive, inbox, linking, orders, refusals, request_page, signing_in
+from collector.web import (
+    archive,
+    inbox,
+    linking,
+    orders,
+    refusals,
+    request_page,
+    session_page,
+    signing_in,
+)
 from collector.web.attempts import Attempts
 from collector.web.desk import Desk
 from collector.web.headers import PageHeaders
@@ -24,6 +33,6 @@ def add_pages(app: FastAPI, services: Services) -> None:
     )
     refusals.install(app)
     app.add_middleware(PageHeaders)
-    for part in (inbox, request_page, orders, archive, signing_in, linking):
+    for part in (inbox, request_page, session_page, orders, archive, signing_in, linking):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

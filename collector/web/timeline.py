@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from collector.approvals.record import Record
+from collector.orders.words import for_a_time
 from collector.sanitize import visible
 from collector.web.words import iso
 from collector.words import clock
@@ -56,7 +57,8 @@ def _entries(record: Record) -> Iterator[Entry]:
     yield Entry(opened.opened_ns, "open", "The host stopped the process and asked", _FROM_HOST)
     for vote in record.votes:
         by = f"{visible(vote.by)} by {visible(vote.via)}"
-        yield Entry(vote.time_ns, "vote", _VOTED[vote.answer], by, visible(vote.reason))
+        voted = f"{_VOTED[vote.answer]}{for_a_time(vote)}"
+        yield Entry(vote.time_ns, "vote", voted, by, visible(vote.reason))
     for comment in record.comments:
         by = f"{visible(comment.by)} by {visible(comment.via)}"
         yield Entry(comment.time_ns, "comment", "commented", by, visible(comment.text))
@@ -72,7 +74,8 @@ def _entries(record: Record) -> Iterator[Entry]:
     for state in record.states:
         # The host's own order stays, also where its clock was set back in between.
         latest = max(latest, state.time_ns)
-        yield _host(state, latest)
+        if state.capped is None:  # that is of the session, which has a page of its own
+            yield _host(state, latest)
 
 
 def _host(state: HoldState, time_ns: int) -> Entry:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from collector import actwords
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.approvals.tally import missing_words, tally
 from collector.policy.model import Policy
@@ -10,13 +11,7 @@ from collector.sanitize import visible
 from collector.words import count
 from wire.acts import Guarantee, Kind
 
-VERBS = {
-    Kind.EXEC: "asks to run",
-    Kind.OPEN: "asks to open",
-    Kind.CONNECT: "asks to connect to",
-    Kind.SEND: "asks to send to",
-    Kind.ASK: "asks for",
-}
+VERBS = {kind: f"asks to {verb}" for kind, verb in actwords.VERBS.items()} | {Kind.ASK: "asks for"}
 _GUARANTEES = {
     Guarantee.HELD: "held before the act",
     Guarantee.STOPPED: "stopped after the call",

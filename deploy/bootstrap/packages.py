@@ -29,9 +29,14 @@ _LISTS = Path("/var/lib/apt/lists")
 
 
 def for_web() -> tuple[str, ...]:
-    """Return what the tests of pages need; Debian's node only where there is none yet."""
+    """Return what the tests of pages need."""
+    return (*_FOR_WEB, *for_node())
+
+
+def for_node() -> tuple[str, ...]:
+    """Return what the tools from npm need; Debian's node only where there is none yet."""
     there = all(shutil.which(name) is not None for name in ("node", "npm"))
-    return _FOR_WEB if there else (*_FOR_WEB, *_NODE)
+    return () if there else _NODE
 
 
 def missing(packages: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 import holdfast_why
 
-_VERSIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
+_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 _LARGEST = 1 << 20
 _TOOLS = [
     {

@@ -56,12 +56,20 @@ def test_so_many_requests_of_a_session_wait_and_the_rest_is_denied_with_one_summ
     assert looping.stdout is not None
     said = [looping.stdout.readline().decode().strip() for _ in range(CHILDREN - LIMIT + 1)]
     assert said == ["9"] * (CHILDREN - LIMIT) + [f"left {LIMIT}"]
+    beyond = CHILDREN - LIMIT
     noted = home.watcher.wait(
-        lambda one: any("10 further acts were denied" in s["detail"] for s in one["states"])
+        lambda one: any(said["denied_beyond"] == beyond for said in one["states"])
     )
-    requests = home.call("GET", "/requests?state=open").json()["requests"]
+    page = home.call("GET", "/requests?state=open").json()
+    requests = page["requests"]
     assert [(one["request"], one["count"]) for one in requests] == [(noted["request"], LIMIT)]
     assert noted["state"] == "open"
+    (capped,) = page["capped"]
+    assert (capped["waiting"], capped["denied"]) == (LIMIT, beyond)
+    assert capped["requests"] == [noted["request"]]
+    denied = home.call("POST", f"/sessions/{capped['name']}/deny", body={"reason": "it loops"})
+    assert [one["error"] for one in denied.json()["results"]] == [None]
+    assert home.call("GET", "/requests?state=open").json()["capped"] == []
     home.sql_until(
         "SELECT count(*) FILTER (action = 'deny'), count(*) FILTER (action = 'ask'), "
         "count(*) FILTER (detail LIKE 'session_capped:%') FROM events",

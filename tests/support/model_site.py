@@ -2,34 +2,42 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
+from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
 from collector.approvals.waiting import Waiting
-from collector.errors import UnavailableError, UnconfirmedError
+from collector.config import Grants
+from collector.errors import CentreError, UnavailableError, UnconfirmedError
 from collector.identity.people import Caller
 from collector.ingest.holds import HoldIntake
+from collector.ingest.orders import OrderIntake
 from collector.ingest.said import SaidIntake
 from collector.ingest.work import Delivery, Intake
 from collector.nats.publish import Publisher, Stored
+from collector.orders.granting import Granting
+from collector.orders.issue import Issuer
 from collector.orders.ledger import Ledger
 from collector.policy.model import PolicySet
 from collector.trail.reader import Reader
 from collector.trail.records import Said
+from tests.support.model_host import HOST, SUBJECT
 from wire import subjects
 from wire.codec import decode, encode
 from wire.ids import RequestId
-from wire.messages import Comment, Decision, HoldOpened, HoldState, Vote
+from wire.messages import Comment, Decision, HoldOpened, HoldState, HostRecord, Vote
+from wire.orders import Order
 from wire.signing import Signer, Verifier
 
 Headers = Mapping[str, str]
-NAMES = (subjects.HOLDS, subjects.VOTES, subjects.DECISIONS)
+NAMES = (subjects.HOLDS, subjects.VOTES, subjects.DECISIONS, subjects.ORDERS)
+OWNER = "olga@example.com"
 
 
 class KilledError(Exception):
@@ -56,9 +64,18 @@ class Streams:
         self.messages[stream].append(Delivery(stream, sequence, subject, data, dict(headers)))
 
     def decisions(self) -> dict[RequestId, Decision]:
-        """Return what is decided."""
-        found = (decode(one.data) for one in self.messages[subjects.DECISIONS])
-        return {one.request: one for one in found if isinstance(one, Decision)}
+        """Return what is decided: whatever comes later under the same subject is not."""
+        decided: dict[RequestId, Decision] = {}
+        for one in self.messages[subjects.DECISIONS]:
+            found = decode(one.data)
+            if isinstance(found, Decision):
+                decided.setdefault(found.request, found)
+        return decided
+
+    def orders(self) -> list[Order]:
+        """Return every order."""
+        found = (decode(one.data) for one in self.messages[subjects.ORDERS])
+        return [one for one in found if isinstance(one, Order)]
 
 
 class FaultyPublisher(Publisher):
@@ -86,6 +103,32 @@ class FaultyPublisher(Publisher):
         _after(fault)
         return None if stored is None or stored.data == data else stored
 
+    async def stored(self, stream: str, subject: str) -> Stored | None:
+        """Return the newest message of a subject; the bucket of hosts has the one host's record."""
+        if stream != f"KV_{subjects.HOSTS_BUCKET}":
+            return self._streams.first.get(subject)
+        record = HostRecord(
+            host=HOST,
+            name="web-1",
+            mode="stop",
+            kernel="6.1.0",
+            version="1",
+            boot_id="boot-1",
+            subjects=(SUBJECT,),
+            ruleset="r",
+            started_ns=1,
+            responsible={SUBJECT: OWNER},
+        )
+        return Stored(encode(record), {})
+
+    async def every(self, stream: str, subject: str) -> list[Stored]:
+        """Return all messages of a subject, oldest first."""
+        return [
+            Stored(one.data, one.headers)
+            for one in self._streams.messages[stream]
+            if one.subject == subject
+        ]
+
     def _fault(self) -> str:
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "away":
@@ -106,7 +149,7 @@ class ModelReader(Reader):
     """A trail in memory: what was committed."""
 
     def __init__(self) -> None:
-        self.kept: list[HoldOpened | HoldState | Said] = []
+        self.kept: list[HoldOpened | HoldState | Said | Order] = []
         self.heard: dict[str, int] = {}
 
     async def records(self, requests: Sequence[RequestId]) -> tuple[Record, ...]:
@@ -120,7 +163,17 @@ class ModelReader(Reader):
     async def early(self) -> tuple[Said, ...]:
         """Return what was said of holds that are not there."""
         said = [one for one in self.kept if isinstance(one, Vote | Comment | Decision)]
-        return tuple(one for one in said if one.request not in self.heard)
+        return tuple(one for one in said if not self.heard.keys() >= set(_named(one)))
+
+    async def ledger(self) -> Ledger:
+        """Return every order."""
+        ledger = Ledger()
+        for one in self.kept:
+            if isinstance(one, Order):
+                ledger.take(one)
+            elif isinstance(one, HoldState) and one.order is not None:
+                ledger.used(one.order, one.host, one.hold)
+        return ledger
 
     async def visit_holds(self, visit: Callable[[str], None]) -> None:
         """Tell every hold."""
@@ -133,9 +186,7 @@ class ModelReader(Reader):
                 one for one in self.kept if isinstance(one, HoldState) and one.hold == opened.hold
             ]
             votes = [
-                one
-                for one in self.kept
-                if isinstance(one, Vote) and one.request == RequestId(opened.hold)
+                one for one in self.kept if isinstance(one, Vote) and opened.hold in _named(one)
             ]
             decisions = [
                 one
@@ -151,20 +202,23 @@ class ModelReader(Reader):
             )
 
 
-class Noting(Undecided):
-    """Keeps the votes that are to be looked at, until the test says when."""
+def _named(said: Said) -> tuple[str, ...]:
+    """Return the holds that a message is about."""
+    return (said.request, *said.also) if isinstance(said, Vote) else (said.request,)
 
-    def __init__(self, book: Book, decider: Decider) -> None:
-        super().__init__(book, decider)
-        self.votes: list[Vote] = []
 
-    def take_up(self, records: Iterable[Record]) -> None:
-        """Keep what an earlier run has left."""
-        self.votes += [vote for record in records for vote in record.votes]
+class Stepwise(Undecided):
+    """Looks at the votes that wait for that when the test says so."""
 
-    def add(self, vote: Vote) -> None:
-        """Keep a vote."""
-        self.votes.append(vote)
+    async def see_to_all(self) -> None:
+        """Look at each; one that fails waits on."""
+        while not self._waiting.empty():
+            waits = self._waiting.get_nowait()
+            try:
+                await self.see_to(waits[1])
+            except CentreError:
+                self._waiting.put_nowait(waits)
+                raise
 
 
 class ModelCollector:
@@ -189,6 +243,8 @@ class ModelCollector:
         """Begin with what the trail has, and read each stream on from what was acknowledged."""
         self.book = Book(Register(), self._reader)
         self.publisher = FaultyPublisher(self._streams)
+        ledger = await self._reader.ledger()
+        granting = Granting(ledger, self.publisher, self._signer, self._clock)
         self.decider = Decider(
             self.book,
             self.publisher,
@@ -196,18 +252,29 @@ class ModelCollector:
             self._verifier,
             self.policies,
             clock=self._clock,
+            also=granting.grant,
         )
-        self.undecided = Noting(self.book, self.decider)
+        self.issuer = Issuer(
+            ledger,
+            granting,
+            self.decider,
+            self.publisher,
+            self._signer,
+            hosts=lambda: (),
+            limits=Grants(),
+        )
+        self.undecided = Stepwise(self.book, self.decider.settling)
         self.waiting = Waiting(
-            self.book, self.decider, self.policies, escalated=_nothing, clock=self._clock
+            self.book, self.decider.settling, self.policies, escalated=_nothing, clock=self._clock
         )
-        unfinished = await self.book.load()
+        unfinished = await self.book.load(Recall(self.publisher, self._verifier))
         self.undecided.take_up(unfinished)
         self.policies.changed = lambda: self.undecided.take_up(self.book.register.unfinished())
         self._intakes: dict[str, Intake] = {
             subjects.HOLDS: HoldIntake(
-                self.book, self.decider, self.undecided, Ledger(), self._clock
+                self.book, self.decider, self.undecided, ledger, self._clock
             ),
+            subjects.ORDERS: OrderIntake(ledger, self._verifier),
             **{
                 name: SaidIntake(
                     name, kinds, self.book, self.decider, self.undecided, self._verifier
@@ -220,7 +287,7 @@ class ModelCollector:
         }
         self.next = dict(self._acked)
         for record in unfinished:
-            await self.decider.verdicts.deliver(record)
+            await self.decider.settling.follow(record)
 
     async def take(self, stream: str, position: int, *, ends: str = "") -> None:
         """Take in one message; `ends`: killed before the commit, or after it and before the rest.
@@ -251,15 +318,15 @@ class ModelCollector:
 
     async def see_to_votes(self) -> None:
         """Look at the votes that are kept for that."""
-        while self.undecided.votes:
-            await self.undecided.see_to(self.undecided.votes[0])
-            self.undecided.votes.pop(0)
+        await self.undecided.see_to_all()
 
     def _commit(self, message: object) -> None:
-        known = cast("HoldOpened | HoldState | Said", message)
-        if known in self._reader.kept:
+        known = cast("HoldOpened | HoldState | Said | Order", message)
+        # The trail has no column for what an approval is for besides.
+        kept = replace(known, grant=None) if isinstance(known, Vote) else known
+        if kept in self._reader.kept:
             return
-        self._reader.kept.append(known)
+        self._reader.kept.append(kept)
         if isinstance(known, HoldOpened):
             record = self.book.register.get(RequestId(known.hold))
             self._reader.heard[known.hold] = 0 if record is None else record.heard_ns

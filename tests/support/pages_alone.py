@@ -31,6 +31,7 @@ from collector.identity.people import Role, Tokens, create_token
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
+from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
 from collector.orders.ledger import Ledger
 from collector.trail.reader import Reader
@@ -80,6 +81,10 @@ class Streams:
             return self.firsts[subject]
         self.firsts[subject] = Stored(data, dict(headers))
         return None
+
+    async def stored(self, _: str, subject: str) -> Stored | None:
+        """Return the newest message of a subject; a bucket has what a test has put there."""
+        return self.firsts.get(subject)
 
 
 @dataclass
@@ -141,12 +146,15 @@ async def pages_alone(
     names, tokens = HostNames(database), Tokens(database)
     sessions, links = Sessions(database), Links(database)
     verifier = Verifier(frozenset({signer.key_id}))
-    decider = Decider(book, publisher, signer, verifier, policies, check_fresh)
+    ledger = Ledger()
+    granting = Granting(ledger, publisher, signer)
+    decider = Decider(book, publisher, signer, verifier, policies, check_fresh, also=granting.grant)
     services = Services(
         book=book,
         decider=decider,
         issuer=Issuer(
-            Ledger(),
+            ledger,
+            granting,
             decider,
             publisher,
             signer,

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
-from collector.web.settings import request_url
+from collector.web.settings import quarantine_url, request_url
 from tests.support.centre import Centre
 from tests.support.slack_stand_in import (
     APP_TOKEN,
@@ -158,14 +159,16 @@ async def slack_house(
     async with AsyncExitStack() as stack:
         deciding = await _centre(settings, stack)
         book, policies = deciding.book, deciding.policies
-        extras = extras or Extras(
-            grants=ForATime(deciding.issuer, policies), orders=deciding.orders
-        )
+        extras = extras or Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
         store = Cards(cards or centre.directory / f"cards-{time.time_ns()}.sqlite3")
         stack.push_async_callback(store.close)
         links = Links(identities)
         stack.callback(links.close)
-        notices = Notices(HostNames(identities), lambda request: request_url(BASE_URL, request))
+        notices = Notices(
+            HostNames(identities),
+            lambda request: request_url(BASE_URL, request),
+            partial(quarantine_url, BASE_URL),
+        )
         client = new_client(own, BOT_TOKEN)
         door = Door(client, links, link_page(BASE_URL))
         desk = Desk(book, deciding.decider, policies, store, notices, door, BASE_URL, extras)

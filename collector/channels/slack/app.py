@@ -9,7 +9,15 @@ import re
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from collector.channels.slack.blocks import APPROVE, APPROVE_FOR, DENY, DETAILS, OPEN_PAGE
+from collector.channels.slack.blocks import (
+    APPROVE,
+    APPROVE_FOR,
+    DENY,
+    DENY_ALL,
+    DETAILS,
+    OPEN_FORM,
+    OPEN_PAGE,
+)
 from collector.channels.slack.clicks import Clicks
 from collector.channels.slack.commands import COMMAND, Commands
 from collector.channels.slack.comments import Comments
@@ -60,8 +68,10 @@ def build(secrets: Secrets, client: AsyncWebClient, desk: Desk) -> AsyncApp:
     comments = Comments(desk, client)
     for action in (APPROVE, APPROVE_FOR, DENY):
         app.action(action)(clicks.answer)
+    app.action(DENY_ALL)(clicks.deny_all)
     app.action(DETAILS)(clicks.details)
-    app.action(OPEN_PAGE)(clicks.opened_page)
+    for link in (OPEN_PAGE, OPEN_FORM):
+        app.action(link)(clicks.opened_page)
     app.action(re.compile(rf"{BECAUSE}\d+"))(clicks.because)
     app.view(REASON_VIEW)(clicks.written)
     app.command(COMMAND)(commands.run)

@@ -26,8 +26,10 @@ from wire.ids import RequestId
 APPROVE = "holdfast_approve"
 APPROVE_FOR = "holdfast_approve_for"
 DENY = "holdfast_deny"
+DENY_ALL = "holdfast_deny_all"
 DETAILS = "holdfast_details"
 OPEN_PAGE = "holdfast_open"
+OPEN_FORM = "holdfast_form"
 
 # Slack refuses a message of more than about 13 000 characters without saying how it counts.
 MESSAGE_ROOM = 11_500
@@ -50,8 +52,8 @@ class Showing:
     """What a message shows of a request.
 
     `nonce` is empty where a message has no buttons; with `answers` False it has only Details.
-    `votes` are lines, oldest first. `for_a_time`:
-    whether a grant can be given.
+    `votes` are lines, oldest first. `for_a_time`: whether a grant can be given. `session`: that it
+    is the summary of one. `quarantine` is the address of the form that stops the subject.
     """
 
     request: RequestId
@@ -65,6 +67,8 @@ class Showing:
     link: str = ""
     for_a_time: bool = False
     note: str = ""
+    session: bool = False
+    quarantine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,9 @@ def message(shown: Showing, room: int = MESSAGE_ROOM) -> Message:
 
 def notification(shown: Showing) -> str:
     """Return the line of a notification. Slack reads markup in it, so it has our words alone."""
+    if shown.session:
+        over = "" if shown.state is RequestState.OPEN else " no longer"
+        return f"Holdfast: an AI session is{over} at its limit of requests"
     if shown.state is RequestState.OPEN:
         return f"Holdfast: request {shown.request[:8]} of severity {_severity(shown)} waits"
     ended = shown.outcome.value if shown.outcome else shown.state.value
@@ -137,13 +144,18 @@ def _bottom(shown: Showing, hidden: int) -> list[Block]:
         blocks.append(section(shown.note))
     if buttons := _buttons(shown, hidden):
         blocks.append(actions(buttons, "holdfast"))
-    blocks.append(context([f"Request {shown.request}", f"Digest {shown.card.digest}"]))
+    names = [f"Request {shown.request}", f"Digest {shown.card.digest}"]
+    blocks.append(context([f"Summary of {shown.request}"] if shown.session else names))
     return blocks
 
 
 def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
     carried = value(shown.request, shown.nonce)
     found = []
+    if shown.session:
+        if shown.state is RequestState.OPEN and shown.nonce and shown.answers:
+            found.append(button("Deny all of this session", DENY_ALL, carried, style="danger"))
+        return found + _links(shown)
     if shown.state is RequestState.OPEN and shown.nonce and shown.answers:
         if not hidden:
             found.append(button("Approve once", APPROVE, carried, style="primary"))
@@ -152,6 +164,13 @@ def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
         found.append(button("Deny", DENY, carried, style="danger"))
     if shown.nonce:
         found.append(button("Details", DETAILS, carried))
+    return found + _links(shown)
+
+
+def _links(shown: Showing) -> list[dict[str, object]]:
+    found = []
     if shown.link and len(shown.link) <= URL_LIMIT:
         found.append(link_button("Open the page", OPEN_PAGE, shown.link))
+    if shown.quarantine and len(shown.quarantine) <= URL_LIMIT:
+        found.append(link_button("Quarantine", OPEN_FORM, shown.quarantine))
     return found

@@ -3,7 +3,6 @@
 A card is found again by "conversation/timestamp". Retries are the dispatcher's.
 """
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,21 +11,20 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from collector.approvals.record import Record
 from collector.channels.interface import Notice, Posted
-from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message, value
+from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message
 from collector.channels.slack.calls import SlackRefusedError, asked
 from collector.channels.slack.desk import Extras, showing
 from collector.channels.slack.door import CHANNEL
 from collector.channels.slack.elements import section
 from collector.channels.slack.incoming import Incoming
 from collector.channels.slack.places import Places
+from collector.channels.slack.twins import Twins
 from collector.errors import ChannelError
 from wire.ids import RequestId
 
 log = logging.getLogger(__name__)
 
 _TOO_LONG = frozenset({"msg_blocks_too_long", "msg_too_long", "invalid_blocks"})
-# How far back a card is looked for that may have been posted.
-_PAGES, _PAGE = 5, 200
 
 Find = Callable[[RequestId], Awaitable[Record | None]]
 
@@ -49,14 +47,19 @@ class SlackChannel:
         self._find = find
         self._extras = extras
         self._places = places
+        self._twins = Twins(client)
         self.incoming = incoming
 
     async def post(self, notice: Notice) -> Posted:
         """Show a new card; raise ChannelError or ChannelBusyError."""
         record = await self._find(notice.request)
-        where = await self._places.find(notice.to, record.opened.owner if record else "")
-        if notice.unsure and (found := await self._look_for(where, notice)) is not None:
-            return await self.update(found, notice)
+        owner = record.opened.owner if record else notice.session.owner if notice.session else ""
+        where = await self._places.find(notice.to, owner)
+        if notice.unsure:
+            if (found := await self._twins.find(where, notice)) is not None:
+                return await self.update(found, notice)
+            # Slack may be at it still.
+            self._twins.expect(notice)
         answer = await self._send(
             notice,
             lambda made: self._client.chat_postMessage(
@@ -82,6 +85,7 @@ class SlackChannel:
         except SlackRefusedError as error:
             log.warning("slack: card %s cannot be changed (%s); replying", posted.reference, error)
             await self._reply(where, stamp, notice)
+        await self._twins.settle(posted, notice)
         return posted
 
     async def run(self) -> None:
@@ -111,22 +115,6 @@ class SlackChannel:
                 blocks=[section(f"{card.state_line}\nThe card above could not be changed.")],
             )
         )
-
-    async def _look_for(self, where: str, notice: Notice) -> Posted | None:
-        """Return the card of this notice if an earlier attempt has got through after all."""
-        cursor, carried = "", value(notice.request, notice.nonce)
-        for _ in range(_PAGES):
-            page = await asked(
-                self._client.conversations_history(channel=where, limit=_PAGE, cursor=cursor)
-            )
-            for one in page.get("messages", []):
-                # Its buttons carry the nonce, which no other message has.
-                if one.get("ts") and carried in json.dumps(one.get("blocks", [])):
-                    return Posted(f"{where}/{one['ts']}")
-            cursor = page.get("response_metadata", {}).get("next_cursor", "")
-            if not cursor:
-                break
-        return None
 
 
 def _content(made: Message) -> dict[str, Any]:

@@ -10,7 +10,10 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_sdk.web.async_client import AsyncWebClient
 
+from collector.approvals.capped import named_by
+from collector.approvals.checks import check_decides
 from collector.approvals.record import Record
+from collector.capped_card import state_words
 from collector.channels.slack import modal
 from collector.channels.slack.blocks import APPROVE_FOR, DENY
 from collector.channels.slack.calls import asked
@@ -18,10 +21,12 @@ from collector.channels.slack.desk import Desk
 from collector.channels.slack.door import Sender
 from collector.channels.slack.modal import Subject, View
 from collector.channels.slack.tell import Teller
+from collector.channels.slack.twins import Twins
 from collector.channels.slack.words import clock, decided_words, name, refusal_words
 from collector.errors import ChannelBusyError, ChannelError, Refusal
 from collector.reasons import FOR_APPROVAL, FOR_DENIAL
 from collector.sanitize import clean
+from collector.web.settings import request_url
 from wire.messages import Answer
 
 log = logging.getLogger(__name__)
@@ -38,16 +43,23 @@ class Clicks:
         self._desk = desk
         self._client = client
         self._teller = Teller(client)
+        self._twins = Twins(client)
 
     async def answer(self, ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         """Approve or Deny on a card: one click decides where no reason is needed."""
         await ack()
-        sender, action = Sender.of(body), body["actions"][0]
+        action = body["actions"][0]
         subject = Subject(
             Answer.DENY if action["action_id"] == DENY else Answer.APPROVE,
             str(action.get("value", "")),
             action["action_id"] == APPROVE_FOR,
         )
+        await self._answer(body, respond, subject)
+        # Afterwards: a process waits for the answer, and for nothing else.
+        await self._twins.clicked(body, subject.carried, self._desk.cards)
+
+    async def _answer(self, body: dict[str, Any], respond: AsyncRespond, subject: Subject) -> None:
+        sender = Sender.of(body)
         try:
             self._desk.door.check_origin(sender)
             record = await self._desk.of_button(subject.carried)
@@ -60,6 +72,28 @@ class Clicks:
         except (ChannelError, ChannelBusyError) as error:
             words = f"Slack opened no window: {error}. Click again, or use the page on the card."
         await self._teller.tell(body, respond, words)
+
+    async def deny_all(self, ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        """Deny all of a session: a window asks why, and nothing is denied before."""
+        await ack()
+        sender = Sender.of(body)
+        subject = Subject(Answer.DENY, str(body["actions"][0].get("value", "")), False)
+        try:
+            self._desk.door.check_origin(sender)
+            capped = await self._desk.session_of_button(subject.carried)
+            view = modal.ask_reason(subject, f"Deny all: {state_words(capped)}", FOR_DENIAL)
+            view_id = await self._open(body, view)
+        except Refusal as refusal:
+            await self._teller.tell(body, respond, refusal_words(refusal, self._desk.base_url))
+            return
+        except (ChannelError, ChannelBusyError) as error:
+            words = f"Slack opened no window: {error}. Click again, or use the page on the card."
+            await self._teller.tell(body, respond, words)
+            return
+        try:
+            check_decides(await self._desk.door.admit(sender))
+        except Refusal as refusal:
+            await self._update(view_id, refusal_words(refusal, self._desk.base_url))
 
     async def because(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """A reason of the short list in a window: one click decides."""
@@ -142,12 +176,29 @@ class Clicks:
         self, body: dict[str, Any], subject: Subject, reason: str
     ) -> tuple[str, str]:
         """Decide with what a window has said; return what it should say of that, and a link."""
+        if named_by(subject.carried) is not None:
+            return await self._conclude_session(body, subject, reason)
         view, link = body["view"], ""
         life = modal.chosen_life(view) if subject.for_a_time else None
         try:
             record = await self._desk.of_button(subject.carried)
             link = self._desk.link(record)
             words = await self._decide(Sender.of(body), record, subject, reason=reason, life=life)
+        except Refusal as refusal:
+            words = refusal_words(refusal, self._desk.base_url)
+        return words, link
+
+    async def _conclude_session(
+        self, body: dict[str, Any], subject: Subject, reason: str
+    ) -> tuple[str, str]:
+        link = ""
+        try:
+            if subject.answer is not Answer.DENY:
+                raise Refusal(403, "no_approval", "a session is not approved as a whole", "")
+            capped = await self._desk.session_of_button(subject.carried)
+            link = request_url(self._desk.base_url, capped.id)
+            caller = await self._desk.door.admit(Sender.of(body))
+            words = await self._desk.deny_session(caller, capped, reason)
         except Refusal as refusal:
             words = refusal_words(refusal, self._desk.base_url)
         return words, link

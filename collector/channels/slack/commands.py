@@ -8,7 +8,9 @@ from typing import Any
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
 
+from collector.approvals.capped import Capped, CappedSessions
 from collector.approvals.record import Record, RequestState
+from collector.capped_card import render_capped
 from collector.channels.slack import order_commands
 from collector.channels.slack.blocks import message
 from collector.channels.slack.desk import Desk
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 COMMAND = "/holdfast"
 _MOST_LISTED = 20
-_LIST_ROOM = 9_000
+_LIST_ROOM, _SESSIONS_ROOM = 8_000, 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ async def _pending(desk: Desk, said: Said) -> list[Block]:
     more = len(waiting) - _MOST_LISTED
     rest = f"; {more} more are on the page: {desk.base_url}" if more > 0 else ""
     count = "1 request waits" if len(waiting) == 1 else f"{len(waiting)} requests wait"
-    return [section(f"{count}{rest}"), preformatted(fit.lines)]
+    capped = [_capped_line(desk, one) for one in CappedSessions(desk.book).alive()]
+    sessions = [preformatted(fitted(capped[:_MOST_LISTED], _SESSIONS_ROOM).lines)] if capped else []
+    return [section(f"{count}{rest}"), *sessions, preformatted(fit.lines)]
 
 
 async def _show(desk: Desk, said: Said) -> list[Block]:
@@ -137,6 +141,11 @@ async def _named(desk: Desk, said: Said) -> tuple[Record, str]:
 def _line(desk: Desk, record: Record) -> str:
     card = desk.showing(record).card
     return f"{record.id[:12]} {card.severity} {card.title}, {card.state_line}"
+
+
+def _capped_line(desk: Desk, capped: Capped) -> str:
+    card = render_capped(capped, desk.notices.host_name(capped.of))
+    return f"{card.title}: {card.state_line}"
 
 
 # A further subcommand is one entry here.

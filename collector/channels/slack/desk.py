@@ -5,13 +5,15 @@ A button carries a request and the nonce of its card; all else is read anew from
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from collector.approvals import checks
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
+from collector.approvals.capped import Capped, CappedSessions
 from collector.approvals.decide import Decider
+from collector.approvals.deny_session import denied_words, deny_session
 from collector.approvals.record import Record, RequestState
 from collector.channels.interface import Notice, Route
 from collector.channels.notices import Notices
@@ -23,7 +25,8 @@ from collector.channels.store import Cards
 from collector.errors import Refusal, StateError
 from collector.identity.people import Caller
 from collector.orders.desk import OrderDesk
-from collector.web.settings import request_url
+from collector.web.settings import quarantine_url, request_url
+from wire.acts import Kind
 from wire.ids import RequestId
 from wire.messages import Answer
 
@@ -67,6 +70,24 @@ class Desk:
 
     async def of_button(self, carried: str) -> Record:
         """Return the request of a button; raise Refusal unless its nonce is of that request."""
+        record = await self.book.get(await self._proved(carried))
+        if record is None:
+            raise _unknown()
+        return record
+
+    async def session_of_button(self, carried: str) -> Capped:
+        """Return the session of a button; raise Refusal unless its nonce is of that summary."""
+        capped = await CappedSessions(self.book).find(await self._proved(carried))
+        if capped is None:
+            raise _unknown()
+        return capped
+
+    async def deny_session(self, caller: Caller, capped: Capped, reason: str) -> str:
+        """Deny all of a session that waits; return what came of it, or raise Refusal."""
+        done = await deny_session(self.decider, capped, caller, reason=reason, via=CHANNEL)
+        return denied_words(done)
+
+    async def _proved(self, carried: str) -> RequestId:
         request, _, nonce = carried.partition(" ")
         try:
             known = bool(nonce) and await self.cards.belongs(RequestId(request), nonce, CHANNEL)
@@ -74,15 +95,9 @@ class Desk:
             raise Refusal(
                 503, "cards_unavailable", "the record of cards cannot be read", "use the page"
             ) from error
-        record = await self.book.get(RequestId(request)) if known else None
-        if record is None:
-            raise Refusal(
-                404,
-                "unknown_card",
-                "Holdfast has not made this card, or it is too old; nothing was decided",
-                "answer on the newest card of the request, or on its page",
-            )
-        return record
+        if not known:
+            raise _unknown()
+        return RequestId(request)
 
     def reason_needed(self, record: Record) -> bool:
         """Say whether an answer must say why, by the rule and the policy."""
@@ -125,11 +140,25 @@ class Desk:
     def showing(self, record: Record) -> Showing:
         """Return what is shown of a request where nobody answers it."""
         notice = self.notices.make(record, Route(CHANNEL), "")
-        return showing(notice, record, self.extras, answers=False)
+        shown = showing(notice, record, self.extras, answers=False)
+        act = record.opened.act
+        if act.kind is Kind.ASK or not act.subject:
+            return shown
+        host = self.notices.host_name(record.opened)
+        return replace(shown, quarantine=quarantine_url(self.base_url, act.subject, host))
 
     def link(self, record: Record) -> str:
         """Return the page of a request."""
         return request_url(self.base_url, record.id)
+
+
+def _unknown() -> Refusal:
+    return Refusal(
+        404,
+        "unknown_card",
+        "Holdfast has not made this card, or it is too old; nothing was decided",
+        "answer on the newest card of the request, or on its page",
+    )
 
 
 def showing(
@@ -150,4 +179,6 @@ def showing(
         link=notice.link,
         for_a_time=bool(grant),
         note="You answer for what asks here, so another person decides." if own else "",
+        session=notice.session is not None,
+        quarantine=notice.session.quarantine if notice.session else "",
     )

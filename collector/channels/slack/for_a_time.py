@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from collector.approvals.applied import Policies
 from collector.approvals.record import Record
 from collector.config import Grants
 from collector.errors import Refusal
 from collector.identity.people import Caller
 from collector.orders.issue import Issuer
-from collector.orders.terms import Terms, grantable_under
-from collector.words import count
+from collector.orders.terms import Terms, grantable_by
+from collector.orders.words import time_words
 
 # Minutes and uses, the least first. A list may stay open while the limits stay as they are.
 _CHOICES = ((15, 1), (15, 5), (60, 5), (60, 20))
@@ -18,16 +17,15 @@ _CHOICES = ((15, 1), (15, 5), (60, 5), (60, 20))
 class ForATime:
     """Gives grants by the collector's own limits, for the session that asked."""
 
-    def __init__(self, issuer: Issuer, policies: Policies) -> None:
+    def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
-        self._policies = policies
         self._terms = choices(issuer.limits)
 
     def lives(self, record: Record) -> Sequence[str]:
         """Return the times to choose from, in words; none if the act may have no grant."""
-        if grantable_under(record, self._policies.apply(record).policy) is not None:
+        if grantable_by(record) is not None:
             return ()
-        return [words(terms) for terms in self._terms]
+        return [time_words(terms.wanted) for terms in self._terms]
 
     async def approve(
         self, caller: Caller, record: Record, *, life: int, reason: str, digest: str, via: str
@@ -48,9 +46,3 @@ def choices(limits: Grants) -> tuple[Terms, ...]:
         for minutes, uses in _CHOICES
     )
     return tuple(Terms(minutes=minutes, uses=uses) for minutes, uses in dict.fromkeys(cut))
-
-
-def words(terms: Terms) -> str:
-    """Return how long and how often, as it stands in the list."""
-    often = "once" if terms.uses == 1 else f"{terms.uses} times"
-    return f"{count(terms.minutes, 'minute')}, {often}"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
+from collector.orders.words import for_a_time
 from collector.sanitize import clean
 from wire.messages import Answer, Vote
 
@@ -36,7 +37,8 @@ def decided_words(record: Record, answer: Answer) -> str:
 
 def vote_line(vote: Vote) -> str:
     """Return one line about what one person said."""
-    line = f"{_SAID[vote.answer.value]} by {name(vote.by)} at {clock(vote.time_ns)}"
+    said = f"{_SAID[vote.answer.value]}{for_a_time(vote)}"
+    line = f"{said} by {name(vote.by)} at {clock(vote.time_ns)}"
     return f"{line}: {clean(vote.reason, _REASON_LIMIT).text}" if vote.reason else line
 
 

@@ -12,6 +12,7 @@ const WORDS = {
 
 const open = new Set();
 let seen = new Set();
+let sessions = new Set();
 let isReady = false;
 let arrived = [];
 let saying = 0;
@@ -61,6 +62,28 @@ function changed(facts) {
   if (isReady) count();
 }
 
+// The line of an AI session at its limit, above the requests.
+function session(facts) {
+  sessions.add(facts.id);
+  const list = document.getElementById("capped");
+  let line = list.querySelector(`[data-session="${CSS.escape(facts.id)}"]`);
+  if (facts.over) {
+    if (line) line.remove();
+    return;
+  }
+  if (!line) {
+    line = document.getElementById("capped-row").content.cloneNode(true).querySelector("li");
+    list.append(line);
+    if (isReady) say(facts.title);
+  }
+  line.dataset.session = facts.id;
+  for (const element of line.querySelectorAll("[data-text]")) {
+    element.textContent = facts[element.dataset.text];
+  }
+  line.querySelector("a").href = facts.href;
+  line.querySelector(".severity").dataset.severity = facts.severity;
+}
+
 // What has changed while nobody listened is not sent again: it only is not among the open ones.
 function ready() {
   for (const row of list.children) {
@@ -75,6 +98,9 @@ function ready() {
     row.querySelector("[data-text=status]").textContent = "no longer waiting";
   }
   for (const id of open) if (!seen.has(id)) open.delete(id);
+  for (const line of [...document.getElementById("capped").children]) {
+    if (!sessions.has(line.dataset.session)) line.remove();
+  }
   isReady = true;
   count();
 }
@@ -107,10 +133,12 @@ export function startInbox() {
   chosen();
   follow({
     changed,
+    session,
     ready,
     state(word) {
       if (word !== "on") {
         seen = new Set();
+        sessions = new Set();
         isReady = false;
       }
       document.getElementById("live").dataset.live = word;

@@ -230,6 +230,33 @@ async def test_nobody_lifts_the_quarantine_of_their_own(
         assert isinstance(await host.order(), QuarantineLifted)
 
 
+async def test_nobody_lifts_the_quarantine_of_a_subject_that_never_asked_for_anything(
+    people: People, ann: httpx.AsyncClient
+) -> None:
+    """Whose it is, each of its hosts has said at its start; one of them is enough."""
+    async with people.host("web-1") as web, people.host("db-1") as db:
+        await web.record(subjects=("ai-new",))
+        await db.record(subjects=("ai-new",), responsible={"ai-new": "bob, Ann@Example.com"})
+        for host in (web, db):
+            await people.ask_until(
+                [[1]],
+                "SELECT 1 FROM hosts WHERE host = ? AND list_contains(subjects, 'ai-new')",
+                host.id,
+            )
+        body = {"subject": "ai-new", "reason": "stop it"}
+        made = (await ann.post("/quarantines", json=body)).json()
+        for host in (web, db):
+            assert isinstance(await host.order(), Quarantine)
+        assert await people.ask("SELECT count(*) FROM holds WHERE subject = 'ai-new'") == [[0]]
+        route = f"/quarantines/{made['quarantine']}/lift"
+        refused = await ann.post(route, json={"reason": "mine"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "own_request")
+        async with people.client(people.admin) as root:
+            assert (await root.post(route, json={"reason": "fine"})).status_code == 200
+        for host in (web, db):
+            assert isinstance(await host.order(), QuarantineLifted)
+
+
 async def test_a_subject_or_host_that_is_not_there_is_refused(
     people: People, ann: httpx.AsyncClient
 ) -> None:

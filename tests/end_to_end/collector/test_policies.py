@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from wire.messages import Answer, Ground, HoldOpened, HoldStateName
 
 pytestmark = pytest.mark.nats
 
+GLASS_S = 40
 POLICY = """\
 policies:
   - id: production
@@ -97,7 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         policy = made.state / "policy.yaml"
         policy.write_text(POLICY, encoding="utf-8")
         with made.config.open("a", encoding="utf-8") as file:
-            file.write('\n[approvals]\npolicy_file = "policy.yaml"\n')
+            file.write(f'\n[approvals]\npolicy_file = "policy.yaml"\nbreak_glass_s = {GLASS_S}\n')
         made.start_nats()
         made.start_collector()
         people = {
@@ -255,6 +257,35 @@ async def test_breaking_the_glass_is_named_as_that(site: Site) -> None:
     assert rows == [["dot@example.com", "fire", "released"]]
     explained = await site.ask("SELECT explained FROM releases WHERE request = ?", hold)
     assert explained == [[True]]
+
+
+async def test_a_broken_glass_has_a_short_life_also_where_the_hold_has_no_end(site: Site) -> None:
+    """The host refuses it afterwards; the request and the trail say that it came too late."""
+    async with wire_host(site.bundles["db-1"]) as host:
+        for deadline_s, most_s in ((0, GLASS_S), (2, 2.5)):
+            hold = await site.open(host, deadline_s=deadline_s)
+            before = time.monotonic_ns()
+            async with site.client("dot") as client:
+                done = await client.post(
+                    f"/requests/{hold.hold}/break-glass", json={"reason": "fire"}
+                )
+            assert done.json()["state"] == "approved", done.text
+            verdict = await host.verdict()
+            assert verdict.ground is Ground.BREAK_GLASS
+            left_s = (verdict.expires_boot_ns - before) / 1e9
+            assert 0 < left_s <= most_s + (time.monotonic_ns() - before) / 1e9
+            if deadline_s:
+                assert verdict.expires_boot_ns == hold.deadline_boot_ns
+                continue
+            assert left_s >= GLASS_S
+            said = state(hold, 1, HoldStateName.HELD, verdict=verdict, detail="too late: dot")
+            async with site.client("vera") as reader, follow(reader) as stream:
+                await stream.ready()
+                await host.say(replace(said, ground=None))
+                told = await stream.until(hold.hold, state="approved", outcome=None)
+            assert told["states"][0]["detail"] == "too late: dot"
+            rows = await site.ask("SELECT host_confirmed FROM break_glass WHERE request = ?", hold)
+            assert rows == [["too late, refused"]]
 
 
 async def test_escalation_lets_others_stand_in(site: Site) -> None:

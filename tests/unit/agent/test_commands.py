@@ -13,6 +13,7 @@ import pytest
 
 from agent import __main__ as command
 from agent import commands, config, identity
+from rules.modes import HostMode
 from tests.unit.agent.test_config import BUNDLE, GOOD
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -50,6 +51,30 @@ def test_check_says_what_is_good_and_what_is_odd(
     assert out.endswith(f"{place}: good\n")
 
 
+def test_check_says_which_rules_the_mode_cannot_put_into_effect(place: Path) -> None:
+    """In one line, however many; and what a rule in effect cannot do, by its place."""
+    file = place.parent / "rules" / "test.yaml"
+    more = "".join(
+        RULES.partition("rules:\n")[2]
+        .replace("test.secret", f"test.{kind}")
+        .replace("open:", f"{kind}:")
+        for kind in ("delete", "chmod")
+    )
+    text = RULES.replace("    action: ask\n", "    action: ask\n    on_deny: refuse\n") + more
+    file.write_text(text, encoding="utf-8")
+    out = io.StringIO()
+    assert commands.check(place, out, HostMode.STOP) == 0
+    said = out.getvalue()
+    assert (
+        "warning: stop mode cannot put these rules into effect here: test.chmod, test.delete\n"
+        in said
+    )
+    assert "test.yaml:3:5: test.secret: on_deny: refuse is a kill here" in said
+    out = io.StringIO()
+    assert commands.check(place, out, HostMode.GATE) == 0
+    assert "effect" not in out.getvalue() and "a kill here" not in out.getvalue()
+
+
 def test_check_and_status_say_whose_subject_is_nobodys(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +91,7 @@ def test_check_reports_everything_that_is_wrong_at_once(place: Path) -> None:
     place.write_text(place.read_text().replace("[4242]", "[0]"), encoding="utf-8")
     (place.parent / "rules" / "test.yaml").write_text("rules: [1]", encoding="utf-8")
     out = io.StringIO()
-    assert commands.check(place, out) == 1
+    assert commands.check(place, out, HostMode.STOP) == 1
     for words in ("chmod 0600", "is root", "test.yaml:1:"):
         assert words in out.getvalue()
 

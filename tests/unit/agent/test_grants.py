@@ -318,11 +318,12 @@ async def test_an_answer_to_what_was_superseded_is_too_late(bench: Bench, one: C
     one.stop()
     hold = held(bench, file_act(one))
     assert hold is not None
-    bench.journal.orders.take(grant(bench, file_act(one)), 1)
+    bench.journal.orders.take(grant(bench, file_act(one)), bench.clock.now_ns())
     bench.held.entries.clear()
     verdict = bench.verdict(hold, Answer.DENY)
     bench.restart()
     bench.deliver(verdict)
+    assert bench.states(hold) == [S.SUPERSEDED, S.RELEASED]
     assert one.runs()
 
 

@@ -20,6 +20,7 @@ from rules.model import Action
 from tests.support.children import Child, child, family, open_act
 from tests.support.keeping import MINUTE_NS, Bench, asking
 from wire.acts import Act, Process
+from wire.ids import HoldId
 from wire.messages import Answer, Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 from wire.signing import Signer
 
@@ -271,6 +272,71 @@ async def test_an_answer_after_the_deadline_is_recorded_as_too_late(
     before = len(bench.said(hold))
     bench.deliver(verdict)
     assert len(bench.said(hold)) == before
+
+
+@pytest.mark.parametrize(("action", "last"), [(Action.DENY, S.KILLED), (Action.ALLOW, S.RELEASED)])
+async def test_a_newer_rule_settles_what_waits(
+    bench: Bench, one: Child, action: Action, last: HoldStateName
+) -> None:
+    """Superseded, on the ground of that rule; an answer that was on its way is too late."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    verdict = bench.verdict(hold, Answer.DENY if action is Action.ALLOW else Answer.APPROVE)
+    bench.ruled = lambda act: asking(action=action)
+    assert bench.keeper.on_rules() == 1
+    await bench.settled()
+    assert bench.states(hold) == [S.SUPERSEDED, last]
+    settled = bench.said(hold)[1]
+    assert isinstance(settled, HoldState)
+    assert (settled.ground, settled.reason) == (Ground.RULE, "test.rule")
+    assert settled.detail == f"a newer rule settles it: test.rule says {action}"
+    if action is Action.ALLOW:
+        assert one.runs()
+    else:
+        assert one.ended_by() == signal.SIGKILL
+    bench.deliver(verdict)
+    assert one.runs() == (action is Action.ALLOW)
+    assert bench.keeper.on_rules() == 0
+
+
+@pytest.mark.parametrize("ruled", [asking(), asking(action=Action.OBSERVE), asking(action=None)])
+async def test_what_newer_rules_ask_about_or_do_not_name_waits_on(
+    bench: Bench, one: Child, ruled: Ruled
+) -> None:
+    """Rules that went missing by mistake let nothing go."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.ruled = lambda act: ruled
+    assert bench.keeper.on_rules() == 0
+    assert one.stopped()
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
+    assert bench.states(hold) == [S.APPROVED, S.RELEASED]
+
+
+async def test_a_broken_glass_whose_life_is_over_releases_nothing(bench: Bench, one: Child) -> None:
+    """Also where the hold has no deadline: it waits on, and the trail has who came too late."""
+    bench.ruled = lambda act: asking(on_timeout=OnTimeout.KEEP)
+    one.stop()
+    hold = bench.hold(open_act(one))
+    glass = replace(
+        bench.verdict(hold, Answer.APPROVE),
+        ground=Ground.BREAK_GLASS,
+        expires_boot_ns=bench.clock.boot + 5 * MINUTE_NS,
+    )
+    bench.pass_time(5 * MINUTE_NS)
+    bench.deliver(glass)
+    assert one.stopped()
+    (late,) = bench.said(hold)[1:]
+    assert isinstance(late, HoldState)
+    assert (late.state, late.ground, late.verdict) == (S.HELD, None, glass.verdict)
+    assert late.detail == (
+        "too late: ann said approve by cli, which could be obeyed for a while that is over"
+    )
+    bench.deliver(glass)
+    assert len(bench.said(hold)) == 2
+    bench.answer(hold, Answer.APPROVE)
+    assert one.runs()
 
 
 async def test_the_same_verdict_delivered_again_does_nothing(bench: Bench, one: Child) -> None:
@@ -579,7 +645,7 @@ async def test_a_subject_that_is_not_configured_is_told_once(
 async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_denied(
     bench: Bench,
 ) -> None:
-    """The others stay as they are; who reviews one is told once, and again at ten times as many."""
+    """The others stay as they are, and each says how many it were: at once, then after a pause."""
     with ExitStack() as stack:
         limit = 20
         session = SESSION
@@ -602,12 +668,58 @@ async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_d
         assert [words.count("further act") for words in told] == [1, 1]
         assert "1 further act was denied" in told[0]
         assert "10 further acts were denied" in told[1]
-        details = [say.detail for say in bench.said(waiting[0]) if isinstance(say, HoldState)]
-        assert len(details) == 2
-        assert all("which is its limit" in detail for detail in details)
+        for hold in waiting:
+            first = await _capped(bench, hold, 1)
+            last = await _capped(bench, hold, 11)
+            assert (first.capped, last.capped) == (waiting[0], waiting[0])
+            assert "11 further acts were denied" in last.detail
+        assert not [say for say in bench.said(other) if isinstance(say, HoldState)]
         denied = [one for one in bench.notes.acts if one[0] == "deny"]
         assert len(denied) == 11
         assert all(hold is None and "ground rule" in detail for _, hold, detail in denied)
+
+
+async def _capped(bench: Bench, hold: HoldId, denied: int) -> HoldState:
+    """Return what is said of a hold once so many acts of its session were denied."""
+    for _ in range(200):
+        for say in bench.said(hold):
+            if isinstance(say, HoldState) and say.denied_beyond == denied:
+                return say
+        await asyncio.sleep(0.05)  # the next count is told after a pause, by nothing else
+    raise AssertionError(f"{denied} are not said to be denied: {bench.said(hold)}")
+
+
+async def test_what_is_denied_is_counted_anew_once_nothing_waits(bench: Bench) -> None:
+    """As long as one waits the count goes on, whoever else was answered; then it begins at one."""
+    with ExitStack() as stack:
+
+        def held(name: str) -> HoldId | None:
+            process = stack.enter_context(child())
+            process.stop()
+            act = open_act(process, f"/etc/{name}", session=SESSION)
+            before = {hold.id for hold in bench.keeper.holds()}
+            bench.sensor.hold(act)
+            bench.keeper.on_holds()
+            waiting = [one.id for one in bench.keeper.holds() if one.waiting]
+            return next((one for one in waiting if one not in before), None)
+
+        first, *others = [held(f"{number}") for number in range(20)]
+        assert first is not None
+        assert held("beyond") is None
+        for hold in others:
+            assert hold is not None
+            bench.answer(hold, Answer.DENY)
+        again = [held(f"again-{number}") for number in range(19)]
+        assert held("beyond again") is None
+        said = await _capped(bench, first, 2)
+        assert said.capped == first
+        for hold in (first, *again):
+            assert hold is not None
+            bench.answer(hold, Answer.DENY)
+        anew = [held(f"anew-{number}") for number in range(20)]
+        assert held("beyond anew") is None
+        assert anew[0] is not None
+        assert (await _capped(bench, anew[0], 1)).capped == anew[0]
 
 
 async def test_an_answer_makes_room_for_the_next_of_a_session(bench: Bench) -> None:

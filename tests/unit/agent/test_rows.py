@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent import rows
 from tests.support.children import Child, open_act
-from wire.acts import Act, Kind, Transport
+from wire.acts import Act, Kind, Process, Transport
 from wire.events import COLUMNS, NAMES, ColumnType, check_columns
 from wire.ids import HoldId, HostId
 from wire.messages import EventBatch
@@ -51,6 +51,7 @@ def test_every_sort_of_row_is_whole(one: Child) -> None:
         rows.notice_row(1, "name", "words"),
         rows.gap_row(1, 42, "words"),
     )
+    assert columns["second_path"] == [None] * 5 == columns["target_pid"]
     assert columns["kind"] == ["open", "exec", "connect", "notice", "gap"]
     assert columns["count"] == [1, 1, 1, 1, 42]
     assert columns["path"] == ["/etc/shadow", "./a.sh", None, None, None]
@@ -70,3 +71,21 @@ def test_tables_are_joined_and_cut(one: Child) -> None:
     two = rows.joined([rows.to_columns([row]), rows.to_columns([row, row])])
     assert tuple(two) == NAMES
     assert rows.part(two, 1, 3) == rows.to_columns([row, row])
+
+
+def test_a_change_and_a_trace_have_their_own_columns(one: Child) -> None:
+    """Both names, what exactly, and the other process; a cut second name is a mark."""
+    act = replace(open_act(one), flags=())
+    renamed = replace(act, kind=Kind.RENAME, second_path="/etc/b", second_path_cut=True)
+    traced = replace(
+        act,
+        kind=Kind.TRACE,
+        path="",
+        operation="attach",
+        target=Process(pid=9, start_ns=1, comm="sshd", uid=0),
+    )
+    columns = checked(*(rows.act_row(a, action="ask", rule="r") for a in (renamed, traced)))
+    assert columns["second_path"] == ["/etc/b", None]
+    assert columns["operation"] == [None, "attach"]
+    assert columns["target_pid"] == [None, 9] and columns["target_comm"] == [None, "sshd"]
+    assert columns["flags"] == ["second_path_cut", None]

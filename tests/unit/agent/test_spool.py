@@ -13,7 +13,7 @@ from agent.rows import gap_row, notice_row, to_columns
 from agent.transport.spool import Sealed, Spool
 from wire import codec
 from wire.codec import chain_digest, decode_as
-from wire.events import NAMES, check_columns, encode_packed, pack_values
+from wire.events import LATER, NAMES, check_columns, encode_packed, pack_values
 from wire.ids import HostId
 from wire.messages import EventBatch
 
@@ -207,3 +207,21 @@ def test_rows_that_an_earlier_version_left_are_sent(tmp_path: Path) -> None:
         (batch,) = batches(spool)
     assert details([batch]) == ["test: before", "gap: lost", "test: after"]
     assert batch.columns["count"] == [1, 7, 1]
+
+
+def test_rows_of_before_a_column_was_known_are_sent_without_its_values(tmp_path: Path) -> None:
+    """An upgrade of the agent loses nothing of what waited, packed as it is or as lists."""
+    place = tmp_path / "events.db"
+    Spool(place, HOST, limit_bytes=1_000_000).close()
+    kept = to_columns([notice_row(1, "test", "before"), notice_row(2, "test", "again")])
+    left = {name: values for name, values in kept.items() if name not in LATER}
+    packed = {name: pack_values(values) for name, values in left.items()}
+    with closing(open_database(place, "", version=1, check=_nothing).connection) as earlier:
+        for number, columns in enumerate((left, packed), start=1):
+            row = (number, msgpack.packb(columns))
+            earlier.execute("INSERT INTO loose VALUES (?, 2, 2, 0, ?)", row)
+    with closing(Spool(place, HOST, limit_bytes=1_000_000)) as spool:
+        add(spool, "after")
+        (batch,) = batches(spool)
+    assert details([batch]) == ["test: before", "test: again"] * 2 + ["test: after"]
+    assert batch.columns["operation"] == [None] * 5

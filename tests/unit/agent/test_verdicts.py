@@ -60,7 +60,6 @@ def test_a_ground_that_only_the_host_can_have_is_refused(ground: Ground) -> None
         ({"digest": "other"}, "another act"),
         ({"boot_id": "boot-0"}, "another boot"),
         ({"expires_boot_ns": 0}, "no expiry"),
-        ({"expires_boot_ns": 400}, "has expired"),
     ],
 )
 def test_a_verdict_that_does_not_fit_is_refused(changes: dict[str, object], reason: str) -> None:
@@ -68,6 +67,13 @@ def test_a_verdict_that_does_not_fit_is_refused(changes: dict[str, object], reas
     outcome = checked(replace(GOOD, **changes))  # type: ignore[arg-type]
     assert isinstance(outcome, Refused)
     assert reason in outcome.reason
+
+
+@pytest.mark.parametrize(("ends", "late"), [(400, True), (500, True), (501, False)])
+def test_a_verdict_whose_own_life_is_over_is_late(ends: int, late: bool) -> None:
+    """Though its hold waits on: who broke the glass meant that moment."""
+    glass = replace(GOOD, ground=Ground.BREAK_GLASS, expires_boot_ns=ends)
+    assert isinstance(checked(glass), Late if late else Obey)
 
 
 def test_a_verdict_that_is_not_signed_by_a_trusted_key_is_refused() -> None:

@@ -78,7 +78,7 @@ async def _fed(made: Centre, place: Path) -> AsyncIterator[tuple[Noticing, Count
     book, signer = Book(Register(), reader), Signer.generate()
     verifier = Verifier(frozenset({signer.key_id}))
     decider = Decider(book, Publisher(client, timeout_s=5), signer, verifier, any_reviewer())
-    intake = Counting(book, decider, Undecided(book, decider), Ledger())
+    intake = Counting(book, decider, Undecided(book, decider.settling), Ledger())
     feed = Noticing(client, intake, writer, trail="t")
     feed.again = asyncio.Event()
     await feed.prepare(client.jetstream())

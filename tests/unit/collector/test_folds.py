@@ -22,6 +22,7 @@ from collector.approvals.register import Register
 from collector.approvals.tally import decision_of, tally
 from collector.card import render
 from collector.policy.model import Quota
+from tests.support.folding import check_folds
 from tests.support.steady_ids import SteadyIds
 from tests.support.wire_host import exec_act, opened, state
 from wire.acts import Act, Guarantee
@@ -363,15 +364,7 @@ class Folding(RuleBasedStateMachine):
     def each_hold_is_in_one_request(self) -> None:
         """And those that wait in one request are alike, with the same votes."""
         for centre in getattr(self, "centres", ()):
-            register = centre.register
-            requests = tuple(register._folds.all())
-            named = [one.hold for request in requests for one in request.holds]
-            assert sorted(named) == sorted(one.hold for one in register.all())
-            assert len({one.id for one in requests}) == len(requests)
-            for request in requests:
-                assert len({fold_key(one.opened) for one in request.holds}) == 1
-                assert len({tuple(v.vote for v in one.votes) for one in request.waiting}) <= 1
-                assert (request.state is RequestState.OPEN) == bool(request.waiting)
+            check_folds(centre.register)
 
     def teardown(self) -> None:
         """Once both have read everything they know the same, and nothing is lost or left."""

@@ -50,7 +50,7 @@ class Centre:
         decider = Decider(
             book, publisher, signer, Verifier(frozenset({signer.key_id})), any_reviewer()
         )
-        return book, HoldIntake(book, decider, Undecided(book, decider), Ledger())
+        return book, HoldIntake(book, decider, Undecided(book, decider.settling), Ledger())
 
 
 @pytest.fixture

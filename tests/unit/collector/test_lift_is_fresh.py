@@ -6,6 +6,8 @@ import pytest
 
 from collector.errors import Refusal
 from collector.identity.people import Caller, Role
+from collector.oidc.settings import Oidc
+from collector.oidc.step_up import check_fresh
 from tests.support.pages_alone import pages_alone
 from wire.ids import HostId
 from wire.messages import Severity
@@ -15,10 +17,10 @@ ANN = Caller(name="ann@example.com", role=Role.REVIEWER, logins=(), token="t")  
 
 async def test_lifting_asks_for_a_fresh_proof_and_quarantining_does_not(tmp_path: Path) -> None:
     """What is refused leaves the quarantine in force."""
-    asked: list[Severity] = []
+    asked: list[tuple[Severity, str]] = []
 
-    def stale(_: Caller, severity: Severity, __: int) -> None:
-        asked.append(severity)
+    def stale(caller: Caller, severity: Severity, now_ns: int, *, what: str = "") -> None:
+        asked.append((severity, what))
         raise Refusal(403, "step_up_required", "too long ago", "sign in again")
 
     async with pages_alone(tmp_path, check_fresh=stale) as pages:
@@ -28,5 +30,17 @@ async def test_lifting_asks_for_a_fresh_proof_and_quarantining_does_not(tmp_path
         assert asked == []
         with pytest.raises(Refusal) as refused:
             await issuer.lift(ANN, known, asked=(), reason="fine", via="web")
-        assert (refused.value.code, asked) == ("step_up_required", [Severity.CRITICAL])
+        assert refused.value.code == "step_up_required"
+        assert asked == [(Severity.CRITICAL, "a quarantine is lifted")]
         assert issuer.ledger.quarantine(known.id).lifted is None
+
+
+async def test_the_refusal_speaks_of_the_quarantine() -> None:
+    """Nobody has asked to decide a request."""
+    settings = Oidc(issuer="https://id.example.com")
+    with pytest.raises(Refusal) as refused:
+        check_fresh(ANN, Severity.CRITICAL, settings, 0, what="a quarantine is lifted")
+    assert refused.value.message.startswith("a quarantine is lifted within 300 s of signing in")
+    assert "request" not in refused.value.message
+    with pytest.raises(Refusal, match="a request of severity critical is decided within 300 s"):
+        check_fresh(ANN, Severity.CRITICAL, settings, 0)

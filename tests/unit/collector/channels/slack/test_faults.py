@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.slack_house import House, slack_house
-from tests.support.slack_limits import texts
+from tests.support.slack_limits import buttons, texts
 from tests.support.slack_stand_in import (
     APPROVALS,
     Fault,
@@ -16,6 +16,7 @@ from tests.support.slack_stand_in import (
 )
 from tests.support.wire_host import exec_act, rule
 from tests.unit.collector.channels.slack.conftest import Site
+from wire.messages import HoldOpened
 
 pytestmark = pytest.mark.nats
 
@@ -70,6 +71,46 @@ async def test_an_answer_that_comes_too_late_is_a_lost_one(site: Site, slack: Sl
         late.set()
         await house.card(hold)
     assert len(slack.cards(hold.hold)) == 1
+
+
+async def _doubled(house: House, slack: SlackStandIn) -> tuple[HoldOpened, str]:
+    """Open a hold whose first post Slack finishes after the second; return that card's time."""
+    slack.fail("chat.postMessage", Fault(broken=True))
+    hold = await house.open(rule_facts=WAIVED)
+    await house.card(hold)
+    first = next(params for name, params in slack.calls if name == "chat.postMessage")
+    late: str = slack.finish_late("chat.postMessage", first)["ts"]
+    assert len(slack.cards(hold.hold)) == 2
+    return hold, late
+
+
+async def test_a_card_that_slack_posts_after_our_look_says_so_with_the_next_change(
+    house: House, slack: SlackStandIn
+) -> None:
+    """It has no buttons any more, and the other one goes on to the end."""
+    ann = await house.link("U0ANN000", "ann@example.com")
+    hold, late = await _doubled(house, slack)
+    await slack.click(ann, await house.card(hold), "holdfast_approve")
+    verdict = await house.host.verdict()
+    await slack.wait(lambda: "posted twice" in texts(slack.messages[f"{APPROVALS}/{late}"]))
+    assert not buttons(slack.messages[f"{APPROVALS}/{late}"]["blocks"])
+    await house.host.obey(hold, verdict)
+    assert (await slack.card(hold.hold, "released at"))["ts"] != late
+
+
+async def test_a_click_on_the_second_card_counts_and_marks_it(
+    site: Site, slack: SlackStandIn, tmp_path: Path
+) -> None:
+    """Also when the collector has been started anew since, and knows of the other one alone."""
+    cards = tmp_path / "cards.sqlite3"
+    async with slack_house(site.centre, slack, site.bundle, cards=cards) as house:
+        hold, late = await _doubled(house, slack)
+    async with slack_house(site.centre, slack, site.bundle, cards=cards) as house:
+        ann = await house.link("U0ANN000", "ann@example.com")
+        await slack.click(ann, slack.messages[f"{APPROVALS}/{late}"], "holdfast_approve")
+        assert (await house.host.verdict()).hold == hold.hold
+        await slack.wait(lambda: "posted twice" in texts(slack.messages[f"{APPROVALS}/{late}"]))
+        assert (await slack.card(hold.hold, "approved by"))["ts"] != late
 
 
 async def test_a_post_without_a_timestamp_is_a_failed_post(
