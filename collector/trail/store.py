@@ -35,6 +35,8 @@ def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
         else:
             connection = duckdb.connect(str(path), config=_options(settings))
         _migrate(connection, path)
+        # Not before: DuckDB takes the default of a new column of lists for a setting.
+        connection.execute("SET lock_configuration = true")
     except (duckdb.Error, OSError) as error:
         raise TrailError(
             f"{path}: the trail cannot be opened: {error}. Only one process may have it open; "
@@ -65,7 +67,6 @@ def _options(settings: Trail) -> dict[str, str | bool | int | float | list[str]]
         "threads": str(settings.threads),
         "temp_directory": settings.file + ".spill",
         "max_temp_directory_size": settings.spill_limit,
-        "lock_configuration": "true",
     }
 
 

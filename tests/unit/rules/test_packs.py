@@ -62,6 +62,21 @@ connect: unix:/run/systemd/resolve/io.systemd.Resolve
 connect: unix:/tmp/.X11-unix/X0
 send: unix:/dev/log
 send: unix:/run/systemd/journal/socket
+create: /srv/app/build/x.o
+create: /tmp/x directory
+truncate: /srv/app/build/x.o to 0 bytes
+delete: /srv/app/build/x.o
+delete: /tmp/x directory
+rename: /srv/app/src/.main.py.swp -> /srv/app/src/main.py
+rename: /srv/app/.git/index.lock -> /srv/app/.git/index
+link: /home/ai/.cache/pnpm/a -> /srv/app/node_modules/a
+symlink: /srv/app/node_modules/.bin/x -> ../x/x.js
+chmod: /srv/app/run.sh 0755
+chown: /srv/app/run.sh -:1000
+listen: 127.0.0.1:3000
+listen: 0.0.0.0:8080
+listen: unix:/tmp/x.sock
+identity: setuid 1000
 """
 
 
