@@ -86,7 +86,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _mode(config: Path) -> HostMode:
-    """Return the mode that an agent with this configuration would work in, as far as can be told."""
+    """Return the mode that an agent with this configuration would work in, as far as is known."""
     from agent.sensor.choose import choose
 
     try:

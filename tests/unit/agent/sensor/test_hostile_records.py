@@ -48,6 +48,7 @@ FIELDS = st.builds(
     guarantee=number(8, 1, 2, 3), transport=number(8, 0, 1, 2, 3, 4, 5),
     address_family=number(8, 0, 4, 6), address=st.binary(min_size=16, max_size=16),
     comm=st.binary(min_size=16, max_size=16), path_bytes=number(32, 4), reserved=number(32, 0),
+    number=number(64, 0),
 )  # fmt: skip
 # Long runs are cheap to make and as odd as any: what matters is where zeros and odd bytes stand.
 BLOCKS = st.builds(lambda part, times: part * times, st.binary(max_size=9), st.integers(1, 600))
