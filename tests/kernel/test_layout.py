@@ -28,7 +28,7 @@ SIZES = {
     "hf_resumed": (4, 4),
     "hf_tickets": (8, tickets._TICKET.size),
     "hf_threads": (4, 16),
-    "hf_scripts": (4, 312),
+    "hf_scripts": (4, 568),
     "hf_heartbeat": (4, 16),
     "hf_paths": (252, 4),
     "hf_tails": (36, 4),

@@ -52,6 +52,9 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   want_filename(walk, table, facts);
   want_anything(walk, table);
   want = walk->want;
+#ifdef NOTES_SCRIPTS
+  if (!(want & WANT_STOP_READ)) hf_scripts.delete(&tgid);
+#endif
   if (!want) return 0;
   read_arguments(facts, task, 1);
   read_surroundings(facts, walk, task, 0);

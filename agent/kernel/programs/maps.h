@@ -149,8 +149,8 @@ struct thread {
   u64 start_ns;
   u64 hold;  // key in hf_holds
 };
-// The script that a process was started with, until its interpreter has opened it: which file it was,
-// and when that was last changed.
+// The script that a held process was started with, until its interpreter has read it: which file it
+// was, and when that was last changed.
 struct state {
   u64 inode;
   u64 changed_s;
@@ -163,6 +163,7 @@ struct script {
   u64 start_ns;  // of the process
   u64 opens;     // how many it has made since
   char filename[FILENAME_BYTES];  // as the caller of exec named it
+  char path[SHORT_PATH_BYTES];    // as the kernel had resolved it, or the end of that
 };
 // The agent writes it every second.
 struct heartbeat {
