@@ -123,7 +123,7 @@ static __always_inline void second_name(struct config *config, struct facts *fac
   struct act second = {};
   position = name_path(walk, &second, directory, dentry, table_byte(config, TABLE_CHANGE));
   *inode = second.inode;
-  COPY_PATH(walk, position, facts->second_path, bytes, marks);
+  COPY_PATH(walk, position, SECOND_PATH(facts), bytes, marks);
   if ((second.marks | marks) & MARK_PATH_CUT) facts->act.marks |= MARK_SECOND_CUT;
 }
 
@@ -172,7 +172,7 @@ int gate_path_symlink(struct bpf_raw_tracepoint_args *ctx) {
   ANSWER(ctx, ARGUMENTS_gate_path_symlink);
   BEGIN(KIND_BIT(KIND_SYMLINK));
   BEGIN_CHANGE(KIND_SYMLINK, ctx->args[0], ctx->args[1], 0);
-  if (bpf_probe_read_kernel_str(facts->second_path, PATH_BYTES, (void *)ctx->args[2]) >= PATH_BYTES)
+  if (bpf_probe_read_kernel_str(SECOND_PATH(facts), PATH_BYTES, (void *)ctx->args[2]) >= PATH_BYTES)
     facts->act.marks |= MARK_SECOND_CUT;
   END_CHANGE(ctx->args[1]);
   bpf_probe_read_kernel_str(facts->identity.second_name, PATH_BYTES, (void *)ctx->args[2]);

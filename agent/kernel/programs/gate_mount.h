@@ -3,8 +3,8 @@
 
 // Text of the kernel's own into the record and the identity.
 static __always_inline void second_text(struct facts *facts, u64 text) {
-  facts->second_path[0] = 0;
-  if (text && bpf_probe_read_kernel_str(facts->second_path, PATH_BYTES, (void *)text) >= PATH_BYTES)
+  SECOND_PATH(facts)[0] = 0;
+  if (text && bpf_probe_read_kernel_str(SECOND_PATH(facts), PATH_BYTES, (void *)text) >= PATH_BYTES)
     facts->act.marks |= MARK_SECOND_CUT;
 }
 
@@ -36,12 +36,12 @@ int gate_move_mount(struct bpf_raw_tracepoint_args *ctx) {
   COPY_PATH(walk, position, facts->path, bytes, facts->act.marks);
   facts->act.path_bytes = bytes;
   from = place_path(walk, &moved, ctx->args[0], table_byte(config, TABLE_CHANGE));
-  COPY_PATH(walk, from, facts->second_path, bytes, marks);
+  COPY_PATH(walk, from, SECOND_PATH(facts), bytes, marks);
   want = judge_change(config, facts, walk, task, WALK_BYTES + 1, &left);
   if (left) return 0;
   facts->identity.second_inode = moved.inode;
   facts->identity.second_device = moved.device;
-  bpf_probe_read_kernel_str(facts->identity.second_name, PATH_BYTES, facts->second_path);
+  bpf_probe_read_kernel_str(facts->identity.second_name, PATH_BYTES, SECOND_PATH(facts));
   return gate(facts, walk, task, want);
 }
 
@@ -54,7 +54,7 @@ int gate_sb_umount(struct bpf_raw_tracepoint_args *ctx) {
   u8 table = table_byte(config, TABLE_CHANGE);
   facts->act.kind = KIND_MOUNT;
   facts->act.number = NUMBER_UNMOUNT | (u32)ctx->args[1];
-  facts->second_path[0] = 0;
+  SECOND_PATH(facts)[0] = 0;
   READ(root, ctx->args[0], vfsmount, mnt_root);
   READ(inode, root, dentry, d_inode);
   read_inode(&facts->act, inode);

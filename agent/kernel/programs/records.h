@@ -165,12 +165,10 @@ struct facts {
   u32 argv_bytes;  // how much of it follows
   u32 environment_total;
   u32 environment_bytes;
-  union {
-    char environment[ENVIRONMENT_BYTES];
-    char second_path[PATH_BYTES];  // of what has two; such an act has no environment
-  };
+  char environment[ENVIRONMENT_BYTES];  // of an act with two paths, the second one: see SECOND_PATH
   char argv[ARGV_BYTES];
   u32 identity_hash;
   u32 reserved;
   struct identity identity;
 };
+#define SECOND_PATH(facts) ((facts)->environment)
