@@ -111,6 +111,7 @@ class Bench:
     directory: Path
     ruled: Callable[[Act], Ruled] = field(default=lambda act: asking())
     boot_id: str = "boot-1"
+    refuses: bool = False
     held: HeldMap = field(default_factory=HeldMap)
     clock: MovedClock = field(default_factory=MovedClock)
     notes: Notes = field(default_factory=Notes)
@@ -130,6 +131,7 @@ class Bench:
                 name="box",
                 boot_id=self.boot_id,
                 responsible={"ai-worker": "ann@example.com"},
+                refuses=self.refuses,
             ),
             sensor=self.sensor,
             fresh=self.sensor.new_holds,
