@@ -1,6 +1,7 @@
 """Which mode a host works in: the best that its kernel takes by trial, or the one asked for."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.gate import GateSensor
 from agent.sensor.interface import Sensor
+from agent.sensor.preemption import of_this_kernel
 from agent.sensor.sides import FMOD_RET, LSM, STOP, Side
 from agent.sensor.stop import StopSensor
 from rules.modes import HostMode
@@ -25,10 +27,18 @@ class Choice:
     why: tuple[str, ...] = ()
 
 
-def best(trials: Mapping[str, object]) -> Choice:
-    """Return the best mode by what the loader has tried: True for what works, or why not. Pure."""
+def best(trials: Mapping[str, object], preempts: str = "") -> Choice:
+    """Return the best mode by what the loader has tried: True for what works, or why not. Pure.
+
+    `preempts` is the model by which the kernel preempts itself, if it does; see preemption.
+    """
     why: list[str] = []
-    for side in (LSM, FMOD_RET):
+    if preempts:
+        why.append(
+            f"gate mode: the kernel preempts itself ({preempts}), which its programs do not bear; "
+            "start it with preempt=voluntary"
+        )
+    for side in () if preempts else (LSM, FMOD_RET):
         lacking = _lacking(trials, side.name, "fexit", "raw_tracepoint", "signal")
         if not lacking:
             return Choice(HostMode.GATE, side, tuple(why))
@@ -51,7 +61,9 @@ def choose(wanted: str) -> Choice:
         return Choice(HostMode.STOP, STOP)
     if wanted == HostMode.AUDIT:
         return Choice(HostMode.AUDIT, None)
-    found = best(programs.trials())
+    if os.geteuid() != 0:
+        raise SensorError("only root can try what this kernel takes; run as root")
+    found = best(programs.trials(), of_this_kernel())
     if wanted == HostMode.GATE and found.mode is not HostMode.GATE:
         raise SensorError("this kernel does not take gate mode: " + "; ".join(found.why))
     return found
