@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import commands, control, identity, offline
+from agent import commands, control, emergency, identity, offline
 from agent.config import DEFAULT_CONFIG, DEFAULT_IDENTITY, AgentConfig, load
 from agent.daemon import Daemon, Events, tell_systemd, version
 from agent.errors import AgentError, NotRunningError
@@ -95,6 +95,10 @@ def _mode(config: Path) -> HostMode:
         return HostMode.STOP
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    return commands.doctor(options.config, sys.stdout, as_json=options.json)
+
+
 def _status(options: argparse.Namespace) -> int:
     answer = control.ask(load(options.config).socket, {"do": "status"})
     if options.json:
@@ -107,9 +111,9 @@ def _status(options: argparse.Namespace) -> int:
 def _release(options: argparse.Namespace) -> int:
     # What is not UTF-8 is kept as escapes: nothing may stand in the way of this exit.
     reason = os.fsencode(options.reason).decode("utf-8", "backslashreplace").strip()
-    config = load(options.config)
     if not reason:
         raise AgentError("--reason: is empty; say why, it goes into the trail")
+    config = emergency.configuration(options.config)
     try:
         answer = control.ask(config.socket, {"do": "release_all", "reason": reason})
         released = answer["released"]
@@ -128,11 +132,20 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _unload(options: argparse.Namespace) -> int:
-    config = load(options.config)
-    killed = asyncio.run(
+    config = emergency.configuration(options.config)
+    done = asyncio.run(
         offline.unload(config, _left(config), force=options.force, by=control.who_asks())
     )
-    print(f"unloaded; {killed} held processes killed")
+    print(f"unloaded; {done.killed} held processes killed")
+    print(
+        f"kept on purpose: {config.state} (the journal of holds), {config.cache} (compiled "
+        f"programs) and {config.place}; docs/install.md says how to remove them"
+    )
+    if done.unsent:
+        print(
+            f"{done.unsent} messages in {config.state} have not reached the centre; an agent that "
+            "is started once more sends them"
+        )
     return OK
 
 
@@ -174,6 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(run=_run)
     verb("check", "check configuration, identity and rules").set_defaults(run=_check)
+    doctor = verb("doctor", "say what this host can promise, what is missing and what is open")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(run=_doctor)
     status = verb("status", "show what the running agent holds")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import emergency
 from agent import identity as identities
 from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
 from agent.config import AgentConfig
@@ -96,7 +97,7 @@ def core(
     Without `started` the sensor is only asked for its held map, which needs no start. Nobody is
     watched then, so a user who no longer exists is no hindrance.
     """
-    who = identities.load(config.identity)
+    who = identities.load(config.identity) if started else emergency.identity(config)
     subjects = resolve(config.subjects, place=str(config.place)) if started else ()
     _many_files()
     loop = asyncio.get_running_loop()
@@ -184,6 +185,7 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str, *, refuses: bool) -
         responsible=responsible,
         holds_per_session=config.holds_per_session,
         refuses=refuses,
+        holds_per_subject=config.holds_per_subject,
     )
 
 

@@ -1,5 +1,6 @@
-"""Commands that look and change nothing: check, status in words, and those about rule files."""
+"""Commands that look and change nothing: check, doctor, status in words, and about rule files."""
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any, TextIO
 from agent import config as configs
 from agent import identity as identities
 from agent.config import responsible_words
+from agent.doctor import render
+from agent.doctor.host import facts
+from agent.doctor.report import examine
 from agent.errors import AgentError
 from agent.subjects import resolve
 from rules.errors import RuleErrors
@@ -47,6 +51,16 @@ def check(path: Path, out: TextIO, mode: HostMode) -> int:
     if not problems and not broken:
         print(f"{path}: good", file=out)
     return 1 if problems or broken else 0
+
+
+def doctor(place: Path, out: TextIO, *, as_json: bool) -> int:
+    """Print what this host can promise and what is missing; 1 if something must be mended."""
+    # Only root sees the settings, the groups' rules and the pins, and may try to attach.
+    if os.geteuid() != 0:
+        raise AgentError("doctor looks at what only root sees; use sudo")
+    report = examine(facts(place))
+    print(json.dumps(render.as_json(report)) if as_json else render.as_text(report), file=out)
+    return 1 if report.problems else 0
 
 
 def rules_check(files: Sequence[Path], out: TextIO) -> int:

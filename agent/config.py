@@ -6,6 +6,7 @@ Knows the keys and their defaults; hides TOML. Every error names the file, the k
 import os
 import stat
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ _MOST_HOLDS = 512
 _MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
+_PLACES = ("identity", "state", "run", "bpffs", "cache")
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -46,6 +48,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     mode: str = "auto"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
+    holds_per_subject: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ class AgentConfig:
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
+    holds_per_subject: int
     subjects: tuple[SubjectConfig, ...]
 
     @property
@@ -144,23 +148,40 @@ def load(path: Path) -> AgentConfig:
     """Return the configuration in `path`; relative paths in it are relative to its directory."""
     file = read_toml(path, _File)
     _check_paths(path, file)
-    here = path.absolute().parent
     if not file.rules:
         raise ConfigError(f"{path}: rules: names no file; name a rule file or a directory of them")
     if not file.subjects:
         raise ConfigError(f"{path}: subjects: nobody is watched; add a [[subjects]] table")
     if not 1 <= file.spool_limit_mib <= 1 << 20:
         raise ConfigError(f"{path}: spool_limit_mib: must be 1 or more (MiB)")
-    if not 1 <= file.holds_per_session <= _MOST_HOLDS:
-        raise ConfigError(
-            f"{path}: holds_per_session: must be from 1 to {_MOST_HOLDS}, which is what a host has "
-            "room for"
-        )
+    for key in ("holds_per_session", "holds_per_subject"):
+        if not 1 <= getattr(file, key) <= _MOST_HOLDS:
+            raise ConfigError(
+                f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
+            )
     if file.mode not in _MODES:
         raise ConfigError(
             f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
         )
     _check_subjects(path, file.subjects)
+    return _made(path, file)
+
+
+def places(path: Path, raw: Mapping[str, object]) -> AgentConfig:
+    """Return what a broken configuration says of places, else the usual ones, and nothing more.
+
+    `raw` is what could be read of it. Nobody is watched by it and no rule is in it.
+    """
+    named = {
+        key: text
+        for key in (*_PLACES, "why")
+        if isinstance(text := raw.get(key), str) and _is_path(text)
+    }
+    return _made(path, msgspec.convert({"rules": (), "subjects": (), **named}, _File))
+
+
+def _made(path: Path, file: _File) -> AgentConfig:
+    here = path.absolute().parent
     return AgentConfig(
         place=path,
         identity=here / file.identity,
@@ -173,6 +194,7 @@ def load(path: Path) -> AgentConfig:
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
+        holds_per_subject=file.holds_per_subject,
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,
@@ -187,7 +209,7 @@ def load(path: Path) -> AgentConfig:
 
 
 def _check_paths(path: Path, file: _File) -> None:
-    named = [(name, getattr(file, name)) for name in ("identity", "state", "run", "bpffs", "cache")]
+    named = [(name, getattr(file, name)) for name in _PLACES]
     for name, text in (*named, *(("rules", rule) for rule in file.rules)):
         if not _is_path(text):
             raise ConfigError(

@@ -14,6 +14,7 @@ _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 class Layer:
     """One layer: `arguments` choose its tests for pytest; none for the style layer.
 
+    One that is `long` runs only when asked for. After `longest_s` seconds it hangs and is ended.
     `packages` are installed for it besides what all layers need, and start no service.
     """
 
@@ -22,6 +23,7 @@ class Layer:
     arguments: tuple[str, ...] = ()
     root: bool = False
     long: bool = False
+    longest_s: int | None = 1200
     packages: tuple[str, ...] = ()
 
     @property
@@ -70,14 +72,29 @@ LAYERS: tuple[Layer, ...] = (
     ),
     Layer(name="try", covers="deploy/try itself", arguments=("tests/tryout",), root=True),
     Layer(name="meta", covers="documents and the shape of the house", arguments=("tests/meta",)),
-    Layer(name="vm", covers="stock kernels", arguments=("tests/vm",), root=True, long=True),
-    Layer(name="soak", covers="hours of load", arguments=("tests/soak",), root=True, long=True),
+    Layer(
+        name="vm",
+        covers="the gate under stock kernels, in virtual machines",
+        arguments=("tests/vm",),
+        root=True,
+        longest_s=None,
+        packages=packages.FOR_VM,
+    ),
+    Layer(
+        name="soak",
+        covers="hours of load",
+        arguments=("tests/soak",),
+        root=True,
+        long=True,
+        longest_s=None,
+    ),
     Layer(
         name="bench",
         covers="what it costs",
         arguments=("tests/bench",),
         root=True,
         long=True,
+        longest_s=None,
         packages=packages.FOR_BENCH,
     ),
 )

@@ -1,4 +1,4 @@
-"""Tells of what is denied of sessions that have reached their limit: the centre, and the trail."""
+"""Tells of what is denied of sessions and subjects at their limit: the centre, and the trail."""
 
 import asyncio
 import logging
@@ -6,7 +6,9 @@ import logging
 from agent.errors import AgentError
 from agent.holds.cap import SessionCap, Tally
 from agent.holds.machine import Machine
+from agent.holds.model import Hold, Limit
 from agent.holds.settler import Parts, Settler
+from agent.holds.subject_cap import SubjectCap
 
 log = logging.getLogger("holdfast.agent.beyond")
 
@@ -22,14 +24,35 @@ class Beyond:
         self._machine = machine
         self._settler = settler
         self._cap = SessionCap(parts.host.holds_per_session)
+        self._subjects = SubjectCap(machine, parts.host.holds_per_subject)
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def admits(self, session: str) -> bool:
-        """Return whether one more request of a session may wait."""
-        return self._cap.admits(session, len(self._machine.waiting(session)))
+    def reached(self, hold: Hold) -> Limit | None:
+        """Return of whom too many requests wait for a new hold to wait too, None if it may."""
+        if not self._subjects.admits(hold.subject):
+            return Limit.SUBJECT
+        waiting = len(self._machine.waiting(hold.session))
+        return None if self._cap.admits(hold.session, waiting) else Limit.SESSION
 
-    def denied(self, session: str) -> None:
+    def denied(self, hold: Hold) -> None:
         """Count one that was denied; call it once that is recorded."""
+        if hold.capped is Limit.SUBJECT:
+            self._denied_of(hold.subject)
+        else:
+            self._denied_in(hold.session)
+
+    def _denied_of(self, subject: str) -> None:
+        words, asked = self._subjects.deny(subject)
+        if not words:
+            return
+        self._p.report.notice("subject_capped", f"{subject!r}: {words}")
+        step = self._machine.plan_note(asked, words, self._p.clock.now_ns())
+        try:
+            self._settler.commit(step)
+        except AgentError:
+            log.exception("%r: that it is capped cannot be noted", subject)
+
+    def _denied_in(self, session: str) -> None:
         waiting = self._machine.waiting(session)
         if not waiting:
             return

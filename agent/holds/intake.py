@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agent.holds.model import Doom, Hold, Pass, Voice, Why
+from agent.holds.model import Doom, Hold, Limit, Pass, Voice, Why
 from agent.release import ProcessId
 from agent.rulings import Ruled
 from agent.sensor.interface import HeldAct, Resume
@@ -18,7 +18,7 @@ from wire.orders import Quarantine
 class Host:
     """What every hold of this host says of it. `responsible`: who answers for a subject, by name.
 
-    `holds_per_session` is how many requests of one session may wait at once.
+    `holds_per_session` and `holds_per_subject` are how many requests of one may wait at once.
     """
 
     id: HostId
@@ -27,16 +27,17 @@ class Host:
     responsible: Mapping[str, str]
     holds_per_session: int = 20
     refuses: bool = False  # it holds calls before they have done anything
+    holds_per_subject: int = 100
 
 
-def over_cap(hold: Hold) -> Hold:
-    """Return the hold of an act that nobody is asked about, since enough of its session wait.
+def over_cap(hold: Hold, limit: Limit) -> Hold:
+    """Return the hold of an act that nobody is asked about, since enough of its `limit` wait.
 
     The process alone is killed, whatever the rule's scope: no person has denied anything.
     """
     why = Why(ground=Ground.RULE, reason=hold.rule)
     doom = Doom(why, KillScope.PROCESS, hold.refuse)
-    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=True)
+    return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=limit)
 
 
 def quarantined(hold: Hold, order: Quarantine) -> Hold:
@@ -113,6 +114,7 @@ def take(
         key=held.key,
         process=ProcessId.of(act.process),
         session=act.session,
+        subject=act.subject,
         act_boot_ns=act.boot_ns,
         boot_id=host.boot_id,
         digest=digest,

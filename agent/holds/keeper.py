@@ -69,7 +69,10 @@ class Keeper:
         }
         for hold in self._p.journal.unfinished():
             entry = held.pop((hold.key, hold.process, hold.act_boot_ns), None)
-            self._take_up(hold if entry else replace(hold, key=NO_KEY))
+            if entry is None:
+                self._take_up(replace(hold, key=NO_KEY))
+            else:
+                self._take_up(replace(hold, subject=entry.act.subject))
         for entry in held.values():
             self._take(entry)
         self._settle_by_orders()
@@ -269,7 +272,7 @@ class Keeper:
         self._settler.guard(hold)
         self._report(held, hold, ruled)
         if hold.capped:
-            self._beyond.denied(hold.session)
+            self._beyond.denied(hold)
         self._note_unknown(held.act.subject)
         self._set_alarm()
 
@@ -286,8 +289,9 @@ class Keeper:
         opened, grant = self._desk.judge(opened)
         if grant is not None:
             return self._machine.plan_granted(hold, opened, grant, now_ns)
-        if not self._beyond.admits(hold.session):
-            return self._machine.plan_open(over_cap(hold), None, now_ns)
+        limit = self._beyond.reached(hold)
+        if limit is not None:
+            return self._machine.plan_open(over_cap(hold, limit), None, now_ns)
         return self._machine.plan_open(hold, opened, now_ns)
 
     def _note_unknown(self, subject: str) -> None:
@@ -311,7 +315,7 @@ class Keeper:
                 done = "refused"
             detail = f"{done}: ground {hold.fate.why.ground}"
             if hold.capped:
-                detail += "; its session has as many requests waiting as it may have"
+                detail += f"; its {hold.capped} has as many requests waiting as it may have"
             elif unasked:
                 detail += f"; {held.act.subject!r} is under quarantine by {hold.fate.why.by}"
         self._p.report.held(

@@ -60,11 +60,14 @@ class Machine:
 
     def waiting(self, session: str) -> list[Hold]:
         """Return the holds of a session that people are asked about, oldest first."""
-        return [
-            hold
-            for hold in self
-            if hold.session == session and hold.waiting and hold.voice is Voice.ASKED
-        ]
+        return [hold for hold in self._asked() if hold.session == session]
+
+    def waiting_of(self, subject: str) -> list[Hold]:
+        """Return the holds of a subject that people are asked about, oldest first."""
+        return [hold for hold in self._asked() if hold.subject == subject]
+
+    def _asked(self) -> Iterator[Hold]:
+        return (hold for hold in self if hold.waiting and hold.voice is Voice.ASKED)
 
     def next_deadline(self) -> int | None:
         """Return the earliest deadline (boot clock) of those that wait, None without one."""

@@ -17,6 +17,13 @@ class Voice(StrEnum):
     QUIET = "quiet"  # nothing: a rule has let it pass, its event says so
 
 
+class Limit(StrEnum):
+    """Of whom only so many requests may wait."""
+
+    SESSION = "session"
+    SUBJECT = "subject"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
     """The ground of what becomes of a hold, and who gave it."""
@@ -76,7 +83,10 @@ class Hold:
     fate: Fate = None
     sequence: int = 0
     finished: bool = False
-    capped: bool = False  # denied at once, since its session has enough waiting; not journalled
+    # Not journalled: whose it is, which the held map tells as long as it waits, and whether it was
+    # denied at once since enough of its session or subject wait.
+    subject: str = ""
+    capped: Limit | None = None
 
     @property
     def waiting(self) -> bool:

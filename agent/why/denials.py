@@ -35,7 +35,7 @@ _WORDS = {
     "person": "A person denied it.",
     "silence": "Nobody answered in time. That is no refusal by a person.",
     "rule": "A rule of this host denies it; nobody was asked.",
-    "limit": "Too many requests of this session wait; nobody was asked about this one.",
+    "limit": "Too many requests of this session or user wait; nobody was asked about this one.",
     "operator": "Whoever runs this host ended everything that was held.",
 }
 

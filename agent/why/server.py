@@ -19,7 +19,7 @@ from agent.why.peer import session_of
 
 log = logging.getLogger("holdfast.agent.why")
 
-SOCKET = "agent.sock"
+SOCKET, DENIALS = "agent.sock", "denials"
 _LONGEST = 4096
 _READ = 16 * _LONGEST
 _ANSWER_S = 2.0
@@ -32,7 +32,7 @@ _PAUSE_S = 0.1
 
 def prepare(directory: Path) -> Path:
     """Make the directory that everybody may look into, and the one of denials; return that."""
-    denials = directory / "denials"
+    denials = directory / DENIALS
     try:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)

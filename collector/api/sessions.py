@@ -16,7 +16,7 @@ router = APIRouter(prefix="/sessions", tags=["sessions"])
 
 
 @router.get(
-    "/{name}", summary="Show an AI session at its limit", responses=documented(401, 403, 404)
+    "/{name}", summary="Show an AI session at its limit", responses=documented(401, 403, 404, 422)
 )
 async def show_session(name: str, _: RequestsReaderDep, services: ServicesDep) -> CappedOut:
     """Show a session by the `name` that a page of requests gives; the start of it will do."""
@@ -26,7 +26,7 @@ async def show_session(name: str, _: RequestsReaderDep, services: ServicesDep) -
 @router.post(
     "/{name}/deny",
     summary="Deny all of an AI session that waits",
-    responses=documented(401, 403, 404, 410, 422),
+    responses=documented(401, 403, 404, 410, 413, 422),
 )
 async def deny_all_of_session(
     request: Request, name: str, given: DenySessionIn, caller: CallerDep, services: ServicesDep

@@ -132,7 +132,8 @@ class CappedSessions:
         living = [one for one in self.alive() if one.name.startswith(prefix)]
         if len(living) == 1 and prefix:
             return living[0]
-        found = await self.find(_PREFIX + prefix) if len(prefix) == _FULL else None
+        is_whole = len(prefix) == _FULL and all(char in "0123456789abcdef" for char in prefix)
+        found = await self.find(_PREFIX + prefix) if is_whole else None
         if found is None:
             raise Refusal(
                 404,

@@ -20,6 +20,8 @@ FOR_TESTS = ("sudo",)
 FOR_WEB = ("chromium", "npm")
 # What the bench compares with, and the compiler of its workload.
 FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
+# What makes the images of VMs and boots them.
+FOR_VM = ("qemu-system-x86", "mmdebstrap", "e2fsprogs", "kmod", "cpio", "busybox-static")
 # What shows the pages to the tests, and what runs the tools from npm that judge them.
 _FOR_WEB = ("chromium",)
 _NODE = ("nodejs", "npm")

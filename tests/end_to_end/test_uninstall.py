@@ -56,6 +56,11 @@ def test_nothing_is_left_after_an_uninstall_with_something_held() -> None:
             assert PINS.is_dir()
             forced = agent_says(home, "unload", "--force")
             assert forced.returncode == 0, forced.stderr
+            assert f"kept on purpose: {place}/agent (the journal of holds)" in forced.stdout
+            assert "have not reached the centre" in forced.stdout
+            # The sockets of the killed agent, and what it told the sessions.
+            assert not (place / "run").exists()
+            assert not (place / "holdfast-why").exists()
             wait_gone(child.pid)
             # The centre and the user are the test's own, and still there.
             expected = {f"file: {place.name}", f"user: {USER}", f"group: {USER}"}
@@ -80,6 +85,3 @@ def uninstall(place: Path) -> None:
     assert set(here) <= set(removed), "the manual does not name the agent's directories"
     for path in here.values():
         shutil.rmtree(path)
-    # What systemd keeps for a unit while it runs (RuntimeDirectory) goes with the unit.
-    shutil.rmtree(place / "run")
-    shutil.rmtree(place / "holdfast-why")

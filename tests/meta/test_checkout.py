@@ -1,5 +1,6 @@
 """What is in the repository belongs to the project and to nobody's machine."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -74,6 +75,6 @@ def test_every_test_is_in_exactly_one_layer() -> None:
         for layer in LAYERS
         if layer.arguments and (not layer.directory or (CHECKOUT / layer.directory).is_dir())
     ]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         everything, *layers = pool.map(lambda chosen: collect(*chosen), [("tests",), *there])
     assert sorted(chain.from_iterable(layers)) == sorted(everything)

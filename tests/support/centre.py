@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.inside import keep_log
+
 REPOSITORY = Path(__file__).parents[2]
 _READY_S = 60
 
@@ -29,6 +31,7 @@ class Child:
     def __init__(self, command: Sequence[str], log: Path, tree: Path = REPOSITORY) -> None:
         """Start it with the packages of `tree`."""
         self.log = log
+        keep_log(log)
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False

@@ -112,6 +112,7 @@ class Bench:
     ruled: Callable[[Act], Ruled] = field(default=lambda act: asking())
     boot_id: str = "boot-1"
     refuses: bool = False
+    per_subject: int = 100
     held: HeldMap = field(default_factory=HeldMap)
     clock: MovedClock = field(default_factory=MovedClock)
     notes: Notes = field(default_factory=Notes)
@@ -132,6 +133,7 @@ class Bench:
                 boot_id=self.boot_id,
                 responsible={"ai-worker": "ann@example.com"},
                 refuses=self.refuses,
+                holds_per_subject=self.per_subject,
             ),
             sensor=self.sensor,
             fresh=self.sensor.new_holds,

@@ -11,8 +11,6 @@ from agent.sensor.stop import StopSensor
 from rules.modes import HostMode
 
 MODE = HostMode(os.environ.get("HOLDFAST_TEST_MODE", "stop"))
-# Where compiled programs are kept from run to run; empty for a directory of each test's own.
-CACHE = os.environ.get("HOLDFAST_TEST_CACHE", "")
 
 
 @lru_cache(maxsize=1)

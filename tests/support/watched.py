@@ -23,7 +23,8 @@ from rules.match import Ruling, decide
 from rules.model import RuleSet
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
-from tests.support.sensors import CACHE, MODE, make_sensor
+from tests.support.inside import compiled_programs
+from tests.support.sensors import MODE, make_sensor
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
 from wire.acts import Act
 
@@ -50,7 +51,7 @@ class Watched:
         self.accounts = accounts
         self.place = place
         self.pins = pins
-        self.cache = Path(CACHE or place / "cache")
+        self.cache = compiled_programs(place / "cache")
         self.sensor = make_sensor(pins, self.cache)
         self.is_open = False
         self.may_lose = False  # whether the test at hand is about losses

@@ -258,9 +258,7 @@ def main():
         "--upgrade", metavar="DIRECTORY", help="go on with the maps of the programs pinned here"
     )
     parser.add_argument(
-        "--probe",
-        action="store_true",
-        help="say what kinds of programs this kernel takes",
+        "--probe", action="store_true", help="say what kinds of programs this kernel takes"
     )
     # For tests: move one offset, read by helpers as older kernels must, have room for fewer holds,
     # leave out a layer of the guard.

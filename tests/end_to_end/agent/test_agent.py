@@ -271,7 +271,8 @@ async def test_an_unload_refuses_while_anything_is_held(
         await offline.unload(site.config, sensor, force=False, by="root")
     assert one.stopped()
     again = FakeSensor(sensor.held, strict=True)
-    assert await offline.unload(site.config, again, force=True, by="root") == 1
+    done = await offline.unload(site.config, again, force=True, by="root")
+    assert done.killed == 1
     assert again.unloaded
     assert one.ended_by() == 9
 

@@ -147,6 +147,8 @@ async def test_openapi_lists_every_route_with_its_failures(people: People) -> No
         ("POST", "/api/v1/requests/{request_id}/comments"),
         ("POST", "/api/v1/requests/{request_id}/break-glass"),
         ("POST", "/api/v1/requests/decisions"),
+        ("GET", "/api/v1/sessions/{name}"),
+        ("POST", "/api/v1/sessions/{name}/deny"),
         ("POST", "/api/v1/asks"),
         ("GET", "/api/v1/asks/{ask_id}"),
         ("POST", "/api/v1/asks/{ask_id}/withdraw"),
@@ -206,7 +208,7 @@ async def test_pages_of_requests_are_complete_and_do_not_overlap(people: People)
         assert other.json()["requests"] == []
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
         none = await client.get("/requests", params={"since": since})
-        assert none.json() == {"requests": [], "next": None}
+        assert none.json() == {"requests": [], "next": None, "capped": []}
 
 
 async def test_a_prefix_must_be_long_and_unique(people: People) -> None:

@@ -92,7 +92,7 @@ def test_without_nats_every_operation_works_or_names_what_is_away(
                 _check_says_that_nats_is_away(answer.status_code, answer.json())
 
         check()
-    assert len(operations) == 26
+    assert len(operations) == 28
 
 
 @pytest.mark.parametrize("path", _NEED_NATS)

@@ -44,6 +44,7 @@ def test_a_good_configuration_has_its_defaults(tmp_path: Path) -> None:
     assert loaded.bpffs == Path("/sys/fs/bpf/holdfast")
     assert loaded.rules == (tmp_path / "rules",)
     assert loaded.spool_limit_mib == 256
+    assert (loaded.holds_per_session, loaded.holds_per_subject) == (20, 100)
 
 
 def test_subjects_are_resolved(tmp_path: Path) -> None:
@@ -137,6 +138,8 @@ def test_a_subject_that_cannot_be_meant_is_refused(
         (GOOD.replace("ai-worker", r"ai\nworker"), "control characters"),
         (GOOD.replace("ai-worker", r"ai\u0000"), "control characters"),
         ("spool_limit_mib = 0\n" + GOOD, "spool_limit_mib"),
+        ("holds_per_session = 0\n" + GOOD, "holds_per_session: must be from 1 to 512"),
+        ("holds_per_subject = 513\n" + GOOD, "holds_per_subject: must be from 1 to 512"),
         ("rules = [", "not TOML"),
     ],
 )

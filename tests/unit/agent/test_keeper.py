@@ -679,6 +679,53 @@ async def test_a_session_has_so_many_requests_waiting_and_what_comes_beyond_is_d
         assert all(hold is None and "ground rule" in detail for _, hold, detail in denied)
 
 
+async def test_a_subject_has_so_many_requests_waiting_however_many_sessions_it_has(
+    tmp_path: Path,
+) -> None:
+    """Another subject asks as before; a restarted agent counts what waits, and an answer frees."""
+    bench = Bench(tmp_path, per_subject=3)
+    bench.keeper.start()
+    with ExitStack() as stack:
+
+        def stopped() -> Child:
+            process = stack.enter_context(child())
+            process.stop()
+            return process
+
+        def too_many(session: int) -> None:
+            process = stopped()
+            bench.sensor.hold(open_act(process, "/etc/more", session=f"{session}-{1 << 62}"))
+            bench.keeper.on_holds()
+            assert process.ended_by() == signal.SIGKILL
+
+        waiting = [
+            bench.hold(open_act(stopped(), f"/etc/{n}", session=f"{n}-{1 << 62}"))
+            for n in (1, 2, 3)
+        ]
+        too_many(4)
+        stranger = replace(open_act(stopped(), session=SESSION), subject="old-name")
+        others = bench.hold(stranger)
+        assert bench.restart() == len([*waiting, others])
+        too_many(5)
+        told = [words for name, words in bench.notes.notices if name == "subject_capped"]
+        assert (
+            told
+            == [
+                "'ai-worker': 3 requests of this subject wait, which is its limit; 1 further act "
+                "was denied and not shown, and so is what comes until one of them is answered"
+            ]
+            * 2
+        )
+        details = [one[2] for one in bench.notes.acts if one[0] == "deny"]
+        assert all("its subject has as many requests waiting" in detail for detail in details)
+        assert len(details) == 2
+        (noted, _) = (say.detail for say in bench.said(waiting[0]) if isinstance(say, HoldState))
+        assert "which is its limit" in noted
+        bench.answer(waiting[1], Answer.APPROVE)
+        bench.hold(open_act(stopped(), "/etc/again", session=OTHER_SESSION))
+    bench.crash()
+
+
 async def _capped(bench: Bench, hold: HoldId, denied: int) -> HoldState:
     """Return what is said of a hold once so many acts of its session were denied."""
     for _ in range(200):

@@ -317,7 +317,9 @@ class Site(RuleBasedStateMachine):
         policy = collector.policies.apply(record).policy
         answers = {one.answer for one in record.votes}
         who = {WHOSE[one.by] for one in record.votes if one.ground is Ground.DECISION}
-        return answers == {Answer.APPROVE} and enough(policy, sorted(who)) and not policy.escalate
+        # A vote that another policy has admitted counts for what that one asked.
+        same = {one.policy for one in record.votes} == {policy.id} and not policy.escalate
+        return same and answers == {Answer.APPROVE} and enough(policy, sorted(who))
 
     @rule(data=st.data(), number=st.integers(0, 1), end=st.sampled_from(["time", "killed"]))
     def two_have_said_it_and_nobody_has_decided(
@@ -325,6 +327,7 @@ class Site(RuleBasedStateMachine):
     ) -> None:
         """Their collector was killed each time; then the deadline comes, or it is killed again."""
         collector = self.collectors[number]
+        collector.put_in_force(PolicySet((POLICIES["two"],)))
         for who in ("bob", "cat"):
             self.answer(
                 data, number, Answer.APPROVE, False, accounts_of(who), ["killed after"], at=0
@@ -369,12 +372,18 @@ class Site(RuleBasedStateMachine):
         data=st.data(),
         number=st.integers(0, 1),
         fault=st.sampled_from(["", "", "killed after"]),
-        late=st.sampled_from([0, 0, 400]),
+        late=st.sampled_from([0, 400]),
+        at=st.sampled_from([0, -1]),
+        named=st.booleans(),
     )
-    def glass_is_broken(self, data: st.DataObject, number: int, fault: str, late: int) -> None:
+    def glass_is_broken(
+        self, data: st.DataObject, number: int, fault: str, late: int, at: int, named: bool
+    ) -> None:
         """By somebody on duty; the collector may be killed before it can decide, and the host may
         hear of it when its life is over."""
-        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=0)
+        if named:
+            self.collectors[number].put_in_force(PolicySet((POLICIES["both"],)))
+        self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=at)
         if late:
             self.time_passes(late)
             self.settles()

@@ -1,0 +1,184 @@
+"""Which mode a made-up host gets, why, and what exactly it lacks for a better one."""
+
+from typing import Any
+
+import pytest
+
+from agent.doctor.facts import Facts, Trials
+from agent.doctor.modes import PROMISES, Mode, Way, chosen, ways, why
+from rules.modes import KINDS
+from tests.support.hosts import (
+    ALMA,
+    AMAZON,
+    LSMS,
+    UBUNTU,
+    host,
+    kernel,
+    settings,
+    tools,
+    trials,
+)
+from wire.acts import KINDS_OF_PROCESSES, Kind
+
+ALL = frozenset(Mode)
+NO_LSM = "it attaches and is never called: bpf is not an active LSM"
+REFUSED = "Operation not permitted (EPERM)"
+# Ubuntu: BPF LSM is built and not active, and its AppArmor must stay.
+AS_UBUNTU: dict[str, Any] = {
+    "system": UBUNTU,
+    "kernel": kernel(release="6.8.0-45-generic", lsms=LSMS),
+    "trials": trials(lsm=NO_LSM),
+}
+ONLY_TRACEPOINTS = host(trials=trials(lsm=REFUSED, fmod_ret=REFUSED, fexit=REFUSED))
+
+
+def gets(facts: Facts, built: frozenset[Mode] = ALL) -> tuple[Mode, str] | None:
+    """Return the mode and means that a host gets."""
+    way = chosen(ways(facts, built))
+    return (way.mode, way.by) if way else None
+
+
+def lacks(facts: Facts, mode: Mode, by: str) -> list[tuple[str, str]]:
+    """Return what a way lacks on a host, each with its remedy."""
+    (way,) = (one for one in ways(facts, ALL) if one.mode is mode and one.by == by)
+    return [(one.what, one.remedy) for one in way.obstacles]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (host(), (Mode.GATE, "BPF LSM")),
+        (host(**AS_UBUNTU), (Mode.GATE, "fmod_ret")),
+        (ONLY_TRACEPOINTS, (Mode.STOP, "raw tracepoints")),
+        (host(trials=trials(fexit=REFUSED)), (Mode.STOP, "raw tracepoints")),
+        (
+            host(trials=trials(lsm=REFUSED, fmod_ret=REFUSED, signal=REFUSED)),
+            (Mode.AUDIT, "auditd"),
+        ),
+        (host(kernel=kernel(types=False)), (Mode.AUDIT, "auditd")),
+        (host(kernel=kernel(lockdown="confidentiality")), (Mode.AUDIT, "auditd")),
+        (host(tools=tools(bpffs=False)), (Mode.AUDIT, "auditd")),
+        (host(tools=tools(bcc="")), (Mode.AUDIT, "auditd")),
+        (host(tools=tools(bcc="", kept=True)), (Mode.GATE, "BPF LSM")),
+        (host(tools=tools(bcc="", auditd="")), None),
+        (host(tools=tools(bcc="", auparse=False)), None),
+        (host(tools=tools(bcc="", auditd_runs=False)), None),
+    ],
+)
+def test_a_host_gets_the_best_that_nothing_stands_against(
+    facts: Facts, expected: tuple[Mode, str] | None
+) -> None:
+    """By what was tried and what is there, never by a version."""
+    assert gets(facts) == expected
+
+
+def test_a_version_without_a_mode_offers_none() -> None:
+    """The kernel would do it, and that is said of the version and not of the kernel."""
+    built = frozenset({Mode.STOP})
+    assert gets(host(), built) == (Mode.STOP, "raw tracepoints")
+    assert why(ways(host(), built)) == (
+        "raw tracepoints work here. Missing for gate: gate mode in this version of Holdfast"
+    )
+
+
+def test_bpf_is_added_to_the_active_lsms_and_none_is_dropped() -> None:
+    """On Ubuntu by a part of GRUB's configuration; capability is active whatever is asked for."""
+    assert lacks(host(**AS_UBUNTU), Mode.GATE, "BPF LSM") == [
+        (
+            "bpf among the active LSMs (lockdown,capability,landlock,yama,apparmor)",
+            "sudo mkdir -p /etc/default/grub.d && echo "
+            "'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX lsm=lockdown,landlock,yama,apparmor,bpf\"' "
+            "| sudo tee /etc/default/grub.d/90-holdfast.cfg && sudo update-grub && sudo reboot",
+        )
+    ]
+
+
+def test_a_kernel_that_is_built_without_it_is_not_told_to_change_its_command_line() -> None:
+    """No parameter helps; the other way does."""
+    facts = host(kernel=kernel(lsms=LSMS, options={"CONFIG_BPF_LSM": "n"}), trials=trials(lsm="no"))
+    ((what, remedy),) = lacks(facts, Mode.GATE, "BPF LSM")
+    assert what == "CONFIG_BPF_LSM in this kernel"
+    assert "fmod_ret" in remedy
+    assert "lsm=" not in remedy
+
+
+@pytest.mark.parametrize(
+    ("facts", "what", "remedy"),
+    [
+        (host(tools=tools(bcc="")), "bcc for /usr/bin/python3", "apt-get install python3-bpfcc"),
+        (host(system=ALMA, tools=tools(bcc="")), "bcc for", "sudo dnf install python3-bcc"),
+        (host(tools=tools(bpffs=False)), "at /sys/fs/bpf", "mount -t bpf bpf /sys/fs/bpf"),
+        (host(kernel=kernel(types=False)), "btf/vmlinux", "CONFIG_DEBUG_INFO_BTF=y"),
+        (
+            host(system=AMAZON, kernel=kernel(lockdown="confidentiality"),
+                 tools=tools(boot=frozenset({"grubby"}))),
+            "lockdown is at confidentiality",
+            "sudo grubby --update-kernel=ALL --args='lockdown=integrity' && sudo reboot",
+        ),
+        (host(trials=trials(raw_tracepoint=REFUSED)), f"raw tracepoints: {REFUSED}", ""),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_with_its_remedy(facts: Facts, what: str, remedy: str) -> None:
+    """For this very distribution."""
+    found = [one for one in lacks(facts, Mode.STOP, "raw tracepoints") if what in one[0]]
+    assert len(found) == 1
+    assert remedy in found[0][1]
+
+
+def test_a_compiler_that_is_switched_off_is_the_remedy_of_what_needs_it() -> None:
+    """Neither LSM nor fmod_ret programs attach without it."""
+    facts = host(
+        kernel=settings(net__core__bpf_jit_enable="0"),
+        trials=trials(lsm="error 524", fmod_ret="error 524"),
+    )
+    for by in ("BPF LSM", "fmod_ret"):
+        ((what, remedy),) = lacks(facts, Mode.GATE, by)
+        assert "524" in what
+        assert "net.core.bpf_jit_enable = 1" in remedy
+
+
+def test_auditing_that_is_switched_off_is_no_way() -> None:
+    """Whether auditd runs or not."""
+    facts = host(kernel=kernel(command_line="ro audit=0"))
+    ((what, remedy),) = lacks(facts, Mode.AUDIT, "auditd")
+    assert "audit=0" in what
+    assert "audit=1" in remedy
+
+
+def test_what_was_not_tried_counts_as_not_possible() -> None:
+    """A loader that is older, or failed, has tried nothing."""
+    assert gets(host(trials=Trials(bpf="the trial failed"))) == (Mode.AUDIT, "auditd")
+
+
+def test_why_says_what_each_way_of_a_better_mode_lacks() -> None:
+    """In one sentence."""
+    found = ways(host(**{**AS_UBUNTU, "trials": trials(lsm=NO_LSM, fmod_ret=REFUSED)}), ALL)
+    assert why(found) == (
+        "raw tracepoints work here. Missing for gate: bpf among the active LSMs "
+        f"(lockdown,capability,landlock,yama,apparmor); fmod_ret programs: {REFUSED}"
+    )
+    assert why(ways(host(), ALL)) == "BPF LSM works here, and no mode promises more"
+    assert "no way to hold" in why((Way(mode=Mode.STOP, by="x", obstacles=found[0].obstacles),))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_mode_promises_something_of_what_its_rules_are_in_effect_for(mode: Mode) -> None:
+    """What a file suffers by an open is seen as that open, also where it is no act of its own."""
+    seen = {kind for kind, (guarantee, _) in PROMISES[mode].kinds.items() if guarantee != "no"}
+    assert PROMISES[mode].kinds.keys() == {kind.value for kind in KINDS_OF_PROCESSES}
+    assert seen - {"create", "truncate"} == KINDS[mode] - {Kind.CREATE, Kind.TRUNCATE}
+
+
+def test_every_mode_says_what_it_promises_of_every_kind_of_act() -> None:
+    """The same kinds in each, in the same order; gate holds all of them, audit none."""
+    kinds = [list(promise.kinds) for promise in PROMISES.values()]
+    assert kinds.count(kinds[0]) == len(kinds)
+    assert len(kinds[0]) == 19
+    assert {one for one, _ in PROMISES[Mode.GATE].kinds.values()} == {"held"}
+    assert {one for one, _ in PROMISES[Mode.AUDIT].kinds.values()} == {"late", "no"}
+    assert {one for one, _ in PROMISES[Mode.STOP].kinds.values()} == {
+        "held",
+        "stopped",
+        "late",
+        "no",
+    }

@@ -1,0 +1,66 @@
+"""Lets the tests inside a VM count outside: each of their reports becomes one of this run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.vm.suite import Program
+
+# The kernel gives up on a program after this many.
+_MOST_VERIFIED = 1_000_000
+
+
+def told(
+    request: pytest.FixtureRequest, data: dict[str, Any], way: str
+) -> pytest.TestReport | pytest.CollectReport:
+    """Report what a test inside has reported, under the name of the VM's way; return the report."""
+    hook = request.config.hook
+    data["nodeid"] = f"{way}/{data['nodeid']}"
+    report: pytest.TestReport | pytest.CollectReport = hook.pytest_report_from_serializable(
+        config=request.config, data=data
+    )
+    with _uncaptured(request):
+        if isinstance(report, pytest.CollectReport):
+            hook.pytest_collectreport(report=report)
+        else:
+            hook.pytest_runtest_logreport(report=report)
+    return report
+
+
+def tell(request: pytest.FixtureRequest, text: str) -> None:
+    """Write lines where the results appear."""
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None:
+        return
+    with _uncaptured(request):
+        terminal.ensure_newline()
+        terminal.write_line(text)
+
+
+def programs_table(way: str, version: str, programs: Sequence[Program]) -> str:
+    """Return what the verifier made of each program, as lines."""
+    lines = [
+        f"programs under {way} (Debian's {version}); a program may take up {_MOST_VERIFIED:,}:",
+        f"  {'program':<16} {'instructions':>12} {'verified':>9} {'states':>7} {'code bytes':>11}",
+    ]
+    for one in programs:
+        lines.append(
+            f"  {one.name:<16} {one.instructions:>12,} {one.verified:>9,} "
+            f"{one.peak_states:>7,} {one.machine_bytes:>11,}"
+        )
+    total = sum(one.verified for one in programs)
+    size = sum(one.machine_bytes for one in programs)
+    lines.append(f"  {'all':<16} {'':>12} {total:>9,} {'':>7} {size:>11,}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _uncaptured(request: pytest.FixtureRequest) -> Iterator[None]:
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    if capture is None:
+        yield
+        return
+    with capture.global_and_fixture_disabled():
+        yield
