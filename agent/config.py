@@ -22,10 +22,10 @@ DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
+_MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
 _PLACES = ("identity", "state", "run", "bpffs", "cache", "audit_socket")
-MODES = ("auto", "stop", "audit")
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,31}")
 
 
@@ -47,10 +47,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     why: str = ""
     bpffs: str = "/sys/fs/bpf/holdfast"
     cache: str = "/var/cache/holdfast-agent"
+    mode: str = "auto"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
     holds_per_subject: int = 100
-    mode: str = "auto"
     audit_socket: str = "/run/audispd_events"
     audit_key: str = "holdfast"
 
@@ -77,11 +77,11 @@ class AgentConfig:
     why: Path
     bpffs: Path
     cache: Path
+    mode: str
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
     holds_per_subject: int
-    mode: str
     audit_socket: Path
     audit_key: str
     subjects: tuple[SubjectConfig, ...]
@@ -165,8 +165,10 @@ def load(path: Path) -> AgentConfig:
             raise ConfigError(
                 f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
             )
-    if file.mode not in MODES:
-        raise ConfigError(f"{path}: mode: {file.mode!r} is none; write one of {', '.join(MODES)}")
+    if file.mode not in _MODES:
+        raise ConfigError(
+            f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
+        )
     if not _KEY.fullmatch(file.audit_key):
         raise ConfigError(
             f"{path}: audit_key: {file.audit_key[:80]!r} is no key of audit rules; write letters, "
@@ -199,11 +201,11 @@ def _made(path: Path, file: _File) -> AgentConfig:
         why=here / file.why if file.why else (here / file.run).with_name("holdfast-why"),
         bpffs=here / file.bpffs,
         cache=here / file.cache,
+        mode=file.mode,
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
         holds_per_subject=file.holds_per_subject,
-        mode=file.mode,
         audit_socket=here / file.audit_socket,
         audit_key=file.audit_key,
         subjects=tuple(

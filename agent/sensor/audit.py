@@ -165,6 +165,18 @@ class AuditSensor:
         self._returned.update(held.key for held in found)
         return found
 
+    def admit(self, key: HeldKey, *, refuse: bool = False) -> None:
+        """Do nothing: the call was made long ago; one that is to be refused is a SensorError."""
+        if refuse:
+            raise SensorError("a call that auditd has reported was made and cannot be refused")
+
+    def missing(self) -> frozenset[Kind]:
+        """Return nothing: what the mode can see does not depend on the kernel."""
+        return frozenset()
+
+    def beat(self) -> None:
+        """Do nothing: without an agent nobody is stopped here."""
+
     def forget(self, key: HeldKey) -> None:
         """Take an entry away, just before its process runs on or once it is gone."""
         self._files.forget(key)

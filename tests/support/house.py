@@ -36,6 +36,7 @@ from deploy.bootstrap import bpffs
 from tests.support.centre import REPOSITORY, Centre, Child, centre
 from tests.support.children import start_ns
 from tests.support.inside import compiled_programs
+from tests.support.sensors import MODE
 
 USER = "holdfast-test-house"
 PINS = Path("/sys/fs/bpf/holdfast-test-house")
@@ -141,11 +142,13 @@ class House:
         self.agent: Child | None = None
         self.children: list[subprocess.Popen[bytes]] = []
         self.watcher = Watcher(made.api_url, self.reviewer)
+        own_mode = f'mode = "{MODE}"\n'
         self.config.write_text(
             f"identity = {json.dumps(str(self.bundle))}\n"
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
             f'cache = "{compiled_programs(directory / "cache")}"\n'
-            f'rules = ["{self.rules}"]\n{keys}'
+            f'rules = ["{self.rules}"]\n'
+            f"{keys or own_mode}"
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
             f'responsible = "{OWNER}"\n'
         )

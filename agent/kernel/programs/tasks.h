@@ -49,6 +49,12 @@ static __always_inline void load(void *target, u32 bytes, u64 from) {
 #define SIGNAL_CONTINUE 18
 #define SIGNAL_STOP 19
 
+// To this thread and not only to its process: of a signal that another thread has already caused, the
+// kernel would make no second one, and this thread would go on until it is told of the first.
+static __always_inline long send_stop(void) {
+  return bpf_send_signal_thread(SIGNAL_STOP);
+}
+
 static __always_inline void count(u32 which) {
   u64 *value = hf_counters.lookup(&which);
   if (value) (*value)++;
@@ -161,7 +167,8 @@ static __always_inline void read_ancestors(struct facts *facts, u64 task) {
 }
 
 // The committed copy on the new program's stack; the caller's own memory is not looked at.
-static __always_inline void read_arguments(struct facts *facts, u64 task) {
+// The environment is of interest where a program begins.
+static __always_inline void read_arguments(struct facts *facts, u64 task, int with_environment) {
   u64 mm = 0, start = 0, end = 0, bytes;
   facts->argv_total = facts->argv_bytes = facts->environment_total = facts->environment_bytes = 0;
   READ(mm, task, task_struct, mm);
@@ -182,6 +189,7 @@ static __always_inline void read_arguments(struct facts *facts, u64 task) {
     else
       facts->argv_bytes = bytes;
   }
+  if (!with_environment) return;
   READ(start, mm, mm_struct, env_start);
   READ(end, mm, mm_struct, env_end);
   if (end > start) {
