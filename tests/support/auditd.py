@@ -52,9 +52,11 @@ class Auditd:
     def start(self) -> None:
         """Return once the kernel has it as its daemon and its plugin listens."""
         output = (self.directory / "auditd.out").open("ab")
+        directory = str(self.directory)
         with output:
             self._process = subprocess.Popen(
-                ["/usr/sbin/auditd", "-n", "-c", str(self.directory)],
+                # It ends with tests that are killed, too.
+                ["setpriv", "--pdeathsig", "TERM", "/usr/sbin/auditd", "-n", "-c", directory],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
