@@ -5,6 +5,7 @@ brought up to date; --end NAME switches it off.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -12,11 +13,13 @@ import tempfile
 from pathlib import Path
 
 from deploy.bootstrap import packages
-from deploy.bootstrap.errors import SetupError
+from deploy.bootstrap.errors import CommandError, SetupError
 from deploy.bootstrap.progress import Progress
-from tests.vm import cache, checkout, image
+from tests.vm import cache, checkout, image, programs
 from tests.vm.kernels import KERNELS, Hooks, kernel_named
 from tests.vm.machine import Machine, MachineError, Shape
+
+_ABOUT = "about.json"
 
 
 def main() -> int:
@@ -71,23 +74,38 @@ def _boot(machine: Machine, options: argparse.Namespace, *, outlive: bool) -> No
     shape = Shape(hooks, options.systemd, options.memory)
     with progress.step("boot") as step:
         step.note = machine.boot(root, stock, shape, outlive=outlive)
+    about = {"version": stock.version, "release": step.note, "hooks": hooks}
+    (machine.place / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
 def _run(machine: Machine, options: argparse.Namespace) -> int:
     machine.put(checkout.packed(), checkout.parent())
+    _compile(machine)
     try:
         return machine.run(
             options.command or ["uname", "-a"],
             output=_print,
             seconds=options.seconds,
             cwd=checkout.PLACE,
-            environment={"PATH": f"{image.ENVIRONMENT}/bin:{os.defpath}:/usr/sbin:/sbin"},
+            environment={
+                "PATH": f"{image.ENVIRONMENT}/bin:{os.defpath}:/usr/sbin:/sbin",
+                "HOLDFAST_TEST_PROGRAMS": programs.KEPT,
+            },
         )
     finally:
         if options.get:
             Path("vm-files.tgz").write_bytes(machine.get(options.get))
         if options.console:
             sys.stderr.write(machine.console.read_text(errors="replace"))
+
+
+def _compile(machine: Machine) -> None:
+    """Have the programs compiled out here; what does not compile concerns who loads it."""
+    target = programs.Target.of(**json.loads((machine.place / _ABOUT).read_text(encoding="utf-8")))
+    try:
+        programs.install(machine, target)
+    except CommandError as error:
+        print(error, file=sys.stderr)
 
 
 def _print(stream: int, content: bytes) -> None:

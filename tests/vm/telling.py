@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.suite import Program
+from tests.vm.programs import Program
 
 # The kernel gives up on a program after this many.
 _MOST_VERIFIED = 1_000_000
@@ -25,6 +25,8 @@ def told(
         if isinstance(report, pytest.CollectReport):
             hook.pytest_collectreport(report=report)
         else:
+            # Each is one of what this run has collected, as far as its progress is concerned.
+            request.session.testscollected += report.when == "setup"
             hook.pytest_runtest_logreport(report=report)
     return report
 

@@ -50,7 +50,7 @@ def _error(answer: httpx.Response) -> dict[str, Any]:
         ("GET", "/requests/abc", {}, 404, "unknown_request"),
         ("GET", "/requests/" + "0" * 32, {}, 404, "unknown_request"),
         ("GET", "/events?after=nonsense", {}, 422, "validation"),
-        ("GET", "/events?kind=rename", {}, 422, "validation"),
+        ("GET", "/events?kind=chroot", {}, 422, "validation"),
         ("POST", "/trail/query", {"content": b"{"}, 422, "validation"),
         ("POST", "/trail/query", {"json": {"sql": "SELECT 1", "limit": 10_001}}, 422, "validation"),
         ("POST", "/trail/query", {"json": {"sql": "SELECT 1", "more": 1}}, 422, "validation"),
@@ -274,7 +274,9 @@ async def test_hosts_tell_what_they_are(people: People) -> None:
     """The newest record counts, under the enrolled name, with the holds that wait there."""
     async with people.host() as host, people.client(people.viewer) as client:
         await host.record(mode="audit", started_ns=1)
-        await host.record(mode="stop", name="calls-itself-db-1", subjects=("a", "b"))
+        await host.record(
+            mode="stop", name="calls-itself-db-1", subjects=("a", "b"), without_effect=("r",)
+        )
         wanted = [[2]]
         counted = "SELECT count(*) FROM hosts WHERE host = ?"
         assert await people.ask_until(wanted, counted, host.id) == wanted
@@ -285,6 +287,7 @@ async def test_hosts_tell_what_they_are(people: People) -> None:
         mine = found[host.id]
         assert (mine["name"], mine["mode"], mine["subjects"]) == ("web-1", "stop", ["a", "b"])
         assert mine["open_holds"] >= 1
+        assert mine["without_effect"] == ["r"]
 
 
 async def test_a_host_cannot_pass_for_another_before_a_reviewer(people: People) -> None:

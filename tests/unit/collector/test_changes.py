@@ -76,8 +76,8 @@ def test_the_title_says_what_is_done_to_what(line: str, words: str) -> None:
 
 def test_the_facts_name_the_second_path_the_operation_and_the_other_process() -> None:
     """Under labels that say what they are."""
-    renamed = facts(act_of("rename: /tmp/job -> /etc/cron.d/job", inode=7))
-    assert renamed["Path"] == "/tmp/job (device 0:0, inode 7)"
+    renamed = facts(act_of("rename: /srv/job -> /etc/cron.d/job", inode=7))
+    assert renamed["Path"] == "/srv/job (device 0:0, inode 7)"
     assert renamed["New name"] == "/etc/cron.d/job"
     assert facts(act_of("symlink: /tmp/s -> ../x"))["Points to"] == "../x"
     assert facts(act_of("mount: /etc -> /mnt bind"))["Mounted"] == "/etc"
@@ -85,7 +85,7 @@ def test_the_facts_name_the_second_path_the_operation_and_the_other_process() ->
     assert facts(act_of("chmod: /srv/x 0644"))["New mode"] == "0644 (rw-r--r--)"
     traced = facts(act_of("trace: attach 1234 sshd"))
     assert traced["Operation"] == "attach" and "sshd" in traced["Other process"]
-    assert facts(act_of("module: load /tmp/x.ko"))["File"] == "/tmp/x.ko"
+    assert facts(act_of("module: load /srv/x.ko"))["File"] == "/srv/x.ko"
 
 
 def test_a_second_path_is_hostile_and_may_be_cut() -> None:

@@ -59,6 +59,18 @@ def test_hosts_are_listed_also_those_never_seen(
     out = signed_in("hosts").out
     assert "web-1" in out
     assert "never seen" in out
+    assert "no effect" not in out
+
+
+def test_hosts_say_which_rules_their_mode_cannot_put_into_effect(
+    answers: dict[str, Any], signed_in: Holdfast
+) -> None:
+    """Below the table, whole; with what a host says of itself made safe to show."""
+    rules = ["tampering.logs", "kernel.b\x1b[31mpf"]
+    answers["/hosts"]["hosts"][0] = HOST | {"without_effect": rules}
+    out = signed_in("hosts").out
+    assert f"web-1: no effect in {HOST['mode']} mode: tampering.logs, kernel.b" in out
+    assert "\x1b[31m" not in out
 
 
 def test_events_are_listed_with_secrets_redacted_and_the_next_page_named(
