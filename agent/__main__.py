@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _sensor(config: AgentConfig) -> Sensor:
-    from agent.sensor.stop import StopSensor
+def _left(config: AgentConfig) -> Sensor:
+    from agent.sensor.choose import left_sensor
 
-    return StopSensor(config.bpffs, config.cache)
+    return left_sensor(config.bpffs)
 
 
 def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
@@ -58,7 +58,10 @@ def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from agent.sensor.choose import choose, sensor_of
+
     config = load(options.config)
+    sensor = sensor_of(choose(config.mode), config.bpffs, config.cache)
 
     def ready(line: str) -> None:
         print(line, flush=True)
@@ -67,8 +70,8 @@ def _run(options: argparse.Namespace) -> int:
     async def work() -> None:
         daemon = Daemon(
             config,
-            _sensor(config),
-            mode=HostMode.STOP,
+            sensor,
+            mode=HostMode(sensor.mode),
             make_events=_events,
             unload_on_exit=options.unload_on_exit,
         )
@@ -79,7 +82,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return commands.check(options.config, sys.stdout, HostMode.STOP)
+    return commands.check(options.config, sys.stdout, _mode(options.config))
+
+
+def _mode(config: Path) -> HostMode:
+    """Return the mode that an agent with this configuration would work in, as far as is known."""
+    from agent.sensor.choose import choose
+
+    try:
+        return choose(load(config).mode).mode
+    except AgentError:  # it is told where the configuration is checked, or needs root to be tried
+        return HostMode.STOP
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -106,7 +119,7 @@ def _release(options: argparse.Namespace) -> int:
         released = answer["released"]
     except NotRunningError:
         released = asyncio.run(
-            offline.release_all(config, _sensor(config), reason=reason, by=control.who_asks())
+            offline.release_all(config, _left(config), reason=reason, by=control.who_asks())
         )
     print(f"{released} holds let go")
     return OK
@@ -121,7 +134,7 @@ def _reload(options: argparse.Namespace) -> int:
 def _unload(options: argparse.Namespace) -> int:
     config = emergency.configuration(options.config)
     done = asyncio.run(
-        offline.unload(config, _sensor(config), force=options.force, by=control.who_asks())
+        offline.unload(config, _left(config), force=options.force, by=control.who_asks())
     )
     print(f"unloaded; {done.killed} held processes killed")
     print(

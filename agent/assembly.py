@@ -35,6 +35,7 @@ from agent.transport.spool import Spool
 from agent.why.claims import Claims
 from agent.why.denials import Denials
 from agent.why.server import prepare
+from rules.modes import HostMode
 from wire.acts import Act
 from wire.signing import Verifier
 
@@ -117,11 +118,13 @@ def core(
             boot = boot_id()
 
             # Named like the pins, so that two agents on one host keep apart.
-            mount = cgroup_mount()
+            # In gate mode the kernel side itself lets nobody run on who is held.
+            gated = sensor.mode == HostMode.GATE
+            mount = None if gated else cgroup_mount()
             freezer = Freezer(mount, config.bpffs.name, mover)
             freezer.on_failure = _told_once(loop, report)
             freezer.sweep()
-            if mount is None:
+            if mount is None and not gated:
                 report.notice("not_frozen", "no cgroup v2 is mounted; what is held is only stopped")
 
             def alarm(call: Callable[[], None]) -> Alarm:
@@ -130,7 +133,7 @@ def core(
             claims = Claims()
             denials = Denials(_denials(config, report) if started else None)
             parts = Parts(
-                host=_host(who, config, boot),
+                host=_host(who, config, boot, refuses=gated),
                 sensor=sensor,
                 fresh=sensor.new_holds if started else sensor.all_holds,
                 journal=journal,
@@ -173,7 +176,7 @@ def _denials(config: AgentConfig, report: EventReport) -> Path | None:
         return None
 
 
-def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
+def _host(who: HostIdentity, config: AgentConfig, boot: str, *, refuses: bool) -> Host:
     responsible = {subject.name: subject.responsible for subject in config.subjects}
     return Host(
         id=who.host,
@@ -181,6 +184,7 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str) -> Host:
         boot_id=boot,
         responsible=responsible,
         holds_per_session=config.holds_per_session,
+        refuses=refuses,
         holds_per_subject=config.holds_per_subject,
     )
 

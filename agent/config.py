@@ -21,6 +21,7 @@ DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
+_MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
 _PLACES = ("identity", "state", "run", "bpffs", "cache")
@@ -44,6 +45,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     why: str = ""
     bpffs: str = "/sys/fs/bpf/holdfast"
     cache: str = "/var/cache/holdfast-agent"
+    mode: str = "auto"
     spool_limit_mib: int = 256
     holds_per_session: int = 20
     holds_per_subject: int = 100
@@ -71,6 +73,7 @@ class AgentConfig:
     why: Path
     bpffs: Path
     cache: Path
+    mode: str
     rules: tuple[Path, ...]
     spool_limit_mib: int
     holds_per_session: int
@@ -156,6 +159,10 @@ def load(path: Path) -> AgentConfig:
             raise ConfigError(
                 f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
             )
+    if file.mode not in _MODES:
+        raise ConfigError(
+            f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
+        )
     _check_subjects(path, file.subjects)
     return _made(path, file)
 
@@ -183,6 +190,7 @@ def _made(path: Path, file: _File) -> AgentConfig:
         why=here / file.why if file.why else (here / file.run).with_name("holdfast-why"),
         bpffs=here / file.bpffs,
         cache=here / file.cache,
+        mode=file.mode,
         rules=tuple(here / rule for rule in file.rules),
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,

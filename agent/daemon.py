@@ -32,6 +32,7 @@ from wire.messages import HostRecord
 log = logging.getLogger("holdfast.agent")
 
 _AGAIN_S = 1.0
+_BEAT_S = 1.0
 _UNLOAD_S = 15.0
 
 
@@ -162,6 +163,7 @@ class Daemon:
                 ("inbox", inbox.run()),
                 ("orders", orders.run()),
                 ("announcer", announcer.run()),
+                ("heartbeat", self._beat()),
                 ("stop", self._stop.wait()),
             )
         ]
@@ -173,6 +175,11 @@ class Daemon:
                 await self._unload(parts)
         finally:
             await end(tasks)
+
+    async def _beat(self) -> None:
+        while True:
+            self._sensor.beat()
+            await asyncio.sleep(_BEAT_S)
 
     async def _unload(self, parts: Core) -> None:
         """Leave nothing of ours behind: kill what is held, say so, take the kernel side out."""

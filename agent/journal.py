@@ -21,6 +21,8 @@ from wire.ids import HoldId, HostId, MessageId, VerdictId, check_id, new_id
 from wire.messages import Ground, HoldOpened, HoldStateName, KillScope, OnTimeout
 
 _VERSION = 1
+_PASS, _DOOM, _REFUSE = "pass", "doom", "refuse"
+_REFUSES = ", refuse"  # behind what a denial kills: it kills nobody
 _DAY_NS = 86_400 * 1_000_000_000
 # A verdict that comes again long after its hold is over must still be known for a repetition.
 KEEP_NS = 30 * _DAY_NS
@@ -261,11 +263,11 @@ def _values(hold: Hold) -> tuple[object, ...]:
         hold.voice,
         hold.deadline_boot_ns,
         hold.on_timeout,
-        hold.kill,
+        f"{hold.kill}{_REFUSES}" if hold.refuse else hold.kill,
         hold.state,
         hold.sequence,
         int(hold.finished),
-        None if hold.fate is None else ("pass" if isinstance(hold.fate, Pass) else "doom"),
+        None if hold.fate is None else _name_of(hold.fate),
         hold.fate.scope if isinstance(hold.fate, Doom) else None,
         why.ground if why else None,
         why.verdict if why else None,
@@ -290,7 +292,8 @@ def _hold(row: tuple[Any, ...]) -> Hold:
         voice=Voice(row[9]),
         deadline_boot_ns=row[10],
         on_timeout=OnTimeout(row[11]),
-        kill=KillScope(row[12]),
+        kill=KillScope(row[12].removesuffix(_REFUSES)),
+        refuse=row[12].endswith(_REFUSES),
         state=HoldStateName(row[13]),
         sequence=row[14],
         finished=bool(row[15]),
@@ -301,7 +304,13 @@ def _hold(row: tuple[Any, ...]) -> Hold:
 def _fate(row: tuple[Any, ...]) -> Fate:
     if row[16] is None:
         return None
-    if row[16] not in ("pass", "doom") or row[20] is None or row[21] is None:
+    if row[16] not in (_PASS, _DOOM, _REFUSE) or row[20] is None or row[21] is None:
         raise ValueError(f"hold {row[0]!r} has a fate that none has")
     why = Why(ground=Ground(row[18]), verdict=row[19], by=row[20], reason=row[21])
-    return Pass(why) if row[16] == "pass" else Doom(why, KillScope(row[17]))
+    return Pass(why) if row[16] == _PASS else Doom(why, KillScope(row[17]), row[16] == _REFUSE)
+
+
+def _name_of(fate: Pass | Doom) -> str:
+    if isinstance(fate, Pass):
+        return _PASS
+    return _REFUSE if fate.refuse else _DOOM

@@ -37,10 +37,14 @@ class ProcessId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Let `process` run on; `grounds` says why, for every hold that it has. Never without one."""
+    """Let `process` run on; `grounds` says why, for every hold that it has. Never without one.
+
+    The calls of the holds in `refused` fail when it does; the others are made.
+    """
 
     process: ProcessId
     grounds: Mapping[HoldId, Ground]
+    refused: frozenset[HoldId] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.grounds:
@@ -48,6 +52,8 @@ class Release:
         for hold, ground in self.grounds.items():
             if not isinstance(ground, Ground):
                 raise ControlError(f"process {self.process}: hold {hold} has no ground for release")
+        if not self.refused <= self.grounds.keys():
+            raise ControlError(f"process {self.process}: what is refused is no hold of it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

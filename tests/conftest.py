@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.bootstrap.bpffs import MOUNT_POINT
+from rules.modes import HostMode
 from tests.support import leftovers
+from tests.support.sensors import MODE
 
 _NEED_ROOT = ("kernel", "end_to_end", "faults")
 # Layers that make something on the machine itself, by directory.
@@ -30,7 +32,12 @@ settings.load_profile("holdfast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs root for anyone else, with the command that runs it."""
+    """Skip what needs root for anyone else, or gate mode, with the command that runs it."""
+    for item in items:
+        if item.get_closest_marker("gate") and MODE is not HostMode.GATE:
+            item.add_marker(
+                pytest.mark.skip(reason="needs gate mode: HOLDFAST_TEST_MODE=gate, in tests/vm")
+            )
     if os.geteuid() == 0:
         return
     for item in items:

@@ -8,9 +8,9 @@ from agent.release import ProcessId
 from agent.rulings import Ruled
 from agent.sensor.interface import HeldAct, Resume
 from rules.model import Action
-from wire.acts import act_digest
+from wire.acts import Act, Guarantee, Kind, act_digest
 from wire.ids import HoldId, HostId, new_id
-from wire.messages import Ground, HoldOpened, KillScope, OnTimeout
+from wire.messages import Ground, HoldOpened, KillScope, OnDeny, OnTimeout, RuleFacts
 from wire.orders import Quarantine
 
 
@@ -26,6 +26,7 @@ class Host:
     boot_id: str
     responsible: Mapping[str, str]
     holds_per_session: int = 20
+    refuses: bool = False  # it holds calls before they have done anything
     holds_per_subject: int = 100
 
 
@@ -35,7 +36,7 @@ def over_cap(hold: Hold, limit: Limit) -> Hold:
     The process alone is killed, whatever the rule's scope: no person has denied anything.
     """
     why = Why(ground=Ground.RULE, reason=hold.rule)
-    doom = Doom(why, KillScope.PROCESS)
+    doom = Doom(why, KillScope.PROCESS, hold.refuse)
     return replace(hold, voice=Voice.QUIET, deadline_boot_ns=0, fate=doom, capped=limit)
 
 
@@ -71,10 +72,26 @@ def attempt_words(attempt: Resume) -> str:
             f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) began to trace "
             "it, and was killed for that by the kernel; it stays held"
         )
+    if attempt.trace_refused:
+        return (
+            f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) has tried to "
+            "trace it or to reach into its memory, and the kernel refused; it stays held"
+        )
     return (
         f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) sent it SIGCONT, "
         f"the {attempt.count}. time; it stays held"
     )
+
+
+def _refuses(rule: RuleFacts) -> bool:
+    return rule.on_deny is OnDeny.REFUSE
+
+
+def _can_fail(act: Act) -> bool:
+    """Return whether the held call can still fail: a program that is started has taken the old's
+    place already.
+    """
+    return act.kind is not Kind.EXEC and act.guarantee is Guarantee.HELD
 
 
 def take(
@@ -103,10 +120,11 @@ def take(
         digest=digest,
         rule=rule.id if rule else "",
         voice=Voice.ASKED,
+        refuse=host.refuses and _can_fail(act) and rule is not None and _refuses(rule),
     )
     if ruled.action is Action.DENY:
         scope = rule.kill if rule else KillScope.PROCESS
-        return replace(hold, voice=Voice.STATES, fate=Doom(why, scope)), None
+        return replace(hold, voice=Voice.STATES, fate=Doom(why, scope, hold.refuse)), None
     if ruled.action is not Action.ASK or rule is None:
         return replace(hold, voice=Voice.QUIET, fate=Pass(why)), None
     opened = HoldOpened(

@@ -311,6 +311,8 @@ class Keeper:
         unasked = isinstance(hold.fate, Doom) and hold.voice is Voice.QUIET
         if hold.fate is not None:
             done = "let go" if isinstance(hold.fate, Pass) else "killed"
+            if isinstance(hold.fate, Doom) and hold.fate.refuse:
+                done = "refused"
             detail = f"{done}: ground {hold.fate.why.ground}"
             if hold.capped:
                 detail += f"; its {hold.capped} has as many requests waiting as it may have"

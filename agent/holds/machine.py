@@ -152,7 +152,7 @@ class Machine:
             # Silence is no refusal by a person.
             silent = verdict.ground is Ground.TIMEOUT_POLICY
             state = HoldStateName.EXPIRED if silent else HoldStateName.DENIED
-            step = self._one(hold, state, Doom(why, hold.kill), now_ns, why)
+            step = self._one(hold, state, Doom(why, hold.kill, hold.refuse), now_ns, why)
         return replace(step, used=used)
 
     def plan_late(self, hold: Hold, verdict: Verdict, now_ns: int) -> Step:
@@ -183,7 +183,7 @@ class Machine:
                 continue
             # One that is kept has no deadline, so what is not released is killed.
             released = hold.on_timeout is OnTimeout.RELEASE
-            fate: Fate = Pass(why) if released else Doom(why, hold.kill)
+            fate: Fate = Pass(why) if released else Doom(why, hold.kill, hold.refuse)
             detail = f"nobody answered in time; the rule says {hold.on_timeout}"
             steps.append(self._one(hold, HoldStateName.EXPIRED, fate, now_ns, why, detail))
         return _joined(steps)
@@ -207,15 +207,20 @@ class Machine:
                 why,
             )
             for hold in self
-            if not isinstance(hold.fate, Doom)
+            if not (isinstance(hold.fate, Doom) and hold.fate.kills)
         )
 
     # -- what follows -------------------------------------------------------------------------
 
     def order(self, process: ProcessId) -> Release | KillOrder | None:
-        """Return what the holds of a process add up to: any denial kills, all must pass to run."""
+        """Return what the holds of a process add up to.
+
+        Any denial kills, unless it only refuses its call; to run on, all must be decided.
+        """
         mine = self.of(process)
-        doomed = [(hold, hold.fate) for hold in mine if isinstance(hold.fate, Doom)]
+        doomed = [
+            (hold, hold.fate) for hold in mine if isinstance(hold.fate, Doom) and hold.fate.kills
+        ]
         if doomed:
             # The widest scope that any denial asks for.
             hold, fate = next(
@@ -233,10 +238,11 @@ class Machine:
                 hold=hold.id,
                 others=others,
             )
-        grounds = {hold.id: hold.fate.why.ground for hold in mine if isinstance(hold.fate, Pass)}
+        grounds = {hold.id: hold.fate.why.ground for hold in mine if hold.fate is not None}
         if not mine or len(grounds) < len(mine):
             return None
-        return Release(process=process, grounds=grounds)
+        refused = frozenset(hold.id for hold in mine if isinstance(hold.fate, Doom))
+        return Release(process=process, grounds=grounds, refused=refused)
 
     # -- what was done ------------------------------------------------------------------------
 
@@ -245,9 +251,11 @@ class Machine:
         steps = []
         for hold_id in release.grounds:
             hold = self._holds.get(hold_id)
-            if hold is None or not isinstance(hold.fate, Pass):
+            if hold is None or hold.fate is None:
                 continue
-            steps.append(self._over(hold, HoldStateName.RELEASED, now_ns, hold.fate.why, ""))
+            refused = hold_id in release.refused
+            state = HoldStateName.REFUSED if refused else HoldStateName.RELEASED
+            steps.append(self._over(hold, state, now_ns, hold.fate.why, ""))
         return _joined(steps)
 
     def plan_gone(
@@ -296,15 +304,17 @@ class Machine:
     # -- one hold -----------------------------------------------------------------------------
 
     def _ending(self, hold: Hold, killer: KillOrder | None, now_ns: int, cause: str) -> Step:
-        if isinstance(hold.fate, Doom):
+        if isinstance(hold.fate, Doom) and hold.fate.kills:
             return self._over(hold, HoldStateName.KILLED, now_ns, hold.fate.why, "")
         if killer is not None:
             cause = f"the process was killed for hold {killer.hold}"
-        if isinstance(hold.fate, Pass):
+        if hold.fate is not None:
             if not cause and hold.key == NO_KEY:
                 # Its entry goes right before SIGCONT, and the run that took it out recorded no end.
                 detail = "the agent ended as it let the process go, and the process has ended since"
-                return self._over(hold, HoldStateName.RELEASED, now_ns, hold.fate.why, detail)
+                passed = isinstance(hold.fate, Pass)
+                state = HoldStateName.RELEASED if passed else HoldStateName.REFUSED
+                return self._over(hold, state, now_ns, hold.fate.why, detail)
             if killer is not None:
                 why = Why(ground=killer.ground)
                 return self._over(hold, HoldStateName.KILLED, now_ns, why, cause)

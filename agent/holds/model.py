@@ -43,10 +43,16 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Doom:
-    """The process is to be killed."""
+    """The process is to be killed; with `refuse` only its call is to fail, and it goes on."""
 
     why: Why
     scope: KillScope
+    refuse: bool = False
+
+    @property
+    def kills(self) -> bool:
+        """Whether it ends the process."""
+        return not self.refuse
 
 
 Fate = Pass | Doom | None  # None: nothing yet, it stays stopped
@@ -72,6 +78,7 @@ class Hold:
     deadline_boot_ns: int = 0
     on_timeout: OnTimeout = OnTimeout.KILL
     kill: KillScope = KillScope.PROCESS
+    refuse: bool = False  # a denial refuses the call and kills nobody
     state: HoldStateName = HoldStateName.HELD
     fate: Fate = None
     sequence: int = 0

@@ -220,6 +220,8 @@ class Settler:
         # The entry goes first: one that outlived the stop could be taken for a hold of its own.
         # The journal has the decision, should this run end here.
         for hold in self._machine.of(process):
+            if hold.key != NO_KEY:
+                self._p.sensor.admit(hold.key, refuse=hold.id in release.refused)
             self.forget(hold.key)
         self._p.sensor.unguard(process.pid)
         above = self._parents.above(process)

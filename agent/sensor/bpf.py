@@ -52,10 +52,14 @@ def pin(descriptor: int, path: Path) -> None:
     _bpf(_PIN, struct.pack("<QII", ctypes.addressof(text), descriptor, 0))
 
 
-def attach_raw_tracepoint(program: int, name: str) -> int:
-    """Attach a program to a raw tracepoint; return the descriptor of the link."""
-    text = ctypes.create_string_buffer(name.encode())
-    return _bpf(_RAW_TRACEPOINT, struct.pack("<QII", ctypes.addressof(text), program, 0))
+def attach(program: int, tracepoint: str | None) -> int:
+    """Attach a program to a raw tracepoint, or to the function that it was loaded for.
+
+    Returns the descriptor of the link.
+    """
+    text = ctypes.create_string_buffer((tracepoint or "").encode())
+    name = ctypes.addressof(text) if tracepoint else 0
+    return _bpf(_RAW_TRACEPOINT, struct.pack("<QII", name, program, 0))
 
 
 def link_id(path: Path) -> int:

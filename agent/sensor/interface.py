@@ -6,7 +6,7 @@ from typing import NamedTuple, NewType, Protocol
 
 from agent.release import ProcessId
 from rules.superset import KernelTables
-from wire.acts import Act
+from wire.acts import Act, Kind
 
 HeldKey = NewType("HeldKey", int)
 # No entry of the held map, whose keys begin anew when it is made anew: the hold is in the journal
@@ -41,7 +41,8 @@ class Resume:
 
     Of many the kernel tells the first, the tenth, the hundredth and so on. `boot_ns` is when.
     `ended`: it did run on, and the kernel has killed it at the end of its next system call.
-    `traced`: whoever it was has traced it instead, and was killed for that.
+    `traced`: whoever it was has traced it instead, and was killed for that; `trace_refused`: and
+    could not.
     """
 
     pid: int
@@ -53,6 +54,7 @@ class Resume:
     by_comm: str
     ended: bool = False
     traced: bool = False
+    trace_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class Sensor(Protocol):
     settles what an agent that is gone has left.
     """
 
+    mode: str  # gate, stop or audit
+
     def start(
         self,
         subjects: Sequence[Subject],
@@ -110,6 +114,18 @@ class Sensor(Protocol):
 
     def all_holds(self) -> list[HeldAct]:
         """Return everything in the held map, which is the truth, whoever made it."""
+
+    def admit(self, key: HeldKey, *, refuse: bool = False) -> None:
+        """Say what becomes of a held call, just before `forget`: once made, or refused.
+
+        A call that was made before its process was stopped cannot be refused: SensorError.
+        """
+
+    def missing(self) -> frozenset[Kind]:
+        """Return the kinds of act that this kernel has no place to hold at."""
+
+    def beat(self) -> None:
+        """Tell the kernel side that an agent is there; to be called every second."""
 
     def forget(self, key: HeldKey) -> None:
         """Take an entry out of the held map, just before its process runs on or once it is gone."""

@@ -9,13 +9,15 @@ import subprocess
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import agent.kernel
 from agent.errors import SensorError
-from agent.kernel.loader.digest import programs_id, records_digest, source_digest
-from agent.sensor.bpf import Map, attach_raw_tracepoint, link_exists, link_id, open_pinned, pin
+from agent.kernel.loader.digest import programs_id, records_digest, version_digest
+from agent.sensor.bpf import Map, attach, link_exists, link_id, open_pinned, pin
 from agent.sensor.interface import NO_KEY, HeldKey
 from agent.sensor.records import KIND_NUMBERS
+from agent.sensor.sides import ESSENTIAL, RINGS, STOP, Side
 from wire.acts import KINDS_OF_PROCESSES, Kind
 
 log = logging.getLogger(__name__)
@@ -23,35 +25,29 @@ log = logging.getLogger(__name__)
 # The distribution's own Python, which alone has the distribution's bcc.
 SYSTEM_PYTHON = "/usr/bin/python3"
 _KERNEL = Path(agent.kernel.__file__).parent
-_LOAD_LIMIT_S = 120
+_LOAD_LIMIT_S = 600  # a compiler and a verifier, on a machine that is emulated
 _DIGEST = 32
 _DETACH_LIMIT_S, _DETACH_STEP_S = 10.0, 0.001
 
-# Attached while rules want one of these kinds. Any system call tracepoint costs every process of
-# the host about 90 ns a call, so none stays that is not needed.
-_BY_KIND = {
-    "on_open_return": ("sys_exit", {Kind.OPEN}),
-    "on_network_return": ("sys_exit", {Kind.CONNECT, Kind.SEND}),
-    "on_socket_state": ("inet_sock_set_state", {Kind.CONNECT}),
-}
-# Of programs on one tracepoint each costs every call, so where both are needed one does for both.
-_ONE_FOR_BOTH, _BOTH = {"on_open_return", "on_network_return"}, "on_call_return"
-_FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
-
 
 def ensure_loaded(
-    directory: Path, cache: Path | None, journalled: Collection[HeldKey] = ()
+    directory: Path,
+    cache: Path | None,
+    journalled: Collection[HeldKey] = (),
+    *,
+    side: Side = STOP,
 ) -> None:
-    """Make sure that our programs are pinned under `directory`; raise SensorError with the remedy.
+    """Make sure that our programs of a mode are pinned under `directory`; or raise SensorError.
 
-    Programs of another version are upgraded: ours go on with their labels and holds, and act from
-    `activate` on, until which the others do. `journalled` are the holds that the agent knows from
-    its journal. If others have holds that neither the journal nor we can read, that is an error.
+    Programs of another version or mode are upgraded: ours go on with their labels and holds, and
+    act from `activate` on, until which the others do. `journalled` are the holds that the agent
+    knows from its journal. If others have holds that neither the journal nor we can read, that is
+    an error.
     """
     _finish_renames(directory)
-    wanted = source_digest(str(_KERNEL))
+    wanted = version_digest(str(_KERNEL), side.name)
     if not directory.is_dir():
-        _load(directory, cache)
+        _load(directory, cache, side)
         return
     found = _about(directory)
     if found[:_DIGEST] == wanted:
@@ -64,17 +60,18 @@ def ensure_loaded(
             "cannot read; start that version once, so that it journals them, and then this one"
         )
     if found:
-        _upgrade(directory, cache)
+        _upgrade(directory, cache, side)
     else:  # older than upgrades are
         unload(directory)
-        _load(directory, cache)
+        _load(directory, cache, side)
 
 
-def activate(directory: Path) -> None:
+def activate(directory: Path, side: Side = STOP) -> None:
     """Let our programs act, and no others, from this instant on; take the others away."""
     active = Map(directory / "maps" / "hf_active", 4, 4)
     try:
-        active.set(bytes(4), struct.pack("<I", programs_id(source_digest(str(_KERNEL)))))
+        number = programs_id(version_digest(str(_KERNEL), side.name))
+        active.set(bytes(4), struct.pack("<I", number))
     finally:
         active.close()
     old = _old(directory)
@@ -101,14 +98,14 @@ def _finish_renames(directory: Path) -> None:
         unload(_next(directory))
 
 
-def _upgrade(directory: Path, cache: Path | None) -> None:
+def _upgrade(directory: Path, cache: Path | None, side: Side) -> None:
     """Put ours in the place of other programs, which go on acting until `activate`."""
     if _old(directory).is_dir():
         # An upgrade before this one was never activated: what it has put here does not act, and
         # what acts lies beside it.
         unload(directory)
         _old(directory).rename(directory)
-    _load(_next(directory), cache, "--upgrade", str(directory))
+    _load(_next(directory), cache, side, "--upgrade", str(directory))
     directory.rename(_old(directory))
     _next(directory).rename(directory)
     log.info("upgraded the programs at %s", directory)
@@ -141,11 +138,21 @@ def _unreadable_holds(directory: Path, about: bytes, journalled: Collection[Held
         holds.close()
 
 
-def _load(directory: Path, cache: Path | None, *options: str) -> None:
-    loader = str(_KERNEL / "loader")
-    command = [SYSTEM_PYTHON, "-I", "-B", loader, "--pin", str(directory), *options]
-    if cache is not None:
-        command += ["--cache", str(cache)]
+def trials() -> dict[str, object]:
+    """Return what kinds of programs this kernel takes: True or, in words, why not."""
+    found: dict[str, object] = _run_loader("--probe")
+    return found
+
+
+def _load(directory: Path, cache: Path | None, side: Side, *options: str) -> None:
+    mode = ("--mode", side.name)
+    kept = ("--cache", str(cache)) if cache is not None else ()
+    found = _run_loader("--pin", str(directory), *mode, *options, *kept)
+    log.info("loaded the programs: %s", found)
+
+
+def _run_loader(*options: str) -> Any:
+    command = [SYSTEM_PYTHON, "-I", "-B", str(_KERNEL / "loader"), *options]
     try:
         done = subprocess.run(
             command,
@@ -163,49 +170,54 @@ def _load(directory: Path, cache: Path | None, *options: str) -> None:
             (one for one in lines if one.startswith("holdfast loader:")), "\n".join(lines[-5:])
         )
         raise SensorError(said or f"the loader ended with status {done.returncode}")
-    log.info("loaded the programs: %s", json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
-def attach_for(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
+def attach_for(directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool) -> None:
     """Attach the programs that rules about these kinds need; raise SensorError."""
-    for name, tracepoint in _needed(kinds, cgroups=cgroups).items():
-        attach_one(directory, name, tracepoint)
+    for name, place in _needed(directory, kinds, side, cgroups=cgroups).items():
+        attach_one(directory, name, place)
 
 
-def detach_others(directory: Path, kinds: frozenset[Kind], *, cgroups: bool) -> None:
+def detach_others(directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool) -> None:
     """Detach what no rule needs any more."""
-    needed = _needed(kinds, cgroups=cgroups)
-    for name in {*_BY_KIND, _BOTH, *_FOR_CGROUPS} - needed.keys():
+    needed = _needed(directory, kinds, side, cgroups=cgroups)
+    for name in side.optional() - needed.keys():
         (directory / "links" / name).unlink(missing_ok=True)
 
 
-def _needed(kinds: frozenset[Kind], *, cgroups: bool) -> dict[str, str]:
-    """Return the programs that are needed beside the constant ones, each with its tracepoint."""
-    by_kind = {
-        name: tracepoint
-        for name, (tracepoint, wanted_by) in _BY_KIND.items()
-        if not wanted_by.isdisjoint(kinds)
-    }
-    if by_kind.keys() >= _ONE_FOR_BOTH:
-        by_kind = {name: at for name, at in by_kind.items() if name not in _ONE_FOR_BOTH}
-        by_kind[_BOTH] = "sys_exit"
-    return by_kind | (_FOR_CGROUPS if cgroups else {})
+def _needed(
+    directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool
+) -> dict[str, str | None]:
+    """Return what is needed and there: a kernel has no place for each program."""
+    there = {path.name for path in (directory / "programs").iterdir()}
+    found = side.needed(kinds, cgroups=cgroups)
+    if there.issuperset(RINGS):
+        found.pop(RINGS[1], None)
+    return {name: place for name, place in found.items() if name in there}
 
 
-def attach_one(directory: Path, name: str, tracepoint: str) -> None:
+def missing(directory: Path) -> frozenset[Kind]:
+    """Return the kinds of act that gate mode cannot hold on this kernel."""
+    there = {path.name for path in (directory / "programs").iterdir()}
+    return frozenset(kind for kind, needed in ESSENTIAL.items() if not needed <= there)
+
+
+def attach_one(directory: Path, name: str, tracepoint: str | None) -> None:
     """Attach a pinned program unless it is attached; raise SensorError."""
     link = directory / "links" / name
     if link.exists():
         return
     program = open_pinned(directory / "programs" / name)
     try:
-        made = attach_raw_tracepoint(program, tracepoint)
+        made = attach(program, tracepoint)
         try:
             pin(made, link)
         finally:
             os.close(made)
     except OSError as error:
-        raise SensorError(f"{name}: cannot attach to {tracepoint}: {error.strerror}") from error
+        place = tracepoint or "its function"
+        raise SensorError(f"{name}: cannot attach to {place}: {error.strerror}") from error
     finally:
         os.close(program)
 

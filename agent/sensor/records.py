@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from agent.errors import RecordError
 from agent.sensor.interface import Resume
+from agent.sensor.operations import operation
 from wire.acts import KINDS_OF_PROCESSES, Act, Guarantee, Kind, Process, Transport
 
-ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
+ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sIIQ")
 PROCESS = struct.Struct("<QII16s")
 RESUME = struct.Struct("<QQQIIII16s")
 PATH_BYTES, SHORT_PATH_BYTES, FILENAME_BYTES, DIRECTORY_BYTES = 1024, 256, 256, 512
@@ -29,10 +30,14 @@ _PROGRAM_AT = ACT.size + PATH_BYTES
 _FILENAME_AT = _PROGRAM_AT + DIRECTORY_BYTES
 _DIRECTORY_AT = _FILENAME_AT + FILENAME_BYTES
 _ANCESTORS_AT = _DIRECTORY_AT + DIRECTORY_BYTES
-_LENGTHS_AT = _ANCESTORS_AT + ANCESTORS * PROCESS.size
+_TARGET_AT = _ANCESTORS_AT + ANCESTORS * PROCESS.size
+_LENGTHS_AT = _TARGET_AT + PROCESS.size
 _ENVIRONMENT_AT = _LENGTHS_AT + 16
 _ARGV_AT = _ENVIRONMENT_AT + ENVIRONMENT_BYTES
-FACTS_BYTES = _ARGV_AT + ARGV_BYTES
+# Behind the arguments, in the held map only: what tells the act from every other, with its hash.
+_IDENTITY_AT = _ARGV_AT + ARGV_BYTES
+IDENTITY_BYTES = 1384
+FACTS_BYTES = _IDENTITY_AT + 8 + IDENTITY_BYTES
 
 KINDS: dict[int, Kind] = dict(enumerate(KINDS_OF_PROCESSES, start=1))
 KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
@@ -45,9 +50,11 @@ TRANSPORTS = {
     5: Transport.OTHER,
 }
 MARK_PATH_CUT, MARK_UNRESOLVED, MARK_ARGV_CUT, MARK_ENVIRONMENT_CUT = 1, 2, 4, 8
+MARK_REFUSED, MARK_SECOND_CUT, MARK_NO_AGENT = 256, 512, 1024
 MARK_ADDRESSES_CUT, MARK_CREATED, MARK_KILLED, MARK_SHARED = 16, 32, 64, 128
 NO_LOGIN = 0xFFFFFFFF
-_KILLED_FOR_RUNNING, _KILLED_FOR_TRACING = 1, 2
+_KILLED_FOR_RUNNING, _KILLED_FOR_TRACING, _REFUSED_TRACING = 1, 2, 3
+_WITH_SECOND_PATH = frozenset({Kind.RENAME, Kind.LINK, Kind.SYMLINK, Kind.MOUNT})
 # Later than any clock: a record that says so was not written by our programs.
 LATEST_NS = 1 << 62
 NO_PROCESS = 1 << 22  # the kernel gives no pid as large as this
@@ -91,6 +98,7 @@ class ActFields(NamedTuple):
     address: bytes
     path_bytes: int
     reserved: int
+    number: int
 
 
 def text(raw: bytes) -> str:
@@ -218,6 +226,7 @@ def _common(fields: ActFields, subjects: Sequence[str], wall_offset_ns: int) -> 
         "port": fields.port,
         "messages": fields.messages,
         "addresses_cut": bool(fields.marks & MARK_ADDRESSES_CUT),
+        "operation": operation(kind, fields.number),
         "result": None if kind is Kind.EXEC or fields.result == NOT_OVER else fields.result,
     }
 
@@ -235,6 +244,7 @@ def resume_of(raw: bytes) -> Resume:
         by_comm=text(comm),
         ended=ended == _KILLED_FOR_RUNNING,
         traced=ended == _KILLED_FOR_TRACING,
+        trace_refused=ended == _REFUSED_TRACING,
     )
 
 
@@ -268,9 +278,12 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
     cut = bool(fields.marks & MARK_ARGV_CUT)
     argv = arguments(raw[_ARGV_AT : _ARGV_AT + argv_bytes], cut=cut)
     path = text(raw[ACT.size : _PROGRAM_AT])
-    is_exec = KINDS[fields.kind] is Kind.EXEC
+    kind = KINDS[fields.kind]
+    is_exec = kind is Kind.EXEC
     environment = raw[_ENVIRONMENT_AT : _ENVIRONMENT_AT + environment_bytes]
     common = _common(fields, subjects, wall_offset_ns)
+    if kind is Kind.MOUNT:
+        common["operation"] = operation(kind, fields.number, _target(raw).comm)
     return Act(
         **common,  # type: ignore[arg-type]
         process=Process(
@@ -289,7 +302,35 @@ def act_of_facts(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Ac
         cwd=text(raw[_DIRECTORY_AT:_ANCESTORS_AT]),
         environment=environment_facts(environment, total=environment_total) if is_exec else None,
         path=path,
+        second_path=text(raw[_ENVIRONMENT_AT : _ENVIRONMENT_AT + PATH_BYTES])
+        if kind in _WITH_SECOND_PATH
+        else "",
+        second_path_cut=bool(fields.marks & MARK_SECOND_CUT),
+        target=_target(raw) if kind is Kind.TRACE else None,
     )
+
+
+def _target(raw: bytes) -> Process:
+    start, pid, uid, comm = PROCESS.unpack_from(raw, _TARGET_AT)
+    return Process(pid=pid, start_ns=start, comm=text(comm), uid=uid)
+
+
+def thread_of(raw: bytes) -> int:
+    """Return the thread of a struct facts."""
+    return ActFields._make(ACT.unpack_from(raw)).tid
+
+
+def identity_of(raw: bytes) -> tuple[int, bytes]:
+    """Return the hash and the bytes of what tells the act of a struct facts from every other."""
+    (identity_hash,) = struct.unpack_from("<I", raw, _IDENTITY_AT)
+    return identity_hash, raw[_IDENTITY_AT + 8 : _IDENTITY_AT + 8 + IDENTITY_BYTES]
+
+
+def call_is_to_come(raw: bytes) -> bool:
+    """Return whether the call of a struct facts is made once its process runs on."""
+    fields = ActFields._make(ACT.unpack_from(raw))
+    held = GUARANTEES.get(fields.guarantee) is Guarantee.HELD
+    return held and KINDS.get(fields.kind) is not Kind.EXEC
 
 
 def act_unread(raw: bytes, subjects: Sequence[str], wall_offset_ns: int) -> Act:

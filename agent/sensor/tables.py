@@ -11,9 +11,11 @@ from typing import NamedTuple, Protocol
 
 from agent.sensor.bpf import Map
 from agent.sensor.records import KIND_NUMBERS
-from rules.superset import NOTHING, KernelTables, Table, Want
+from rules.superset import NOTHING, OTHER, KernelTables, Table, Want
+from rules.wants import stop_bit
+from wire.acts import KINDS_OF_CHANGE, KINDS_WITHOUT_FILE
 
-_CONFIG = struct.Struct("<Q6I")
+_CONFIG = struct.Struct("<Q7I4x")
 _PATH_TEXT, _TAIL_TEXT, _NAME_TEXT = 247, 31, 31
 _WANT = struct.Struct("<I")
 _SIEVE = struct.Struct("<256I256B")
@@ -43,6 +45,7 @@ class Config(NamedTuple):
     cgroups: int = 0
     kinds: int = 0
     mount_namespace: int = 0
+    stops: int = 0
 
 
 class RuleTables:
@@ -72,8 +75,9 @@ class RuleTables:
             self._clear(fresh)
             raise
         kinds = sum(1 << KIND_NUMBERS[kind] for kind in tables.kinds)
+        stops = int(_wants_a_stop(tables))
         # The old half is cleared the next time: a program may be reading it at this moment.
-        self._set_config(config._replace(generation=fresh, kinds=kinds))
+        self._set_config(config._replace(generation=fresh, kinds=kinds, stops=stops))
 
     def config(self) -> Config:
         """Return struct config."""
@@ -162,6 +166,7 @@ class RuleTables:
             self._put_slot(generation, table, tables.anything.get(table, NOTHING))
             self._put_slot(generation, _CUT + table, tables.widest(table))
         self._put_slot(generation, _UNINSPECTED, tables.uninspected)
+        self._put_slot(generation, OTHER, tables.other)
         by_component = (w for (t, _), w in tables.components.items() if t is Table.UNIX)
         self._put_slot(generation, _UNRESOLVED, reduce(or_, by_component, NOTHING))
 
@@ -194,6 +199,28 @@ class RuleTables:
             wants[key] = wants.get(key, NOTHING) | want
         for key, want in wants.items():
             self._inodes.set(key, _WANT.pack(want))
+
+
+def _wants_a_stop(tables: KernelTables) -> bool:
+    """Return whether any rule wants an act stopped."""
+    reads = Want.STOP_READ | Want.STOP_WRITE
+    by_path = [
+        (table, want)
+        for part in (tables.prefixes, tables.exact, tables.components, tables.suffixes)
+        for (table, _), want in part.items()
+    ]
+    by_path += list(tables.anything.items())
+    changes = reduce(or_, map(stop_bit, KINDS_OF_CHANGE))
+    powers = reduce(or_, map(stop_bit, KINDS_WITHOUT_FILE))
+    return (
+        any(want & (changes if table is Table.CHANGE else reads) for table, want in by_path)
+        or bool(tables.other & powers)
+        or any(
+            one.packed & 0x444
+            for want in tables.networks.values()
+            for one in (want.any_port, *want.ports.values())
+        )
+    )
 
 
 def _key(key: tuple[Table, str], size: int, end: bytes = b"") -> tuple[Table, bytes]:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agent.sensor import labels, records, stop, tables
+from agent.sensor import labels, mapped, records, tables, tickets
 from tests.support.loading import map_sizes
 from tests.support.watched import PINS, Watched
 
@@ -24,8 +24,12 @@ SIZES = {
     "hf_cgroups": (8, 4),
     "hf_cgroup_paths": (192, 4),
     "hf_holds": (8, records.FACTS_BYTES),
-    "hf_guarded": (4, stop._GUARDED.size),
+    "hf_guarded": (4, mapped._GUARDED.size),
     "hf_resumed": (4, 4),
+    "hf_tickets": (8, tickets._TICKET.size),
+    "hf_threads": (4, 16),
+    "hf_scripts": (4, 568),
+    "hf_heartbeat": (4, 16),
     "hf_paths": (252, 4),
     "hf_tails": (36, 4),
     "hf_names": (32, 4),
@@ -65,4 +69,4 @@ def test_an_observed_act_has_the_size_that_the_agent_unpacks(watched: Watched) -
 
 def test_the_fields_of_an_act_lie_where_the_header_says() -> None:
     """A struct of the same members has the size that both sides count on."""
-    assert records.ACT.size == struct.calcsize("<4Q6I16sQ4I2H4B16s2I") == 128
+    assert records.ACT.size == struct.calcsize("<4Q6I16sQ4I2H4B16s2IQ") == 136

@@ -8,19 +8,18 @@ import sys
 from pathlib import Path
 
 from agent.sensor.interface import Subject
-from agent.sensor.stop import StopSensor
 from rules.load import load
-from rules.modes import HostMode
 from rules.superset import compile_tables
+from tests.support.sensors import MODE, make_sensor
 
 
 def main() -> None:
     """Start, then do as told."""
     pins, uid, gid, rules = sys.argv[1:]
     assert int(uid) != 0
-    sensor = StopSensor(Path(pins))
+    sensor = make_sensor(Path(pins))
     subject = Subject(index=1, name="ai", uids=(int(uid),), gids=(int(gid),))
-    sensor.start([subject], compile_tables(load([Path(rules)]), HostMode.STOP))
+    sensor.start([subject], compile_tables(load([Path(rules)]), MODE))
     print("started", flush=True)
     for line in sys.stdin:
         with Path(line.strip()).open():

@@ -9,7 +9,7 @@ from agent.errors import SensorError
 from agent.release import ProcessId
 from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from rules.superset import KernelTables
-from wire.acts import Act
+from wire.acts import Act, Kind
 
 
 class HeldMap:
@@ -19,6 +19,7 @@ class HeldMap:
         self.entries: MutableMapping[HeldKey, HeldAct] = {}
         self.forgotten: list[HeldKey] = []
         self.unguarded: list[int] = []
+        self.admitted: dict[HeldKey, bool] = {}  # False: the call is to fail
         self.labels: dict[str, list[ProcessId]] = {}
         self._last = 0
 
@@ -94,6 +95,17 @@ class FakeSensor:
         """Return every entry."""
         self._returned.update(self.held.entries)
         return list(self.held.entries.values())
+
+    def admit(self, key: HeldKey, *, refuse: bool = False) -> None:
+        """Note what is to become of a held call."""
+        self.held.admitted[key] = not refuse
+
+    def missing(self) -> frozenset[Kind]:
+        """Everything can be held."""
+        return frozenset()
+
+    def beat(self) -> None:
+        """Nobody listens."""
 
     def forget(self, key: HeldKey) -> None:
         """Take an entry out, unless told to refuse."""

@@ -36,6 +36,7 @@ from deploy.bootstrap import bpffs
 from tests.support.centre import REPOSITORY, Centre, Child, centre
 from tests.support.children import start_ns
 from tests.support.inside import compiled_programs
+from tests.support.sensors import MODE
 
 USER = "holdfast-test-house"
 PINS = Path("/sys/fs/bpf/holdfast-test-house")
@@ -141,7 +142,7 @@ class House:
         self.config.write_text(
             f"identity = {json.dumps(str(self.bundle))}\n"
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
-            f'cache = "{compiled_programs(directory / "cache")}"\n'
+            f'cache = "{compiled_programs(directory / "cache")}"\nmode = "{MODE}"\n'
             f'rules = ["{self.rules}"]\n'
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
             f'responsible = "{OWNER}"\n'

@@ -111,6 +111,7 @@ class Bench:
     directory: Path
     ruled: Callable[[Act], Ruled] = field(default=lambda act: asking())
     boot_id: str = "boot-1"
+    refuses: bool = False
     per_subject: int = 100
     held: HeldMap = field(default_factory=HeldMap)
     clock: MovedClock = field(default_factory=MovedClock)
@@ -131,6 +132,7 @@ class Bench:
                 name="box",
                 boot_id=self.boot_id,
                 responsible={"ai-worker": "ann@example.com"},
+                refuses=self.refuses,
                 holds_per_subject=self.per_subject,
             ),
             sensor=self.sensor,

@@ -18,14 +18,13 @@ import psutil
 
 from agent.sensor import programs
 from agent.sensor.interface import HeldAct, HeldKey, Losses, Subject
-from agent.sensor.stop import StopSensor
 from rules.load import load
 from rules.match import Ruling, decide
 from rules.model import RuleSet
-from rules.modes import HostMode
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
 from tests.support.inside import compiled_programs
+from tests.support.sensors import MODE, make_sensor
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
 from wire.acts import Act
 
@@ -53,7 +52,7 @@ class Watched:
         self.place = place
         self.pins = pins
         self.cache = compiled_programs(place / "cache")
-        self.sensor = StopSensor(pins, self.cache)
+        self.sensor = make_sensor(pins, self.cache)
         self.is_open = False
         self.may_lose = False  # whether the test at hand is about losses
         self.ruleset = self._load(NO_RULES)
@@ -69,10 +68,10 @@ class Watched:
         journalled: Collection[HeldKey] = (),
     ) -> None:
         """Start the sensor with the rules as they are; by default it watches the watched user."""
-        self.sensor = StopSensor(self.pins, self.cache)
+        self.sensor = make_sensor(self.pins, self.cache)
         self.sensor.start(
             self.user_subject() if subjects is None else subjects,
-            compile_tables(self.ruleset, HostMode.STOP),
+            compile_tables(self.ruleset, MODE),
             journalled,
         )
         self.is_open = True
@@ -98,7 +97,7 @@ class Watched:
     def rules(self, text: str) -> None:
         """Put rules in force by the way that an agent takes; `{place}` stands for the directory."""
         self.ruleset = self._load(text)
-        self.sensor.set_tables(compile_tables(self.ruleset, HostMode.STOP))
+        self.sensor.set_tables(compile_tables(self.ruleset, MODE))
 
     def _load(self, text: str) -> RuleSet:
         path = self.place / "rules.yaml"
@@ -193,9 +192,10 @@ class Watched:
         self._started.append(started)
         return started
 
-    def let_go(self, held: HeldAct, child: Started | None = None) -> None:
+    def let_go(self, held: HeldAct, child: Started | None = None, *, refuse: bool = False) -> None:
         """Let a held process run on, as the agent does; it need not be a child of the test."""
         pid = held.act.process.pid
+        self.sensor.admit(held.key, refuse=refuse)
         if child is not None:
             child.wait_stopped()
             self.sensor.unguard(pid)
@@ -206,6 +206,20 @@ class Watched:
             self.sensor.unguard(pid)
             signal_process(pid, signal.SIGCONT)
         self.sensor.forget(held.key)
+
+    def let_all_go(self, child: Started) -> list[HeldAct]:
+        """Let a child run on that has one hold or several, as the agent does; return them."""
+        found = [self.next_hold(child)]
+        child.wait_stopped()
+        self._waiting += self.sensor.new_holds()
+        found += [one for one in self._waiting if one.act.process.pid == child.pid]
+        self._waiting = [one for one in self._waiting if one not in found]
+        for held in found:
+            self.sensor.admit(held.key)
+            self.sensor.forget(held.key)
+        self.sensor.unguard(child.pid)
+        child.resume()
+        return found
 
     # -- before and after each test -----------------------------------------------------------
 

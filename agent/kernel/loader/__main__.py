@@ -14,13 +14,14 @@ import sys
 import time
 
 import build
+import hooks
 import image
 import kernel
 import offsets
 import probe
 import selfcheck
 from btf import Btf, BtfError
-from digest import programs_id, records_digest, source_digest
+from digest import programs_id, records_digest, version_digest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(os.path.dirname(HERE), "programs")
@@ -39,18 +40,38 @@ TRACEPOINTS = (
     ("on_network_return", "sys_exit", False),
     ("on_call_return", "sys_exit", False),
 )
-_PROGRAMS = ("check_offsets", *[row[0] for row in TRACEPOINTS])
+# In gate mode: labels and exec as before; all else is asked of the security functions.
+_GATE_TRACEPOINTS = tuple(
+    row
+    for row in TRACEPOINTS
+    if row[0] in ("on_fork", "on_exec", "on_exit", "on_cgroup_mkdir", "on_cgroup_rmdir")
+)
+STOP = "stop"
 _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
 # What an upgrade goes on with: who is watched and held, and what was lost. The tables of the rules
 # are made anew, and so is what has records in it, where their layout has changed.
 _LIVES_ON = (
-    "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes"
+    "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes "
+    "hf_heartbeat hf_scripts"
 ).split()
-_RECORDS = ("hf_holds", "hf_acts", "hf_execs")
+_RECORDS = ("hf_holds", "hf_acts", "hf_execs", "hf_tickets", "hf_threads")
 
 
 class LoadError(Exception):
     """What prevents the load, and what to do about it."""
+
+
+def _tracepoints(mode):
+    return TRACEPOINTS if mode == STOP else _GATE_TRACEPOINTS
+
+
+def _program_names(mode):
+    own = [] if mode == STOP else [hooks.GUARD, *hooks.HOOKS]
+    return ["check_offsets", *[row[0] for row in _tracepoints(mode)], *own]
+
+
+def _version(mode):
+    return version_digest(os.path.dirname(HERE), mode)
 
 
 def _image(arguments, direct):
@@ -58,24 +79,25 @@ def _image(arguments, direct):
     try:
         btf = Btf.of_running_kernel()
         header = offsets.header(btf, os.uname().machine, arguments.shift, direct)
+        header += hooks.header(btf)
     except BtfError as error:
         raise LoadError(str(error)) from error
-    header += "#define PROGRAMS_ID %dU\n" % programs_id(source_digest(os.path.dirname(HERE)))
+    header += "#define PROGRAMS_ID %dU\n" % programs_id(_version(arguments.mode))
     if arguments.holds:
         header += "#define MAXIMUM_HOLDS %d\n" % arguments.holds
     header += "".join("#define %s 0\n" % layer for layer in arguments.without)
-    name = image.key(source_digest(os.path.dirname(HERE)), header)
+    name = "%s-%s" % (arguments.mode, image.key(_version(arguments.mode), header))
     kept = image.read(arguments.cache, name) if arguments.cache else None
     if kept is not None:
         return kept, name, True
-    made = _compile(header)
+    made = _compile(header, arguments.mode)
     if arguments.cache:
         image.keep(arguments.cache, name, made)
     return made, name, False
 
 
-def _compile(header):
-    text, _ = build.sources(PROGRAMS, "stop.c")
+def _compile(header, mode):
+    text, _ = build.sources(PROGRAMS, "stop.c" if mode == STOP else "gate.c")
     try:
         from bcc import lib
     except ImportError as error:
@@ -84,7 +106,9 @@ def _compile(header):
             "(Fedora, RHEL), not the bcc of PyPI" % sys.executable
         ) from error
     try:
-        return image.extract(build.compile_programs(header + text).module, lib, _PROGRAMS)
+        return image.extract(
+            build.compile_programs(header + text).module, lib, _program_names(mode)
+        )
     except Exception as error:
         raise LoadError("bcc cannot compile the programs here: %s" % error) from error
 
@@ -101,14 +125,36 @@ def _living(directory):
     return {name: kernel.open_pinned(os.path.join(maps, name)) for name in names if name in there}
 
 
+def _targets(mode):
+    """Return {program: (sort, number of the function)}, and {program: why this kernel has none}."""
+    if mode == STOP:
+        return {}, {}
+    btf = Btf.of_running_kernel()
+    found, lacking = {}, {}
+    for name in (hooks.GUARD, *hooks.HOOKS):
+        sort, function = hooks.target(name, mode)
+        number = btf.function(function)
+        if number is None:
+            lacking[name] = "this kernel has no function %s" % function
+        else:
+            found[name] = (sort, number)
+    return found, lacking
+
+
 def _install(arguments, direct):
-    """Return (maps, programs, kept): descriptors by name; what was kept and fails is made anew.
+    """Return (maps, programs, kept, lacking): descriptors by name; kept images that fail are made
+    anew. `lacking` says why this kernel has no place for a program.
 
     Where the kernel does not take programs that read its memory directly, helpers read for them.
     """
     made, name, kept = _image(arguments, direct)
+    targets, lacking = _targets(arguments.mode)
     try:
-        return (*image.install(made, _living(arguments.upgrade)), kept)
+        maps, programs, refused = image.install(
+            made, _living(arguments.upgrade), targets, optional=set(hooks.HOOKS) - hooks.NEEDED
+        )
+        lacking.update((one, why) for one, why in refused.items() if one not in lacking)
+        return maps, programs, kept, lacking
     except (image.ImageError, KeyError, TypeError, ValueError, struct.error) as error:
         if kept:
             image.forget(arguments.cache, name)
@@ -120,7 +166,7 @@ def _install(arguments, direct):
     return _install(arguments, direct)
 
 
-def _pin(directory, maps, programs):
+def _pin(directory, maps, programs, mode):
     """Pin everything under another name, and give it the right one at the end: all or nothing."""
     making = directory + "-loading"
     _remove(making)
@@ -129,16 +175,22 @@ def _pin(directory, maps, programs):
     for part in ("maps", "programs", "links"):
         os.mkdir(os.path.join(making, part), 0o700)
     kernel_directory = os.path.dirname(HERE)
-    about = source_digest(kernel_directory) + records_digest(kernel_directory)
+    about = _version(mode) + records_digest(kernel_directory)
     kernel.set_element(maps["hf_about"], 0, about)
     for name, descriptor in maps.items():
         if name not in _NOT_PINNED:
             kernel.pin(descriptor, os.path.join(making, "maps", name))
-    for name, tracepoint, at_once in TRACEPOINTS:
-        kernel.pin(programs[name], os.path.join(making, "programs", name))
+    for name in programs:
+        if name != "check_offsets":
+            kernel.pin(programs[name], os.path.join(making, "programs", name))
+    for name, tracepoint, at_once in _tracepoints(mode):
         if at_once:
             link = kernel.attach_raw_tracepoint(programs[name], tracepoint)
             kernel.pin(link, os.path.join(making, "links", name))
+    # These are about what is held, whatever the rules are; the agent attaches the others.
+    for name in hooks.ALWAYS if mode != STOP else ():
+        link = kernel.attach_to_function(programs[name])
+        kernel.pin(link, os.path.join(making, "links", name))
     os.rename(making, directory)
 
 
@@ -163,7 +215,7 @@ def run(arguments):
         raise LoadError("%s is there already: an agent's programs are loaded" % arguments.pin)
     if arguments.pin and not _is_on_bpffs(os.path.dirname(arguments.pin)):
         raise LoadError("cannot pin under %s: no bpffs is mounted there" % arguments.pin)
-    maps, programs, kept = _install(arguments, not arguments.helpers)
+    maps, programs, kept, lacking = _install(arguments, not arguments.helpers)
     loaded = time.monotonic()
     try:
         wrong = selfcheck.differences(programs["check_offsets"], maps["hf_check"])
@@ -175,7 +227,7 @@ def run(arguments):
         )
     if arguments.pin:
         try:
-            _pin(arguments.pin, maps, programs)
+            _pin(arguments.pin, maps, programs, arguments.mode)
         except OSError as error:
             _remove(arguments.pin + "-loading")
             raise LoadError("cannot pin under %s: %s" % (arguments.pin, error)) from error
@@ -183,6 +235,7 @@ def run(arguments):
         "compiled": not kept,
         "load_s": round(loaded - started, 3),
         "all_s": round(time.monotonic() - started, 3),
+        "lacking": lacking,
     }
 
 
@@ -191,6 +244,12 @@ def main():
     parser = argparse.ArgumentParser(prog="holdfast-loader", description=__doc__)
     parser.add_argument(
         "--pin", metavar="DIRECTORY", help="pin and attach under this new directory of bpffs"
+    )
+    parser.add_argument(
+        "--mode",
+        choices=(STOP, *hooks.SORTS),
+        default=STOP,
+        help="stop, or gate mode by programs of this sort; what works is what --probe says",
     )
     parser.add_argument(
         "--cache", metavar="DIRECTORY", help="keep what was compiled here for the next start"
@@ -205,6 +264,7 @@ def main():
     # leave out a layer of the guard.
     parser.add_argument("--shift", help=argparse.SUPPRESS)
     parser.add_argument("--helpers", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--times", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--holds", type=int, help=argparse.SUPPRESS)
     parser.add_argument(
         "--without",

@@ -115,6 +115,19 @@ class Btf:
         at = self._data.find(b"\0" + name.encode() + b"\0", self._text)
         return self._functions.get(at + 1 - self._text) if at >= 0 else None
 
+    def parameters(self, name):
+        """Return how many parameters a function of the kernel has, or None."""
+        number = self.function(name)
+        if number is None:
+            return None
+        prototype = self._type(number)[4]
+        return self._type(prototype)[2]
+
+    def size(self, structure):
+        """Return the size of a structure in bytes, or None."""
+        number = self.structure(structure)
+        return None if number is None else self._type(number)[4]
+
     def field(self, structure, field):
         """Return (offset, size) in bytes of a field, also inside unnamed members, or None."""
         for number in self._by_name.get(structure, ()):

@@ -17,9 +17,14 @@ def source_digest(kernel_directory: str) -> bytes:
     return digest.digest()
 
 
-def programs_id(source: bytes) -> int:
-    """Return the number by which programs of these sources (digest) know themselves; never 0."""
-    return int.from_bytes(source[:4], "little") or 1
+def version_digest(kernel_directory: str, mode: str) -> bytes:
+    """Return what names the programs of a mode: another version, or another mode, has another."""
+    return hashlib.sha256(source_digest(kernel_directory) + mode.encode()).digest()
+
+
+def programs_id(version: bytes) -> int:
+    """Return the number by which programs of this version (digest) know themselves; never 0."""
+    return int.from_bytes(version[:4], "little") or 1
 
 
 def records_digest(kernel_directory: str) -> bytes:

@@ -75,10 +75,12 @@ def _without_descriptors(raw, name_of):
     return {"code": base64.b64encode(bytes(plain)).decode(), "maps": used}
 
 
-def install(image, keep=None):
-    """Make the maps and load the programs; return (map, program) descriptors by name.
+def install(image, keep=None, targets=None, optional=()):
+    """Make the maps and load the programs; return (maps, programs, refused), each by name.
 
     `keep` has descriptors of maps to go on with, by name, as far as they have the same shape.
+    `targets` says of programs for functions of the kernel what they are: (sort, number). One of
+    `optional` that has no target is left out, and so is one that the kernel refuses, with why.
     """
     maps = {}
     for name, shape in image["maps"].items():
@@ -90,16 +92,21 @@ def install(image, keep=None):
             maps[name] = kernel.create_map(name, shape)
         except OSError as error:
             raise ImageError("map %s cannot be made: %s" % (name, error.strerror)) from error
-    programs = {}
+    programs, refused = {}, {}
     for name, one in image["programs"].items():
+        if name in optional and name not in targets:
+            continue
+        sort, function = (targets or {}).get(name, (kernel.RAW_TRACEPOINT, 0))
         code = bytearray(base64.b64decode(one["code"]))
         for position, used in one["maps"]:
             struct.pack_into("<i", code, position + 4, maps[used])
         try:
-            programs[name] = kernel.load_raw_tracepoint(name, bytes(code))
+            programs[name] = kernel.load_program(name, bytes(code), sort, function)
         except kernel.VerifierError as error:
-            raise ImageError("program %s: %s" % (name, error)) from error
-    return maps, programs
+            if name not in optional:
+                raise ImageError("program %s: %s" % (name, error)) from error
+            refused[name] = str(error)
+    return maps, programs, refused
 
 
 def key(source, header):
@@ -133,12 +140,15 @@ def read(directory, name):
 
 
 def keep(directory, name, image):
-    """Keep an image, and no other; that it cannot be kept costs only time at the next start."""
+    """Keep an image, and no other of its mode, by which its name begins.
+
+    That it cannot be kept costs only time at the next start.
+    """
     path = _path(directory, name)
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
         for other in os.listdir(directory):
-            if other.startswith(_PREFIX):
+            if other.startswith(_PREFIX + name.split("-")[0] + "-"):
                 os.unlink(os.path.join(directory, other))
         with open(path + ".new", "w", opener=lambda p, f: os.open(p, f, 0o600)) as file:
             json.dump(image, file)

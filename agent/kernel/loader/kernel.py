@@ -1,5 +1,6 @@
 """bpf(2) by ctypes: make maps, load, pin, attach, run once. Standard library only."""
 
+import collections
 import ctypes
 import os
 import struct
@@ -10,8 +11,14 @@ _BPF = {"x86_64": 321, "aarch64": 280}
 _ATTRIBUTE_BYTES = 128
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 2, 5, 6, 7
 TEST_RUN, OBJ_INFO, RAW_TRACEPOINT_OPEN = 10, 15, 17
-RAW_TRACEPOINT = 17  # the program type
 _LOG_BYTES = 1 << 24
+
+# What a program is to the kernel: its type, how it is attached, and whether it names a function.
+Sort = collections.namedtuple("Sort", "type attach of_function")
+RAW_TRACEPOINT = Sort(17, 0, False)
+FEXIT = Sort(26, 25, True)
+MODIFY_RETURN = Sort(26, 26, True)
+LSM = Sort(29, 27, True)
 
 
 def bpf(command, attribute):
@@ -40,6 +47,11 @@ def attach_raw_tracepoint(program, name):
     """Attach a program to a raw tracepoint; return the descriptor of the link."""
     text = ctypes.create_string_buffer(name.encode())
     return bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QII", ctypes.addressof(text), program, 0))
+
+
+def attach_to_function(program):
+    """Attach a program to the function that it was loaded for; return the link's descriptor."""
+    return bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QII", 0, program, 0))
 
 
 def run_once(program, arguments):
@@ -101,25 +113,32 @@ class VerifierError(Exception):
     """The kernel does not take a program; its text ends with what the verifier said last."""
 
 
-def load_raw_tracepoint(name, code):
-    """Load a raw tracepoint program; return its descriptor or raise VerifierError."""
+def load_program(name, code, sort=RAW_TRACEPOINT, function=0):
+    """Load a program; return its descriptor or raise VerifierError.
+
+    `function` is the number, in the kernel's BTF, of the function that it is for.
+    """
     instructions = ctypes.create_string_buffer(code, len(code))
     licence = ctypes.create_string_buffer(b"GPL")
+
+    def load(log):
+        return _load(name, instructions, licence, log, sort, function)
+
     try:
-        return _load(name, instructions, licence, None)
+        return load(None)
     except OSError:
         log = ctypes.create_string_buffer(_LOG_BYTES)
         try:
-            return _load(name, instructions, licence, log)
+            return load(log)
         except OSError as error:
             said = log.value.decode("utf-8", "replace").strip().splitlines()[-3:]
             raise VerifierError("%s: %s" % (error.strerror, " / ".join(said))) from error
 
 
-def _load(name, instructions, licence, log):
+def _load(name, instructions, licence, log, sort, function):
     head = struct.pack(
         "<IIQQIIQII",
-        RAW_TRACEPOINT,
+        sort.type,
         len(instructions) // 8,
         ctypes.addressof(instructions),
         ctypes.addressof(licence),
@@ -129,4 +148,6 @@ def _load(name, instructions, licence, log):
         0,
         0,
     )
-    return bpf(PROG_LOAD, head + name.encode()[:15].ljust(16, b"\0"))
+    named = head + name.encode()[:15].ljust(16, b"\0")
+    # Behind the name: interface, way of attaching, what describes our own types, function.
+    return bpf(PROG_LOAD, named + struct.pack("<II36xI", 0, sort.attach, function))

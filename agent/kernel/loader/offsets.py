@@ -8,10 +8,10 @@ _FIELDS = (
     (
         "task_struct",
         "tgid group_leader start_boottime real_parent cred comm mm fs files signal thread_info "
-        "nsproxy ptrace parent",
+        "nsproxy ptrace parent stack flags real_cred",
     ),
     ("thread_info", "status"),
-    ("cred", "uid euid gid egid group_info"),
+    ("cred", "uid euid suid gid egid sgid group_info"),
     ("group_info", "ngroups gid"),
     ("signal_struct", "live nr_threads"),
     ("mm_struct", "arg_start arg_end env_start env_end exe_file"),
@@ -21,14 +21,19 @@ _FIELDS = (
     ("qstr", "len name"),
     ("vfsmount", "mnt_root"),
     ("mount", "mnt mnt_parent mnt_mountpoint"),
-    ("inode", "i_ino i_sb i_mode"),
+    ("inode", "i_ino i_sb i_mode i_generation i_size"),
     ("super_block", "s_dev"),
     ("files_struct", "fdt count"),
     ("fdtable", "max_fds fd"),
     ("file", "f_path f_inode f_mode f_flags private_data"),
-    ("linux_binprm", "file filename"),
+    ("linux_binprm", "file filename interp"),
     ("socket", "type sk"),
-    ("sock_common", "skc_family skc_state skc_dport skc_daddr skc_v6_daddr"),
+    (
+        "sock_common",
+        "skc_family skc_state skc_dport skc_daddr skc_v6_daddr skc_num skc_rcv_saddr "
+        "skc_v6_rcv_saddr",
+    ),
+    ("msghdr", "msg_name msg_namelen msg_flags"),
     ("tcp_sock", "fastopen_req"),
     ("unix_sock", "addr path peer"),
     ("unix_address", "len name"),
@@ -41,7 +46,16 @@ _FIELDS = (
     ("kernel_siginfo", "si_code"),
     ("pt_regs", "orig_ax di si dx r8 r9 bx cx bp"),
 )
-_OPTIONAL = (("task_struct", "loginuid"),)  # without CONFIG_AUDIT nobody has a login id
+# Without CONFIG_AUDIT nobody has a login id; the time of a change has had three names.
+_OPTIONAL = (
+    ("task_struct", "loginuid"),
+    ("inode", "i_ctime"),
+    ("inode", "__i_ctime"),
+    ("inode", "i_ctime_sec"),
+    ("inode", "i_ctime_nsec"),
+)
+# What a task's kernel stack has; read only where no helper gives the registers at its top.
+_STACK_BYTES = 16384
 
 # System calls by name; the agent runs where these numbers are the kernel's.
 SYSTEM_CALLS = {
@@ -51,11 +65,15 @@ SYSTEM_CALLS = {
         "ptrace": 101,
         "sendto": 44,
         "sendmsg": 46,
+        "truncate": 76,
+        "ftruncate": 77,
         "creat": 85,
         "openat": 257,
+        "unshare": 272,
         "open_by_handle_at": 304,
         "sendmmsg": 307,
         "io_uring_setup": 425,
+        "io_uring_enter": 426,
         "openat2": 437,
     }
 }
@@ -64,6 +82,8 @@ OLD_SYSTEM_CALLS = {
     "x86_64": {
         "open": 5,
         "creat": 8,
+        "truncate": 92,
+        "ftruncate": 93,
         "ptrace": 26,
         "socketcall": 102,
         "openat": 295,
@@ -73,6 +93,7 @@ OLD_SYSTEM_CALLS = {
         "sendto": 369,
         "sendmsg": 370,
         "io_uring_setup": 425,
+        "io_uring_enter": 426,
         "openat2": 437,
     }
 }
@@ -116,6 +137,10 @@ def header(btf, machine, shift=None, direct=True):
         found = btf.field(structure, field)
         if found:
             lines += _define(structure, field, found)
+    lines.append("#define SIZEOF_pt_regs %d" % (btf.size("pt_regs") or 0))
+    lines.append("#define STACK_BYTES %d" % _STACK_BYTES)
+    if btf.function("bpf_task_pt_regs"):
+        lines.append("#define HAS_TASK_REGISTERS 1")
     for prefix, calls in (("", SYSTEM_CALLS), ("OLD_", OLD_SYSTEM_CALLS)):
         lines += ["#define %sNR_%s %d" % (prefix, *pair) for pair in sorted(calls[machine].items())]
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ import tempfile
 import kernel
 
 # The layout of struct act, struct facts and struct check in programs/records.h and selfcheck.h.
-_ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sII")
+_ACT = struct.Struct("<QQQq6I16sQ4I2H4B16sIIQ")
 _PATH, _DIRECTORY, _FILENAME, _ARGV, _ENVIRONMENT, _ANCESTORS, _SHORT = (
     1024,
     512,
@@ -24,15 +24,18 @@ _PATH, _DIRECTORY, _FILENAME, _ARGV, _ENVIRONMENT, _ANCESTORS, _SHORT = (
     256,
 )
 _PROCESS = struct.Struct("<QII16s")
+_IDENTITY = 8 + 1384
 _FACTS_BYTES = (
     _ACT.size
     + _PATH
     + 2 * _DIRECTORY
     + _FILENAME
     + _ANCESTORS * _PROCESS.size
+    + _PROCESS.size
     + 16
     + _ENVIRONMENT
     + _ARGV
+    + _IDENTITY
 )
 _TAIL = struct.Struct("<8IQ4I")
 CHECK_BYTES = _FACTS_BYTES + _PATH + _ACT.size + _SHORT + _TAIL.size
@@ -51,7 +54,7 @@ def _parse(raw):
     directory = _text(raw[at : at + _DIRECTORY])
     at += _DIRECTORY
     parent = _PROCESS.unpack_from(raw, at)
-    at += _ANCESTORS * _PROCESS.size
+    at += _ANCESTORS * _PROCESS.size + _PROCESS.size
     argv_total, argv_bytes, environment_total, environment_bytes = struct.unpack_from(
         "<4I", raw, at
     )
@@ -59,7 +62,7 @@ def _parse(raw):
     environment = raw[at : at + environment_bytes]
     at += _ENVIRONMENT
     argv = raw[at : at + argv_bytes]
-    at += _ARGV
+    at += _ARGV + _IDENTITY
     opened = _text(raw[at : at + _PATH])
     at += _PATH
     reached = _ACT.unpack_from(raw, at)

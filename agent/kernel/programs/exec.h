@@ -1,6 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 // exec, judged when the kernel has committed to the new program and before its first instruction.
 
+// Which script this was, into the record; none if a program was started by itself.
+static __always_inline void take_script(struct facts *facts) {
+  struct identity *identity = &facts->identity;
+  u32 tgid = facts->act.tgid;
+  struct script *script = hf_scripts.lookup(&tgid);
+  identity->inode = identity->number = 0;
+  if (!script) return;
+  if (script->start_ns != facts->act.start_ns || (script->state.inode == facts->act.inode && script->state.device == facts->act.device)) {
+    hf_scripts.delete(&tgid);
+    return;
+  }
+  identity->inode = script->state.inode;
+  identity->device = script->state.device;
+  identity->number = script->state.bytes;
+  identity->second_inode = script->state.changed_s;
+  identity->second_parent = script->state.changed_ns;
+}
+
 // raw tracepoint sched_process_exec(task, old_pid, bprm)
 int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   u64 task = bpf_get_current_task(), bprm = ctx->args[2], file = 0, name = 0;
@@ -28,11 +46,17 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
     facts->act.marks |= MARK_PATH_CUT;
     want_anything(walk, OF_CUT_PATH(table));
   }
+#ifdef NOTES_SCRIPTS
+  take_script(facts);
+#endif
   want_filename(walk, table, facts);
   want_anything(walk, table);
   want = walk->want;
+#ifdef NOTES_SCRIPTS
+  if (!(want & WANT_STOP_READ)) hf_scripts.delete(&tgid);
+#endif
   if (!want) return 0;
-  read_arguments(facts, task);
+  read_arguments(facts, task, 1);
   read_surroundings(facts, walk, task, 0);
   read_ancestors(facts, task);
   if (want & WANT_STOP_READ)

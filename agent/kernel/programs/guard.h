@@ -42,6 +42,7 @@ static __always_inline int is_traced_by_watched(u64 task) {
 #define RESUMED 0
 #define KILLED_FOR_RUNNING 1
 #define KILLED_FOR_TRACING 2
+#define REFUSED_TRACING 3
 
 static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) {
   struct resume resume = {

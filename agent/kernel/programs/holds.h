@@ -29,9 +29,14 @@ static __always_inline void report_exec(struct facts *facts) {
   if (hf_execs.ringbuf_output(facts, bytes, 0)) count(COUNT_EVENTS_LOST);
 }
 
+// In gate mode a tracer can let nobody run on, so who is traced is held like anybody.
+#ifndef TRACERS_ARE_TRUSTED
+#define TRACERS_ARE_TRUSTED 0
+#endif
+
 static __always_inline void stop(struct facts *facts) {
   u64 key = facts->act.boot_ns;
-  int failed = 1, traced = is_traced_by_watched(bpf_get_current_task());
+  int failed = 1, traced = TRACERS_ARE_TRUSTED ? 0 : is_traced_by_watched(bpf_get_current_task());
   for (int i = 0; i < 8 && !traced; i++) {
     failed = hf_holds.insert(&key, facts);
     if (!failed) break;

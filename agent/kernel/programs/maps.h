@@ -17,6 +17,7 @@ struct config {
   u32 cgroups;         // whether any subject is a cgroup
   u32 kinds;           // bit per KIND_* that some rule cares about
   u32 mount_namespace; // of the agent: paths of other ones are not to be relied on
+  u32 stops;           // whether any rule wants a stop
 };
 
 struct label {
@@ -105,7 +106,8 @@ struct walk {
 #define COUNT_EVENTS_LOST 0
 #define COUNT_HOLDS_LOST 1
 #define COUNT_LABELS_LOST 2
-#define COUNTERS 3
+#define COUNT_NO_AGENT 3  // acts that passed or were refused since no agent was there
+#define COUNTERS 4
 
 struct about {
   u8 digest[32];  // of the sources, so that an agent knows whether these programs are its own
@@ -132,7 +134,48 @@ struct guarded {
   u64 tell_at;  // the count that is told next; each is ten times the last, so nobody floods the ring
 };
 
+// An approval, or with `refuse` a refusal, of one act of one thread. The agent writes it.
+struct ticket_key {
+  u32 tid;
+  u32 identity_hash;
+};
+struct ticket {
+  u64 expires_boot_ns;
+  u64 refuse;
+  struct identity identity;
+};
+// What a thread was last held for.
+struct thread {
+  u64 start_ns;
+  u64 hold;  // key in hf_holds
+};
+// The script that a held process was started with, until its interpreter has read it: which file it
+// was, and when that was last changed.
+struct state {
+  u64 inode;
+  u64 changed_s;
+  u64 changed_ns;
+  u64 bytes;
+  u64 device;
+};
+struct script {
+  struct state state;
+  u64 start_ns;  // of the process
+  u64 opens;     // how many it has made since
+  char filename[FILENAME_BYTES];  // as the caller of exec named it
+  char path[SHORT_PATH_BYTES];    // as the kernel had resolved it, or the end of that
+};
+// The agent writes it every second.
+struct heartbeat {
+  u64 boot_ns;
+  u64 limit_ns;  // when it is older than this, no agent is there
+};
+
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
+BPF_HASH(hf_tickets, struct ticket_key, struct ticket, 1024);
+BPF_HASH(hf_threads, u32, struct thread, 2048);
+BPF_HASH(hf_scripts, u32, struct script, 4096);
+BPF_ARRAY(hf_heartbeat, struct heartbeat, 1);
 BPF_HASH(hf_guarded, u32, struct guarded, MAXIMUM_HOLDS);
 BPF_ARRAY(hf_resumed, u32, 1);  // whether any of them was sent SIGCONT, to look no further otherwise
 BPF_RINGBUF_OUTPUT(hf_wake, 16);

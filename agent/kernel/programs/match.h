@@ -10,6 +10,12 @@
 #define WANT_NO_AGENT_DENY 536870912
 #define WANT_NO_AGENT_HOLD 1073741824  // neither this nor the one before: it passes
 
+#define WANT_WITH_STOP (WANT_REFUSE | WANT_NO_AGENT_DENY | WANT_NO_AGENT_HOLD)
+
+// In TABLE_CHANGE and in SLOT_OTHER each kind has a bit for each instead of the first four.
+#define WANT_OBSERVE_KIND(kind) (1u << 2 * ((kind) - ((kind) < KIND_LISTEN ? KIND_CREATE : KIND_LISTEN)))
+#define WANT_STOP_KIND(kind) (2u << 2 * ((kind) - ((kind) < KIND_LISTEN ? KIND_CREATE : KIND_LISTEN)))
+
 #define TABLE_EXEC 1
 #define TABLE_OPEN 2
 #define TABLE_UNIX 3
@@ -153,7 +159,8 @@ static __always_inline u32 want_region(struct region *region, u16 port) {
 
 // The tables have what is wanted of TCP, of UDP and of all else in four bits each.
 static __always_inline u32 want_of_transport(u32 wants, u8 transport) {
-  return wants >> (transport == TRANSPORT_TCP ? 0 : transport == TRANSPORT_UDP ? 4 : 8) & 15;
+  u32 own = wants >> (transport == TRANSPORT_TCP ? 0 : transport == TRANSPORT_UDP ? 4 : 8) & 15;
+  return own | (wants & WANT_WITH_STOP);
 }
 
 static __always_inline u32 want_address(struct config *config, struct act *act) {

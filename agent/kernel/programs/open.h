@@ -2,54 +2,6 @@
 // open, openat, openat2, creat and open_by_handle_at, judged when the call returns by the file that
 // it really opened; and io_uring_setup, as the open of a file named "[io_uring]".
 
-#define OPEN_ACCESS_MODE 3
-#define OPEN_READ_ONLY 0
-#define OPEN_READ_WRITE 2
-#define OPEN_CREATE 0100
-#define OPEN_TRUNCATE 01000
-#define OPEN_PATH_ONLY 010000000
-#define MODE_CREATED (1 << 20)  // FMODE_CREATED
-
-// What a call says of itself. `name` is 0 where it gives none.
-struct opening {
-  u64 name;
-  u32 flags;
-  u32 ring;  // io_uring_setup
-};
-
-static __always_inline u64 file_of(u64 task, u32 descriptor) {
-  u64 files = 0, table = 0, array = 0, file = 0;
-  u32 maximum = 0;
-  READ(files, task, task_struct, files);
-  READ(table, files, files_struct, fdt);
-  READ(maximum, table, fdtable, max_fds);
-  if (descriptor >= maximum) return 0;
-  READ(array, table, fdtable, fd);
-  bpf_probe_read_kernel(&file, 8, (void *)(array + 8 * (u64)descriptor));
-  return file;
-}
-
-// Whether another process has this one's table of descriptors, and with it whatever is opened here.
-static __always_inline int shares_descriptors(u64 task) {
-  u64 files = 0, signal = 0;
-  u32 users = 0;
-  int threads = 0;
-  READ(files, task, task_struct, files);
-  READ(users, files, files_struct, count);
-  READ(signal, task, task_struct, signal);
-  READ(threads, signal, signal_struct, nr_threads);
-  return users > threads;
-}
-
-static __always_inline u32 wanted_of_open(u32 want, u32 flags) {
-  u32 access = flags & OPEN_ACCESS_MODE, mask = 0;
-  if (access == OPEN_READ_ONLY || access == OPEN_READ_WRITE || access == OPEN_ACCESS_MODE)
-    mask |= WANT_OBSERVE_READ | WANT_STOP_READ;
-  if (access != OPEN_READ_ONLY || flags & (OPEN_CREATE | OPEN_TRUNCATE))
-    mask |= WANT_OBSERVE_WRITE | WANT_STOP_WRITE;
-  return want & mask;
-}
-
 // A failed open did nothing; that it was tried is recorded by the name that the caller gave. Adds to
 // walk->want what the rules want of that name, which is then in facts->filename.
 static __always_inline void open_failed(struct facts *facts, struct walk *walk, u8 table, u64 name) {
@@ -129,18 +81,13 @@ static __always_inline void judge_open(struct config *config, struct facts *fact
   COPY_PATH(walk, position, facts->path, bytes, act->marks);
   act->path_bytes = bytes;
   facts->filename[0] = 0;
-  read_arguments(facts, task);
+  read_arguments(facts, task, 0);
   read_surroundings(facts, walk, task, 1);
   read_ancestors(facts, task);
   stop(facts);
 }
 
-#define IS_OPEN(nr, of)                                                                       \
-  ((nr) == of##open || (nr) == of##creat || (nr) == of##openat || (nr) == of##openat2 ||      \
-   (nr) == of##open_by_handle_at || (nr) == of##io_uring_setup)
-
 static __always_inline int open_returned(u64 regs, u64 nr, long result) {
-  u64 first, second, third;
   if (!IS_OPEN(nr, NR_) && !IS_OPEN(nr, OLD_NR_)) return 0;
   u64 task = bpf_get_current_task();
   u32 tgid = bpf_get_current_pid_tgid() >> 32, old = is_old_call(task), zero = 0;
@@ -151,24 +98,8 @@ static __always_inline int open_returned(u64 regs, u64 nr, long result) {
   struct walk *walk = hf_walk.lookup(&zero);
   if (!config || !facts || !walk || !find_label(task, tgid, config, &label, 0)) return 0;
   begin_act(&facts->act, &label);
-  first = ARGUMENT(regs, old, di, bx);
-  second = ARGUMENT(regs, old, si, cx);
-  third = ARGUMENT(regs, old, dx, dx);
-  struct opening opening = {.name = second, .flags = third};
-  if (nr == (old ? OLD_NR_open : NR_open)) {
-    opening.name = first;
-    opening.flags = second;
-  } else if (nr == (old ? OLD_NR_creat : NR_creat)) {
-    opening.name = first;
-    opening.flags = 1 | OPEN_CREATE | OPEN_TRUNCATE;
-  } else if (nr == (old ? OLD_NR_openat2 : NR_openat2)) {
-    opening.flags = 0;
-    bpf_probe_read_user(&opening.flags, sizeof(opening.flags), (void *)third);
-  } else if (nr == (old ? OLD_NR_open_by_handle_at : NR_open_by_handle_at)) {
-    opening.name = 0;
-  } else if (nr == (old ? OLD_NR_io_uring_setup : NR_io_uring_setup)) {
-    opening = (struct opening){.flags = OPEN_READ_WRITE, .ring = 1};
-  }
+  struct opening opening = {};
+  read_opening(&opening, regs, nr, old);
   judge_open(config, facts, walk, task, result, &opening);
   return 0;
 }

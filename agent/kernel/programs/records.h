@@ -41,6 +41,24 @@
 #define MARK_CREATED 32        // this open made the file
 #define MARK_SHARED 128        // other processes have the same table of descriptors
 #define MARK_KILLED 64         // could not be held, so it was killed
+#define MARK_REFUSED 256       // could not be held, so the call failed with EPERM
+#define MARK_SECOND_CUT 512    // the second path is cut
+#define MARK_NO_AGENT 1024     // no agent was there to ask, and the rules said what to do then
+
+// What act.number is, by the kind: create: the mode with the file's type; truncate: the size; delete:
+// 1 for a directory; rename, mount, namespace: the flags; chmod: the mode; chown: user << 32 | group,
+// all ones for one that stays; trace: the mode of access; identity: NUMBER_* << 32 | the id; bpf: the
+// command; module: NUMBER_*.
+#define NUMBER_SETUID 1
+#define NUMBER_SETGID 2
+#define NUMBER_SETGROUPS 3
+#define NUMBER_LOAD 0
+#define NUMBER_LOAD_BY_NAME 1
+#define NUMBER_BIND 0x100000000  // mount: beside the flags, what the call was
+#define NUMBER_MOVE 0x200000000
+#define NUMBER_UNMOUNT 0x400000000
+#define NUMBER_USERNS 0x10000000
+#define NUMBER_SETNS 0x100000000  // namespace: setns and not unshare
 
 #define PATH_BYTES 1024
 #define SHORT_PATH_BYTES 256
@@ -84,6 +102,7 @@ struct act {
   u8 address[16];     // network order
   u32 path_bytes;     // length without the terminating zero
   u32 reserved;
+  u64 number;         // what the kind says of itself, see NUMBER_*
 };
 
 // One observed open, connect or send: fixed size, so that a batch is read with one stride. Acts are
@@ -94,7 +113,7 @@ struct observed {
 };
 
 // Somebody has sent SIGCONT to a process with a hold; or (ended 1) it has run on and was killed for
-// it, or (ended 2) a watched process has traced it and was killed for that.
+// it, or (ended 2) a watched process has traced it and was killed for that, or (ended 3) was refused to.
 struct resume {
   u64 boot_ns;
   u64 start_ns;  // of the process, with tgid
@@ -106,8 +125,34 @@ struct resume {
   char by_comm[16];
 };
 
+#define NOT_OVER -0x7fffffff  // as a result: the call has not returned
+
+// What makes one act that act and no other, for the gate: an approval lets through the very same, once.
+// Bytes that a kind does not use are zero, so that all of them are compared.
+struct identity {
+  u64 thread_start_ns;  // of the thread that acts
+  u64 inode;            // what is acted on
+  u64 generation;       // of that inode: its number may be another file's later
+  u64 parent;           // directories, where a name in them is acted on
+  u64 second_inode;
+  u64 second_parent;
+  u64 number;
+  u64 more;
+  u32 device;
+  u32 second_device;
+  u32 kind;
+  u32 flags;
+  u16 port;
+  u8 address_family;
+  u8 transport;
+  u32 reserved;
+  u8 address[16];
+  char name[256];
+  char second_name[PATH_BYTES];
+};
+
 // Everything about one act: the value of the holds map, and an observed exec. argv comes last,
-// so that a record in the ring ends where the arguments end.
+// so that a record in the ring ends where the arguments end; what follows is in the holds map alone.
 struct facts {
   struct act act;
   char path[PATH_BYTES];           // exec: the new program; open, connect, send: the file or socket
@@ -115,10 +160,15 @@ struct facts {
   char filename[FILENAME_BYTES];   // exec: as the caller named it
   char directory[DIRECTORY_BYTES]; // current directory
   struct process ancestors[ANCESTORS];
+  struct process target;  // trace: the other process
   u32 argv_total;  // exact length of the argument block
   u32 argv_bytes;  // how much of it follows
   u32 environment_total;
   u32 environment_bytes;
-  char environment[ENVIRONMENT_BYTES];
+  char environment[ENVIRONMENT_BYTES];  // of an act with two paths, the second one: see SECOND_PATH
   char argv[ARGV_BYTES];
+  u32 identity_hash;
+  u32 reserved;
+  struct identity identity;
 };
+#define SECOND_PATH(facts) ((facts)->environment)

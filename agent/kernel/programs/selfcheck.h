@@ -32,7 +32,7 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
   struct label label = {.start_ns = start_of(task), .login_uid = login_of(task)};
   if (!check || !walk) return 0;
   read_act(&check->facts.act, task, &label, mount_namespace_of(task));
-  read_arguments(&check->facts, task);
+  read_arguments(&check->facts, task, 1);
   read_surroundings(&check->facts, walk, task, 1);
   read_ancestors(&check->facts, task);
   file = file_of(task, ctx->args[0]);

@@ -114,14 +114,16 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx) {
 // raw tracepoint sched_process_exit(task): the label goes with the last thread, not with the leader.
 int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   u64 task = bpf_get_current_task(), signal = 0;
-  u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  u32 tgid = bpf_get_current_pid_tgid() >> 32, tid = bpf_get_current_pid_tgid();
   int live = 1;
   READ(signal, task, task_struct, signal);
   READ(live, signal, signal_struct, live);
   if (live == 0) {
     hf_labels.delete(&tgid);
     hf_guarded.delete(&tgid);
+    hf_scripts.delete(&tgid);
   }
+  hf_threads.delete(&tid);
   return 0;
 }
 

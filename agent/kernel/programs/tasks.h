@@ -161,7 +161,8 @@ static __always_inline void read_ancestors(struct facts *facts, u64 task) {
 }
 
 // The committed copy on the new program's stack; the caller's own memory is not looked at.
-static __always_inline void read_arguments(struct facts *facts, u64 task) {
+// The environment is of interest where a program begins.
+static __always_inline void read_arguments(struct facts *facts, u64 task, int with_environment) {
   u64 mm = 0, start = 0, end = 0, bytes;
   facts->argv_total = facts->argv_bytes = facts->environment_total = facts->environment_bytes = 0;
   READ(mm, task, task_struct, mm);
@@ -182,6 +183,7 @@ static __always_inline void read_arguments(struct facts *facts, u64 task) {
     else
       facts->argv_bytes = bytes;
   }
+  if (!with_environment) return;
   READ(start, mm, mm_struct, env_start);
   READ(end, mm, mm_struct, env_end);
   if (end > start) {

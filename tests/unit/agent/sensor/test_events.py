@@ -21,7 +21,8 @@ from wire.messages import RuleFacts, Severity
 SUBJECTS = ["", "ai"]
 Columns = dict[str, list[object]]
 # Without what the kernel told only of a hold.
-EMPTY = ActFields._make(records.ACT.unpack(bytes(128)))._replace(comm=b"cat".ljust(16, b"\0"))
+NONE = ActFields._make(records.ACT.unpack(bytes(records.ACT.size)))
+EMPTY = NONE._replace(comm=b"cat".ljust(16, b"\0"))
 
 
 def row(path: str = "/srv/key", times: int = 1, **fields: int | bytes) -> Observed:

@@ -26,7 +26,7 @@ from wire.messages import EventBatch
 
 SUBJECTS = ["", "ai"]
 OFFSET = 1_700_000_000_000_000_000
-FIXED = 2832  # bytes of a record without arguments: what test_layout compares with the compiler's
+FIXED = 2864  # bytes of a record without arguments: what test_layout compares with the compiler's
 OBSERVED = struct.Struct(f"<IIQ{records.OBSERVED_BYTES - 8}s")
 
 
@@ -48,6 +48,7 @@ FIELDS = st.builds(
     guarantee=number(8, 1, 2, 3), transport=number(8, 0, 1, 2, 3, 4, 5),
     address_family=number(8, 0, 4, 6), address=st.binary(min_size=16, max_size=16),
     comm=st.binary(min_size=16, max_size=16), path_bytes=number(32, 4), reserved=number(32, 0),
+    number=number(64, 0),
 )  # fmt: skip
 # Long runs are cheap to make and as odd as any: what matters is where zeros and odd bytes stand.
 BLOCKS = st.builds(lambda part, times: part * times, st.binary(max_size=9), st.integers(1, 600))
@@ -159,7 +160,12 @@ def test_every_record_comes_once_and_in_order(
         assert ring.read < ring.written
 
 
-@given(st.lists(st.one_of(st.just(b"x" * 384), st.binary(max_size=500)), max_size=50), st.data())
+@given(
+    st.lists(
+        st.one_of(st.just(b"x" * records.OBSERVED_BYTES), st.binary(max_size=500)), max_size=50
+    ),
+    st.data(),
+)
 def test_a_batch_passes_over_what_is_not_of_its_size(
     written: list[bytes], data: st.DataObject
 ) -> None:
@@ -171,17 +177,17 @@ def test_a_batch_passes_over_what_is_not_of_its_size(
             before, rows = ring.ring.unread, 0
             while ring.read < ring.written:
                 rows += len(ring.ring.unpack(OBSERVED, data.draw(st.integers(1, 20))))
-            odd = sum(len(one) != 384 for one in written)
+            odd = sum(len(one) != records.OBSERVED_BYTES for one in written)
             assert rows == len(written) - odd
             assert ring.ring.unread - before == odd
 
 
-@given(st.lists(number(32, 8, 384, BUSY, DISCARDED), max_size=20))
+@given(st.lists(number(32, 8, records.OBSERVED_BYTES, BUSY, DISCARDED), max_size=20))
 def test_a_head_that_lies_never_leads_past_what_was_written(lengths: list[int]) -> None:
     """Reading ends, and the kernel's count of what is free stays right."""
     with closing(FilledRing()) as ring:
         for length in lengths:
-            ring.put(b"y" * 384, length=length)
+            ring.put(b"y" * records.OBSERVED_BYTES, length=length)
         assert all(len(view) <= 2 * SIZE for view in ring.ring.records())
         for _ in range(len(lengths) + 1):
             ring.ring.unpack(OBSERVED, 100)

@@ -46,6 +46,7 @@ FIELDS = ActFields(
     address=bytes(16),
     path_bytes=4,
     reserved=0,
+    number=0,
 )
 SUBJECTS = ["", "ai"]
 OFFSET = 1_700_000_000_000_000_000
@@ -59,6 +60,7 @@ def facts(
     ancestors: list[tuple[int, int, int, bytes]] | None = None,
     argv_total: int | None = None,
     environment_total: int | None = None,
+    target: tuple[int, int, int, bytes] | None = None,
 ) -> bytes:
     """Return the bytes of a struct facts; argv ends it, as in the ring."""
     raw = ACT.pack(*fields)
@@ -68,6 +70,7 @@ def facts(
     raw += b"/srv/app".ljust(records.DIRECTORY_BYTES, b"\0")
     rows = ancestors or []
     raw += b"".join(PROCESS.pack(*row) for row in rows).ljust(records.ANCESTORS * 32, b"\0")
+    raw += PROCESS.pack(*(target or (0, 0, 0, b"")))
     total = len(argv) if argv_total is None else argv_total
     all_of_it = len(environment) if environment_total is None else environment_total
     raw += struct.pack("<4I", total, len(argv), all_of_it, len(environment))

@@ -1,0 +1,34 @@
+"""The sensor that a test run is about: HOLDFAST_TEST_MODE is stop (the default) or gate."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from agent.sensor.choose import Choice, choose
+from agent.sensor.gate import GateSensor
+from agent.sensor.sides import STOP, Side
+from agent.sensor.stop import StopSensor
+from rules.modes import HostMode
+
+MODE = HostMode(os.environ.get("HOLDFAST_TEST_MODE", "stop"))
+
+
+@lru_cache(maxsize=1)
+def choice() -> Choice:
+    """Return the mode of this run, and by which programs."""
+    return choose(MODE)
+
+
+def side() -> Side:
+    """Return the programs of this run."""
+    found = choice().side
+    assert found is not None
+    return found
+
+
+def make_sensor(pins: Path, cache: Path | None = None) -> StopSensor | GateSensor:
+    """Return a sensor of this run's mode, not started."""
+    if MODE is HostMode.GATE:
+        return GateSensor(pins, cache, side=side())
+    assert side() is STOP
+    return StopSensor(pins, cache)
