@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.sensor.choose import Choice, choose
 from agent.sensor.gate import GateSensor
-from agent.sensor.sides import STOP, Side
+from agent.sensor.sides import FMOD_RET, LSM, STOP, Side
 from agent.sensor.stop import StopSensor
 from rules.modes import HostMode
 
@@ -15,7 +15,12 @@ MODE = HostMode(os.environ.get("HOLDFAST_TEST_MODE", "stop"))
 
 @lru_cache(maxsize=1)
 def choice() -> Choice:
-    """Return the mode of this run, and by which programs."""
+    """Return the mode of this run, and by which programs: HOLDFAST_TEST_HOOKS may name them."""
+    named = {one.name: one for one in (LSM, FMOD_RET)}.get(
+        os.environ.get("HOLDFAST_TEST_HOOKS", "")
+    )
+    if MODE is HostMode.GATE and named is not None:
+        return Choice(MODE, named)
     return choose(MODE)
 
 

@@ -27,6 +27,8 @@ def entry(kind: str, parts: Sequence[str], build: Callable[[Path], None]) -> Pat
     """
     place = PLACE / f"{kind}-{digest(parts)}"
     with locked(kind):
+        for broken_off in PLACE.glob(f"making-{kind}-*"):
+            shutil.rmtree(broken_off)
         if not place.is_dir():
             with tempfile.TemporaryDirectory(prefix=f"making-{kind}-", dir=PLACE) as name:
                 made = Path(name) / "entry"

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from deploy.bootstrap.commands import run
 from deploy.bootstrap.progress import Progress
-from tests.vm import cache, chosen
+from tests.vm import cache
 from tests.vm.checkout import PLACE, files
 from tests.vm.image import CHECKOUT, ENVIRONMENT, Root
 
-_RECIPE = "1"
+_RECIPE = "2"
 _ARCHIVE = "installed.tar.gz"
+_TESTS = ("tests/gate", "tests/kernel", "tests/end_to_end")
 # In namespaces of their own, so that nothing is mounted on the machine, whatever happens.
 _APART = ("unshare", "--mount", "--net", "--propagation", "private")
 
@@ -37,7 +38,9 @@ def archive(root: Root, progress: Progress) -> Path:
 
 
 def _build(root: Root, names: list[str], place: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="making-overlay-", dir=cache.PLACE) as directory:
+    with tempfile.TemporaryDirectory(
+        prefix="making-installed-overlay-", dir=cache.PLACE
+    ) as directory:
         upper, work, merged = (Path(directory) / name for name in ("upper", "work", "merged"))
         for each in (upper, work, merged):
             each.mkdir()
@@ -46,9 +49,10 @@ def _build(root: Root, names: list[str], place: Path) -> None:
             to = upper / PLACE.lstrip("/") / name
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, to)
+        tests = [name for name in _TESTS if (CHECKOUT / name).is_dir()]
         overlay = [str(each) for each in (root.tree, upper, work, merged)]
         script = f"{PLACE}/tests/vm/inside/install.sh"
-        install = ["/bin/sh", script, ENVIRONMENT, PLACE, *chosen.EVERYTHING]
+        install = ["/bin/sh", script, ENVIRONMENT, PLACE, *tests]
         run([*_APART, "/bin/sh", str(CHECKOUT / "tests/vm/inside/apart.sh"), *overlay, *install])
         packed = str(place / _ARCHIVE)
         tar = ("tar", "-C", str(upper), "--owner=0", "--group=0", "-I", "gzip -1", "-cf", packed)

@@ -25,6 +25,8 @@ def told(
         if isinstance(report, pytest.CollectReport):
             hook.pytest_collectreport(report=report)
         else:
+            # Each is one of what this run has collected, as far as its progress is concerned.
+            request.session.testscollected += report.when == "setup"
             hook.pytest_runtest_logreport(report=report)
     return report
 

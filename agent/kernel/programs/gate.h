@@ -109,7 +109,7 @@ static __always_inline int enter_hold(struct facts *facts) {
     if (!failed) break;
     key++;  // two processors in the same nanosecond
   }
-  if (!failed && (guard(facts) || bpf_send_signal(SIGNAL_STOP))) {
+  if (!failed && (guard(facts) || send_stop())) {
     hf_holds.delete(&key);
     failed = 1;
   }
@@ -126,7 +126,7 @@ static __always_inline int is_held_again(struct facts *facts, struct thread *thr
   if (thread->start_ns != facts->identity.thread_start_ns) return 0;
   struct facts *held = hf_holds.lookup(&key);
   if (!held || held->act.tid != facts->act.tid || !is_same(&held->identity, &facts->identity)) return 0;
-  return !guard(facts) && !bpf_send_signal(SIGNAL_STOP);
+  return !guard(facts) && !send_stop();
 }
 
 // What a security function answers to an act that some rule wants to stop. The act, its path and the

@@ -81,7 +81,7 @@ int gate_get_signal(struct bpf_raw_tracepoint_args *ctx) {
   READ(flags, task, task_struct, flags);
   if (flags & (TASK_EXITING | TASK_IO_WORKER | TASK_KERNEL_THREAD)) return 0;
   struct guarded *known = guarded(task, tgid);
-  if (known) bpf_send_signal(SIGNAL_STOP);
+  if (known) send_stop();
   return 0;
 }
 

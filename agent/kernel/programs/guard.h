@@ -66,7 +66,7 @@ static __always_inline void stop_again(u64 info) {
   int code = 0;
   if (info < 2 || !guarded(bpf_get_current_task(), tgid)) return;  // 0 and 1: a signal without facts
   READ(code, info, kernel_siginfo, si_code);
-  if (STOPS_AGAIN && code == CODE_CONTINUED) bpf_send_signal(SIGNAL_STOP);
+  if (STOPS_AGAIN && code == CODE_CONTINUED) send_stop();
 }
 
 // In the sender's context, under the lock of the receiver's signals, so that counting needs none.

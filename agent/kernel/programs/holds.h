@@ -46,7 +46,7 @@ static __always_inline void stop(struct facts *facts) {
     hf_holds.delete(&key);
     failed = 1;
   }
-  if (failed || bpf_send_signal(SIGNAL_STOP)) {
+  if (failed || send_stop()) {
     if (!failed) hf_holds.delete(&key);
     count(COUNT_HOLDS_LOST);
     facts->act.marks |= MARK_KILLED;

@@ -49,6 +49,12 @@ static __always_inline void load(void *target, u32 bytes, u64 from) {
 #define SIGNAL_CONTINUE 18
 #define SIGNAL_STOP 19
 
+// To this thread and not only to its process: of a signal that another thread has already caused, the
+// kernel would make no second one, and this thread would go on until it is told of the first.
+static __always_inline long send_stop(void) {
+  return bpf_send_signal_thread(SIGNAL_STOP);
+}
+
 static __always_inline void count(u32 which) {
   u64 *value = hf_counters.lookup(&which);
   if (value) (*value)++;
