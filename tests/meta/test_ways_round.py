@@ -23,7 +23,7 @@ def rows() -> Iterator[list[str]]:
             yield cells
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """Return the names of the tests in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {
@@ -44,7 +44,7 @@ def test_each_way_says_what_each_mode_does_and_which_test_takes_it(cells: list[s
     missing = [
         f"{path}::{name}"
         for path, name in named
-        if not (CHECKOUT / path).exists() or name not in tests_of(CHECKOUT / path)
+        if not (CHECKOUT / path).exists() or name not in names_in(CHECKOUT / path)
     ]
     assert not missing
 
@@ -55,7 +55,7 @@ def test_each_test_that_takes_a_way_has_a_row() -> None:
     taken = {
         (str(path.relative_to(CHECKOUT)), name)
         for path in WAYS.glob("test_*.py")
-        for name in tests_of(path)
+        for name in names_in(path)
     }
     assert taken
     assert taken - told == set()

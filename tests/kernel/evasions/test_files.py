@@ -119,7 +119,7 @@ def test_an_overlay_shows_the_file_as_another(watched: Watched, secret: Path) ->
         child = watched.run(OVERLAY)
         held = watched.next_hold(child)
         child.wait_stopped()
-        assert (held.act.kind, held.act.operation) == (Kind.NAMESPACE, "unshare user,mount")
+        assert (held.act.kind, held.act.operation) == (Kind.NAMESPACE, "unshare mount,user")
 
 
 def inherited(watched: Watched, code: str, descriptor: int) -> Started:

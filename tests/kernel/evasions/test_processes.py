@@ -83,7 +83,7 @@ def test_reaching_into_a_process_without_tracing_it_is_refused_in_gate_mode_only
 ) -> None:
     """Where a rule asks about traces: the call fails, and is told. In stop mode none is seen."""
     watched.may_lose = GATE
-    watched.rules(and_asking("trace: {}"))
+    watched.rules(and_asking("trace: { operation: '*' }"))
     child, there = target(watched, "sys.stdin.readline()")
     other = into(watched, child, there, way)
     assert other.rest() == ("failed 1\n" if GATE else "done\n")
