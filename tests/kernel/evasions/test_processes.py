@@ -7,7 +7,7 @@ import pytest
 
 from agent.sensor.interface import Subject
 from tests.support.evasions import GATE, and_asking
-from tests.support.started import Started, wait_gone
+from tests.support.started import Started, python, wait_gone, wait_state
 from tests.support.watched import PINS, Watched
 from wire.acts import Kind
 
@@ -104,6 +104,18 @@ def test_the_memory_file_of_another_process_is_a_file_that_rules_can_name(
     held = watched.next_hold(other)
     assert held.act.path == f"/proc/{child.pid}/mem"
     child.kill()
+
+
+def test_the_first_process_of_a_pid_namespace_is_held(watched: Watched, secret: Path) -> None:
+    """It ignores the stop signals of its own user, and not the kernel's."""
+    code = "os.open('vault/secret', os.O_RDONLY); say('on')"
+    apart = ["/usr/bin/unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    child = watched.run([*apart, *python(code)])
+    held = watched.next_hold()
+    assert held.act.path == str(secret)
+    wait_state(held.act.process.pid, "T")
+    watched.let_go(held)
+    assert child.rest() == "on\n"
 
 
 DAEMON = """
