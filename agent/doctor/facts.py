@@ -45,7 +45,8 @@ class Kernel:
 
     `lsms`: the active ones in their order, None where securityfs is not mounted. `options`: its
     build options (CONFIG_…), empty where they are not to be read. `lockdown`: none, integrity,
-    confidentiality, or empty. `ia32` and `x32`: whether it takes calls of those interfaces.
+    confidentiality, or empty. `preempts`: the model by which the kernel preempts itself, empty if
+    it does not. `ia32` and `x32`: whether it takes calls of those interfaces.
     """
 
     release: str
@@ -53,6 +54,7 @@ class Kernel:
     command_line: str = ""
     lsms: tuple[str, ...] | None = None
     lockdown: str = ""
+    preempts: str = ""
     types: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -102,11 +104,13 @@ class Tools:
 class Configuration:
     """agent.toml as far as it can be read. `problem` says what is wrong, empty if nothing is.
 
-    `loose` are paths that somebody else than root may write, with who may.
+    `mode` is the one that it asks for, or auto. `loose` are paths that somebody else than root may
+    write, with who may.
     """
 
     place: str
     problem: str = ""
+    mode: str = "auto"
     loose: tuple[tuple[str, str], ...] = ()
 
 

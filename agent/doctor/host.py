@@ -21,6 +21,7 @@ from agent.doctor.owners import loose
 from agent.doctor.trial import attach_trials
 from agent.errors import AgentError
 from agent.sensor.labels import cgroup_mount
+from agent.sensor.preemption import of_this_kernel
 from agent.subjects import resolve
 
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -59,7 +60,10 @@ def _configuration(place: Path) -> tuple[AgentConfig | None, Configuration]:
         except AgentError as error:
             problems.append(str(error))
     return config, Configuration(
-        place=str(place), problem="; ".join(problems), loose=loose(_own(config))
+        place=str(place),
+        problem="; ".join(problems),
+        mode=config.mode,
+        loose=loose(_own(config)),
     )
 
 
@@ -107,6 +111,7 @@ def _kernel() -> Kernel:
         command_line=command_line,
         lsms=None if lsms is None else tuple(lsms.split(",")),
         lockdown=next((word[1:-1] for word in lockdown.split() if word.startswith("[")), ""),
+        preempts=of_this_kernel(),
         types=Path("/sys/kernel/btf/vmlinux").exists(),
         options=_options(platform.release()),
         settings={name: text for name, text in found.items() if text is not None},

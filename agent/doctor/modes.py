@@ -10,7 +10,7 @@ from rules.modes import HostMode
 Mode = HostMode
 
 # The modes that this version of Holdfast has.
-BUILT = frozenset({Mode.STOP})
+BUILT = frozenset({Mode.GATE, Mode.STOP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +43,23 @@ def ways(facts: Facts, built: frozenset[Mode] = BUILT) -> tuple[Way, ...]:
     signal = _trial(trials.signal, "signals sent by BPF", "Linux 5.3 or later has them")
     # The guard of gate mode is a program at the end of get_signal().
     guard = _trial(trials.fexit, "fexit programs", _arm(facts))
-    gate = _unbuilt(Mode.GATE, built) + base + tracepoints + signal
+
+    def before(mode: Mode) -> tuple[Obstacle, ...]:
+        return _unbuilt(mode, built) + _unasked(facts, mode)
+
+    gate = before(Mode.GATE) + base + _preemption(facts) + tracepoints + signal
     return (
         Way(mode=Mode.GATE, by="BPF LSM", obstacles=gate + _lsm(facts) + guard),
         Way(mode=Mode.GATE, by="fmod_ret", obstacles=gate + _fmod_ret(facts) + guard),
         Way(
             mode=Mode.STOP,
             by="raw tracepoints",
-            obstacles=_unbuilt(Mode.STOP, built) + base + tracepoints + signal,
+            obstacles=before(Mode.STOP) + base + tracepoints + signal,
         ),
         Way(
             mode=Mode.AUDIT,
             by="auditd",
-            obstacles=_unbuilt(Mode.AUDIT, built) + _audit(facts),
+            obstacles=before(Mode.AUDIT) + _audit(facts),
         ),
     )
 
@@ -93,6 +97,14 @@ def _unbuilt(mode: Mode, built: frozenset[Mode]) -> tuple[Obstacle, ...]:
     return (Obstacle(what=f"{mode} mode in this version of Holdfast"),)
 
 
+def _unasked(facts: Facts, mode: Mode) -> tuple[Obstacle, ...]:
+    """Return that the configuration names another mode, if it does."""
+    asked, place = facts.configuration.mode, facts.configuration.place
+    if asked in {"auto", mode}:
+        return ()
+    return (Obstacle(what=f"{place} asks for mode {asked}", remedy=f'mode = "auto" in {place}'),)
+
+
 def _base(facts: Facts) -> tuple[Obstacle, ...]:
     """Return what is missing of that which every program in the kernel needs."""
     found = []
@@ -125,6 +137,20 @@ def _base(facts: Facts) -> tuple[Obstacle, ...]:
     if facts.trials.bpf is not True:
         found.append(Obstacle(what=f"bpf(2): {facts.trials.bpf}"))
     return tuple(found)
+
+
+def _preemption(facts: Facts) -> tuple[Obstacle, ...]:
+    """Return that the kernel preempts itself, which the programs of gate mode do not bear."""
+    if not facts.kernel.preempts:
+        return ()
+    if facts.kernel.preempts == "rt":
+        remedy = "a kernel that is built without PREEMPT_RT"
+    else:
+        remedy = remedies.boot_parameter(
+            facts.system, facts.tools, facts.kernel, "preempt=voluntary"
+        )
+    what = f"a kernel that does not preempt itself (this one does: {facts.kernel.preempts})"
+    return (Obstacle(what=what, remedy=remedy),)
 
 
 def _lsm(facts: Facts) -> tuple[Obstacle, ...]:

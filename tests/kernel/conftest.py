@@ -11,9 +11,10 @@ import pytest
 from agent.sensor import programs
 from deploy.bootstrap import bpffs
 from tests.support.accounts import Accounts, accounts
+from tests.support.inside import PATIENCE
 from tests.support.watched import PINS, Watched, subreaper
 
-_STUCK_S = 60
+_STUCK_S = 60 * PATIENCE
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import agent.kernel
 from agent.errors import SensorError
 from agent.sensor import programs
+from agent.sensor.sides import Side
 from tests.support.loading import program_ids
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
@@ -149,7 +150,7 @@ def test_an_upgrade_that_is_cut_off_is_done_at_the_next_start(
             raise InterruptedError
         return rename(self, target)
 
-    def never(directory: Path) -> None:
+    def never(directory: Path, side: Side) -> None:
         raise InterruptedError
 
     with monkeypatch.context() as patched:

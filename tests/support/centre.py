@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.inside import keep_log
+from tests.support.inside import PATIENCE, keep_log
 
 REPOSITORY = Path(__file__).parents[2]
-_READY_S = 60
+_READY_S = 60 * PATIENCE
 
 
 class Child:

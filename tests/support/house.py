@@ -35,13 +35,13 @@ from collector.cli.events import read_events
 from deploy.bootstrap import bpffs
 from tests.support.centre import REPOSITORY, Centre, Child, centre
 from tests.support.children import start_ns
-from tests.support.inside import compiled_programs
+from tests.support.inside import PATIENCE, compiled_programs
 from tests.support.sensors import MODE
 
 USER = "holdfast-test-house"
 PINS = Path("/sys/fs/bpf/holdfast-test-house")
 OWNER = "olga@example.com"
-_WAIT_S = 60
+_WAIT_S = 60 * PATIENCE
 
 Request = dict[str, Any]
 

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# How many times longer than elsewhere a test waits for what must come.
+PATIENCE = int(os.environ.get("HOLDFAST_TEST_PATIENCE", "1"))
+
 
 def compiled_programs(own: Path) -> Path:
     """Return where compiled programs are kept: `own`, or what lasts longer than one test."""

@@ -23,13 +23,13 @@ from rules.match import Ruling, decide
 from rules.model import RuleSet
 from rules.superset import compile_tables
 from tests.support.accounts import Accounts
-from tests.support.inside import compiled_programs
+from tests.support.inside import PATIENCE, compiled_programs
 from tests.support.sensors import MODE, make_sensor
 from tests.support.started import Started, python, signal_process, wait_gone, wait_state
 from wire.acts import Act
 
 PINS = Path("/sys/fs/bpf/holdfast-test")
-_WAIT_S = 20
+_WAIT_S = 20 * PATIENCE
 _ALL = 1_000_000
 _PR_SET_CHILD_SUBREAPER = 36
 # Rules that are about nothing at all, between tests.

@@ -42,13 +42,6 @@ static __always_inline u32 wanted_of_open(u32 want, u32 flags) {
   return want & mask;
 }
 
-// What a call says of itself. `name` is 0 where it gives none.
-struct opening {
-  u64 name;
-  u32 flags;
-  u32 ring;  // io_uring_setup
-};
-
 #define IS_OPEN(nr, of)                                                                       \
   ((nr) == of##open || (nr) == of##creat || (nr) == of##openat || (nr) == of##openat2 ||      \
    (nr) == of##open_by_handle_at || (nr) == of##io_uring_setup)

@@ -3,6 +3,7 @@
 // before anything has happened. Beside them the raw tracepoints of labels and exec.
 
 #define TRACERS_ARE_TRUSTED 1
+#define GOES_WITH_STOPS 1
 #define NOTES_SCRIPTS 1
 
 #include "records.h"

@@ -53,15 +53,15 @@ static __always_inline void end_of_path(struct walk *walk, u32 position, char *t
 }
 
 // Whether this call names the script, by the name that the interpreter was given.
-static __always_inline int names_script(struct facts *facts, struct script *known, u64 task) {
-  struct opening opening = {};
+static __always_inline int names_script(struct facts *facts, struct walk *walk, struct script *known, u64 task) {
+  struct opening *opening = &walk->opening;
   u64 regs = registers_of(task), nr = 0;
   u32 old = is_old_call(task);
   READ(nr, regs, pt_regs, orig_ax);
   if (old ? !IS_OPEN(nr, OLD_NR_) : !IS_OPEN(nr, NR_)) return 0;
-  read_opening(&opening, regs, nr, old);
+  read_opening(opening, regs, nr, old);
   __builtin_memset(facts->filename, 0, sizeof(facts->filename));
-  bpf_probe_read_user_str(facts->filename, sizeof(facts->filename), (void *)opening.name);
+  bpf_probe_read_user_str(facts->filename, sizeof(facts->filename), (void *)opening->name);
   return is_same_text(facts->filename, known->filename);
 }
 
@@ -80,7 +80,7 @@ static __always_inline int is_changed_script(struct facts *facts, struct walk *w
   read_state(&now, inode);
   int same_file = now.inode == was->inode && now.device == was->device;
   end_of_path(walk, position, facts->path);
-  if (!same_file && !is_same_text(facts->path, known->path) && !names_script(facts, known, task)) return 0;
+  if (!same_file && !is_same_text(facts->path, known->path) && !names_script(facts, walk, known, task)) return 0;
   if (known->opens < SCRIPT_OPENS - SCRIPT_OPENS_AFTER) known->opens = SCRIPT_OPENS - SCRIPT_OPENS_AFTER;
   return !same_file || now.bytes != was->bytes || now.changed_s != was->changed_s || now.changed_ns != was->changed_ns;
 }

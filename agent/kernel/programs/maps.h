@@ -87,6 +87,12 @@ struct subject {
 struct cgroup_path {
   char text[192];
 };
+// What an open call says of itself. `name` is 0 where it gives none.
+struct opening {
+  u64 name;
+  u32 flags;
+  u32 ring;  // io_uring_setup
+};
 // Working space of one program run. What loops carry along lives here and not in registers, so that
 // the verifier sees the same state in every round and prunes instead of following each one.
 struct walk {
@@ -95,6 +101,7 @@ struct walk {
   u32 position;
   u32 want;
   u32 length;
+  struct opening opening;
   u32 ends[MAXIMUM_COMPONENTS];
   struct path_key path_key;
   struct tail_key tail_key;

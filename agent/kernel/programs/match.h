@@ -10,6 +10,10 @@
 #define WANT_NO_AGENT_DENY 536870912
 #define WANT_NO_AGENT_HOLD 1073741824  // neither this nor the one before: it passes
 
+// Whether the programs heed what goes with a stop: only those of gate mode can.
+#ifndef GOES_WITH_STOPS
+#define GOES_WITH_STOPS 0
+#endif
 #define WANT_WITH_STOP (WANT_REFUSE | WANT_NO_AGENT_DENY | WANT_NO_AGENT_HOLD)
 
 // In TABLE_CHANGE and in SLOT_OTHER each kind has a bit for each instead of the first four.
@@ -160,7 +164,7 @@ static __always_inline u32 want_region(struct region *region, u16 port) {
 // The tables have what is wanted of TCP, of UDP and of all else in four bits each.
 static __always_inline u32 want_of_transport(u32 wants, u8 transport) {
   u32 own = wants >> (transport == TRANSPORT_TCP ? 0 : transport == TRANSPORT_UDP ? 4 : 8) & 15;
-  return own | (wants & WANT_WITH_STOP);
+  return GOES_WITH_STOPS ? own | (wants & WANT_WITH_STOP) : own;
 }
 
 static __always_inline u32 want_address(struct config *config, struct act *act) {

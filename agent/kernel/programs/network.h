@@ -16,7 +16,7 @@ static __always_inline void finish_network(struct facts *facts, struct walk *wal
   COPY_PATH(walk, position, facts->path, bytes, act->marks);
   act->path_bytes = bytes;
   facts->filename[0] = 0;
-  read_arguments(facts, task, 0);
+  read_arguments(facts, task, 1);
   read_surroundings(facts, walk, task, 1);
   read_ancestors(facts, task);
   stop(facts);

@@ -81,7 +81,7 @@ static __always_inline void judge_open(struct config *config, struct facts *fact
   COPY_PATH(walk, position, facts->path, bytes, act->marks);
   act->path_bytes = bytes;
   facts->filename[0] = 0;
-  read_arguments(facts, task, 0);
+  read_arguments(facts, task, 1);
   read_surroundings(facts, walk, task, 1);
   read_ancestors(facts, task);
   stop(facts);
@@ -98,8 +98,7 @@ static __always_inline int open_returned(u64 regs, u64 nr, long result) {
   struct walk *walk = hf_walk.lookup(&zero);
   if (!config || !facts || !walk || !find_label(task, tgid, config, &label, 0)) return 0;
   begin_act(&facts->act, &label);
-  struct opening opening = {};
-  read_opening(&opening, regs, nr, old);
-  judge_open(config, facts, walk, task, result, &opening);
+  read_opening(&walk->opening, regs, nr, old);
+  judge_open(config, facts, walk, task, result, &walk->opening);
   return 0;
 }

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.doctor.facts import Facts, Trials
+from agent.doctor.facts import Answer, Configuration, Facts, Trials
 from agent.doctor.modes import PROMISES, Mode, Way, chosen, ways, why
+from agent.sensor.choose import best
 from rules.modes import KINDS
 from tests.support.hosts import (
     ALMA,
@@ -159,6 +162,51 @@ def test_why_says_what_each_way_of_a_better_mode_lacks() -> None:
     )
     assert why(ways(host(), ALL)) == "BPF LSM works here, and no mode promises more"
     assert "no way to hold" in why((Way(mode=Mode.STOP, by="x", obstacles=found[0].obstacles),))
+
+
+ANSWER = st.sampled_from([True, REFUSED])
+
+
+@given(
+    st.fixed_dictionaries(
+        dict.fromkeys(("raw_tracepoint", "signal", "lsm", "fmod_ret", "fexit"), ANSWER)
+    ),
+    st.sampled_from(["", "full"]),
+)
+def test_doctor_says_what_the_agent_would_choose(said: dict[str, Answer], preempts: str) -> None:
+    """Whatever the kernel takes and refuses; both ask the same trial."""
+    facts = host(trials=trials(**said), kernel=kernel(preempts=preempts))
+    way = chosen(ways(facts, ALL))
+    assert way is not None
+    choice = best(said, preempts)
+    means = {"lsm": "BPF LSM", "fmod_ret": "fmod_ret", "stop": "raw tracepoints"}
+    expected = means[choice.side.name] if choice.side else "auditd"
+    assert (way.mode, way.by) == (choice.mode, expected)
+
+
+def test_a_kernel_that_preempts_itself_is_told_how_not_to() -> None:
+    """Gate mode needs it, stop mode does not."""
+    facts = host(kernel=kernel(preempts="full"))
+    ((what, remedy),) = lacks(facts, Mode.GATE, "BPF LSM")
+    assert "full" in what
+    assert "preempt=voluntary" in remedy
+    assert gets(facts) == (Mode.STOP, "raw tracepoints")
+    ((_, remedy),) = lacks(host(kernel=kernel(preempts="rt")), Mode.GATE, "BPF LSM")
+    assert "without PREEMPT_RT" in remedy
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("gate", Mode.GATE), ("stop", Mode.STOP), ("audit", Mode.AUDIT), ("auto", Mode.GATE)],
+)
+def test_a_mode_that_is_asked_for_is_the_only_one(asked: str, expected: Mode) -> None:
+    """And the others say why not; one that cannot be is none at all."""
+    asking = Configuration(place="/etc/holdfast/agent.toml", mode=asked)
+    way = chosen(ways(host(configuration=asking), ALL))
+    assert way is not None
+    assert way.mode is expected
+    refused = host(configuration=asking, trials=trials(lsm=REFUSED, fmod_ret=REFUSED))
+    assert (gets(refused) is None) is (asked == "gate")
 
 
 @pytest.mark.parametrize("mode", list(Mode))
