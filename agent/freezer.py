@@ -7,6 +7,7 @@ may write to. The cgroup itself remembers where its process belongs, so a restar
 
 import logging
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,10 +73,11 @@ class Freezer:
         cell = self._cell(process)
         try:
             if cell is None or not cell.place.exists():  # or root has taken it away
-                origin = procfs.cgroup(process.pid)
-                if origin is None:
+                inside = procfs.cgroup(process.pid)
+                if inside is None:
                     return False
-                cell = _Cell(self._parent(origin) / self._name(process), origin)
+                origin = self._outside(inside)
+                cell = _Cell(self._parent(origin) / self._new_name(process), origin)
             _make(cell)
         except OSError as error:
             place = cell.place if cell else self._mount
@@ -117,7 +119,7 @@ class Freezer:
             ) from error
         self._cells.pop(process, None)
         # Behind its move into the cell, should that still be to come.
-        self._run(partial(self._move_out, process.pid, cell.place, cell.origin))
+        self._run(partial(self._move_out, cell.place, cell.origin))
 
     def drop(self, process: ProcessId) -> None:
         """Forget a process that is gone, and take its cgroup away."""
@@ -150,26 +152,33 @@ class Freezer:
         except OSError as error:
             self.on_failure(_why_not(process, cell.place, error))
 
-    def _move_out(self, pid: int, place: Path, origin: str) -> None:
+    def _move_out(self, place: Path, origin: str) -> None:
+        """Put everybody back: what the process has forked since it was thawed is in there too."""
         target = self._existing(origin)
+        with suppress(FileNotFoundError):
+            while pids := (place / "cgroup.procs").read_text(encoding="ascii").split():
+                moved = [self._moved_out(pid, place, target) for pid in pids]
+                if not any(moved):
+                    break
+        self._remove(place)
+
+    def _moved_out(self, pid: str, place: Path, target: Path) -> bool:
         try:
-            if str(pid) in (place / "cgroup.procs").read_text(encoding="ascii").split():
-                _write(target / "cgroup.procs", str(pid))
-        except (ProcessLookupError, FileNotFoundError):
-            pass
+            _write(target / "cgroup.procs", pid)
+        except ProcessLookupError:
+            return False  # it has ended
         except OSError as error:
             self.on_failure(
                 f"process {pid}: runs, and cannot be moved from {place} back to {target}: "
                 f"{error.strerror}"
             )
-        self._remove(place)
+            return False
+        return True
 
     def _tidy(self, place: Path) -> None:
         with suppress(OSError):  # somebody else was quicker
-            frozen = (place / "cgroup.freeze").read_text(encoding="ascii").strip() == "1"
-            for pid in (place / "cgroup.procs").read_text(encoding="ascii").split():
-                if not frozen:
-                    self._move_out(int(pid), place, _origin_of(place, self._mount))
+            if not _is_shut(place):
+                self._move_out(place, _origin_of(place, self._mount))
         self._remove(place)
 
     def _remove(self, place: Path) -> None:
@@ -183,15 +192,28 @@ class Freezer:
         if known is not None or self._mount is None:
             return known
         path = procfs.cgroup(process.pid)
-        if path is None or path.rpartition("/")[2] != self._name(process):
+        if path is None or not path.rpartition("/")[2].startswith(self._name(process)):
             return None
         place = self._mount / path.lstrip("/")
+        if not _is_shut(place):  # thawed, and not put back yet: whoever is in it runs
+            return None
         self._cells[process] = _Cell(place, _origin_of(place, self._mount), inside=True)
         return self._cells[process]
 
     def _name(self, process: ProcessId) -> str:
-        """Return the name of a process's cell, which anybody can tell who reads /proc."""
-        return f"{self._prefix}{process.pid}-{process.start_ns // procfs.TICK_NS}"
+        """Return how the name of a process's cell begins, which shows whose it is."""
+        return f"{self._prefix}{process.pid}-{process.start_ns // procfs.TICK_NS}-"
+
+    def _new_name(self, process: ProcessId) -> str:
+        """Return a name for a cell. Its last one may still be there, with children that run."""
+        return self._name(process) + secrets.token_hex(4)
+
+    def _outside(self, cgroup: str) -> str:
+        """Return where a process belongs: one that was just forked may be in its parent's cell."""
+        assert self._mount is not None
+        while cgroup.rpartition("/")[2].startswith(self._prefix):
+            cgroup = _origin_of(self._mount / cgroup.lstrip("/"), self._mount)
+        return cgroup
 
     def _parent(self, origin: str) -> Path:
         """Return the directory to make a cell in: the nearest that only root may take out of."""
@@ -218,6 +240,14 @@ def _make(cell: _Cell) -> None:
     _write(cell.place / "cgroup.freeze", "1")
     if not cell.wanted:
         _write(cell.place / "cgroup.freeze", "0")
+
+
+def _is_shut(place: Path) -> bool:
+    """Return whether a cell is to freeze who is in it; one that is gone is not."""
+    try:
+        return (place / "cgroup.freeze").read_text(encoding="ascii").strip() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def _origin_of(place: Path, mount: Path | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.bootstrap import packages
 
 # Directories that are a layer of their own; the others are told apart by markers.
-_OWN = ("meta", "audit", "web", "tryout", "faults", "vm", "soak", "bench")
+_OWN = ("meta", "audit", "web", "tryout", "faults", "transparency", "vm", "soak", "bench")
 _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 
 
@@ -74,6 +74,13 @@ LAYERS: tuple[Layer, ...] = (
         root=True,
     ),
     Layer(
+        name="transparency",
+        covers="programs do the same, watched or not",
+        arguments=("tests/transparency",),
+        root=True,
+        packages=packages.for_transparency(),
+    ),
+    Layer(
         name="web",
         covers="sign-in at a real identity provider, and pages in a real browser",
         arguments=("tests/web",),
@@ -104,7 +111,7 @@ LAYERS: tuple[Layer, ...] = (
         root=True,
         long=True,
         longest_s=None,
-        packages=packages.FOR_BENCH,
+        packages=(*packages.FOR_BENCH, *packages.FOR_COMPILING),
     ),
 )
 

@@ -20,8 +20,10 @@ FOR_TESTS = ("sudo",)
 FOR_WEB = ("chromium", "npm")
 # The audit daemon, and its parser for the system's Python, which mode audit reads it by.
 FOR_AUDIT = ("auditd", "python3-audit")
-# What the bench compares with, and the compiler of its workload.
-FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
+# What the bench compares with.
+FOR_BENCH = ("auditd", "bpftrace")
+# What makes a test's own programs in C.
+FOR_COMPILING = ("gcc", "libc6-dev")
 # What makes the images of VMs and boots them.
 FOR_VM = ("qemu-system-x86", "mmdebstrap", "e2fsprogs", "kmod", "cpio", "busybox-static")
 # What shows the pages to the tests, and what runs the tools from npm that judge them.
@@ -41,6 +43,13 @@ def for_node() -> tuple[str, ...]:
     """Return what the tools from npm need; Debian's node only where there is none yet."""
     there = all(shutil.which(name) is not None for name in ("node", "npm"))
     return () if there else _NODE
+
+
+def for_transparency() -> tuple[str, ...]:
+    """Return what the tests of transparency run: programs of every day, and the suite of Python."""
+    libraries = Path("/usr/lib").glob("python3.*/os.py")
+    suites = sorted(f"lib{path.parent.name}-testsuite" for path in libraries)
+    return (*FOR_COMPILING, "make", "git", "strace", *for_node(), *suites)
 
 
 def missing(packages: Sequence[str]) -> list[str]:

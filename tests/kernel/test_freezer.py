@@ -3,8 +3,9 @@
 import os
 import select
 import signal
+import subprocess
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from agent.freezer import Freezer, Job
 from agent.processes import ProcessControl, Resumed
 from agent.release import ProcessId, Release
 from agent.sensor.labels import cgroup_mount
-from tests.support.children import Child, child
+from tests.support.children import Child, child, start_ns
+from tests.support.started import wait_gone
 from wire.ids import HoldId
 from wire.messages import Ground
 
@@ -74,8 +76,8 @@ def named(one: Child) -> ProcessId:
 
 
 def cell_of(one: Child) -> str:
-    """Return the name of a child's cgroup while it is frozen."""
-    return f"{NAME}-held-{one.pid}-{one.start_ns // procfs.TICK_NS}"
+    """Return how the name of a child's cgroup begins while it is frozen."""
+    return f"{NAME}-held-{one.pid}-{one.start_ns // procfs.TICK_NS}-"
 
 
 def wait_frozen(freezer: Freezer, process: ProcessId) -> None:
@@ -127,7 +129,8 @@ def test_it_is_put_back_where_it_came_from(freezer: Freezer, mount: Path, one: C
         (home / "cgroup.procs").write_text(str(one.pid))
         freezer.freeze(named(one))
         inside = procfs.cgroup(one.pid)
-        assert inside == f"/{home.name}/{cell_of(one)}"
+        assert inside is not None
+        assert inside.startswith(f"/{home.name}/{cell_of(one)}")
         freezer.thaw(named(one))
         assert procfs.cgroup(one.pid) == f"/{home.name}"
         assert not list(home.glob(f"{NAME}-held-*"))
@@ -146,7 +149,7 @@ def test_where_a_user_may_move_processes_it_is_kept_above(
         os.chown(theirs / "cgroup.procs", 65534, 65534)
         (theirs / "cgroup.procs").write_text(str(one.pid))
         freezer.freeze(named(one))
-        assert procfs.cgroup(one.pid) == f"/{cell_of(one)}"
+        assert (procfs.cgroup(one.pid) or "").startswith(f"/{cell_of(one)}")
         freezer.thaw(named(one))
         assert procfs.cgroup(one.pid) == f"/{theirs.name}"
         (mount / "cgroup.procs").write_text(str(one.pid))
@@ -229,6 +232,119 @@ def test_what_was_thawed_and_not_put_back_is_put_back_by_the_next(
     assert talker.line() == "ran\n"
     freezer.sweep()
     assert procfs.cgroup(talker.pid) == "/"
+
+
+# Forks a child whenever it is told to, and says its number.
+PARENT = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGCONT, lambda *_: os.write(1, b"ran\\n"))
+        os.write(1, b"%d\\n" % os.getpid())
+        while True: signal.pause()
+"""
+
+
+@pytest.fixture
+def family() -> Iterator["tuple[subprocess.Popen[str], Callable[[], int]]"]:
+    """A process, and what makes it fork a child and returns its number."""
+    parent = subprocess.Popen(
+        ["/usr/bin/python3", "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    forked = []
+
+    def fork() -> int:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write("now\n")
+        parent.stdin.flush()
+        forked.append(int(parent.stdout.readline()))
+        return forked[-1]
+
+    with parent:
+        yield parent, fork
+        for pid in forked:
+            os.kill(pid, signal.SIGKILL)  # a child of the parent, which lives and reaps none
+        parent.kill()
+    for pid in forked:
+        wait_gone(pid)
+
+
+def test_a_child_that_is_forked_before_the_move_out_is_put_back_too(
+    mount: Path, family: "tuple[subprocess.Popen[str], Callable[[], int]]"
+) -> None:
+    """It begins in its parent's cell, and is neither left there nor frozen with the parent."""
+    jobs: deque[Job] = deque()
+    freezer = Freezer(mount, NAME, jobs.append)
+    parent, fork = family
+    process = ProcessId(parent.pid, start_ns(parent.pid))
+    freezer.freeze(process)
+    jobs.popleft()()
+    wait_frozen(freezer, process)
+    freezer.thaw(process)
+    child = fork()
+    assert procfs.cgroup(child) == procfs.cgroup(parent.pid)
+    freezer.freeze(process)
+    os.kill(child, signal.SIGCONT)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ran\n"
+    while jobs:
+        jobs.popleft()()
+    wait_frozen(freezer, process)
+    assert procfs.cgroup(child) == "/"
+    os.kill(child, signal.SIGCONT)
+    assert parent.stdout.readline() == "ran\n"
+    freezer.thaw(process)
+    while jobs:
+        jobs.popleft()()
+    assert not list(mount.rglob(f"{NAME}-held-*"))
+
+
+def test_a_child_that_is_held_in_its_parents_cell_goes_where_the_parent_belongs(
+    mount: Path, family: "tuple[subprocess.Popen[str], Callable[[], int]]"
+) -> None:
+    """And its own cell lies beside the parent's, which would freeze it and could not be removed."""
+    jobs: deque[Job] = deque()
+    freezer = Freezer(mount, NAME, jobs.append)
+    parent, fork = family
+    process = ProcessId(parent.pid, start_ns(parent.pid))
+    freezer.freeze(process)
+    jobs.popleft()()
+    freezer.thaw(process)
+    pid = fork()
+    child = ProcessId(pid, start_ns(pid))
+    freezer.freeze(child)
+    while jobs:
+        jobs.popleft()()
+    wait_frozen(freezer, child)
+    assert procfs.cgroup(parent.pid) == "/"
+    assert (procfs.cgroup(pid) or "").count("held") == 1
+    freezer.thaw(child)
+    while jobs:
+        jobs.popleft()()
+    assert procfs.cgroup(pid) == "/"
+    assert not list(mount.rglob(f"{NAME}-held-*"))
+
+
+def test_who_is_held_again_at_once_is_frozen_again(mount: Path, talker: Child) -> None:
+    """The last cell is taken away meanwhile; no failure is told."""
+    jobs: deque[Job] = deque()
+    failures: list[str] = []
+    freezer = Freezer(mount, NAME, jobs.append)
+    freezer.on_failure = failures.append
+    process = named(talker)
+    for _ in range(3):
+        assert freezer.freeze(process)
+        while jobs:
+            jobs.popleft()()
+        wait_frozen(freezer, process)
+        freezer.thaw(process)  # its move out is still to come when the next hold is
+    while jobs:
+        jobs.popleft()()
+    assert failures == []
+    assert not list(mount.rglob(f"{NAME}-held-*"))
 
 
 def test_all_threads_are_frozen(freezer: Freezer) -> None:

@@ -148,7 +148,7 @@ class House:
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
             f'cache = "{compiled_programs(directory / "cache")}"\n'
             f'rules = ["{self.rules}"]\n'
-            f"{keys or own_mode}"
+            f"{keys if 'mode =' in keys else own_mode + keys}"
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
             f'responsible = "{OWNER}"\n'
         )

@@ -1,0 +1,74 @@
+"""Where a run is not the same as without an agent, by nature; docs/transparency.md explains it.
+
+A row that no longer differs fails its case, as does a difference without a row.
+"""
+
+from dataclasses import dataclass
+
+from tests.transparency.settings import HOLD, OBSERVE
+
+STOP, GATE = "stop", "gate"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Which line of a case differs, in which modes and setting, and what stands there then."""
+
+    topic: str  # the row of the page
+    case: str
+    key: str
+    value: str
+    modes: tuple[str, ...] = (STOP, GATE)
+    setting: str = HOLD
+
+
+_EINTR = "-1 EINTR"
+
+
+def _interrupted(case: str, key: str) -> Difference:
+    return Difference("Calls that Linux ends at a stop", case, key, _EINTR)
+
+
+def _told(key: str, value: str) -> Difference:
+    return Difference("Parents that ask for stops", "parents", key, value)
+
+
+EXCEPTIONS: tuple[Difference, ...] = (
+    Difference("A connect with a send timeout", "connect", "connect with a send timeout", _EINTR),
+    _interrupted("waits", "epoll_wait"),
+    _interrupted("waits", "accept with a timeout"),
+    _interrupted("waits", "recv with a timeout"),
+    _interrupted("waits", "semop"),
+    _interrupted("waits", "sigwaitinfo"),
+    _interrupted("waits", "sigtimedwait"),
+    _interrupted("waits", "io_getevents"),
+    _told("stops that waitpid tells of", "1"),
+    _told("the first that waitid tells of", "a stop"),
+    _told("stops that SIGCHLD tells of", "1"),
+    Difference("A handler of SIGCONT", "parents", "it was called", "1"),
+    Difference(
+        "Programs that trace",
+        "tracing",
+        "end of a traced child that opens what may be held",
+        "killed by KILL",
+        modes=(STOP,),
+    ),
+    Difference("Programs that trace", "debuggers", "strace", "137, Killed", modes=(STOP,)),
+    Difference("Programs that trace", "debuggers", "its log has the act", "0", modes=(STOP,)),
+    Difference(
+        "Job control in an interactive shell",
+        "job-control",
+        "a program in the foreground",
+        "[1]+  Stopped                 /bin/true / 147",
+    ),
+)
+
+
+def expected(case: str, mode: str, setting: str) -> dict[str, str]:
+    """Return by key what a case says differently in this mode and setting."""
+    assert setting in (HOLD, OBSERVE)
+    return {
+        one.key: one.value
+        for one in EXCEPTIONS
+        if one.case == case and mode in one.modes and one.setting == setting
+    }
