@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _left(config: AgentConfig) -> Sensor:
     from agent.sensor.choose import left_sensor
 
-    return left_sensor(config.bpffs)
+    return left_sensor(config)
 
 
 def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     from agent.sensor.choose import choose, sensor_of
 
     config = load(options.config)
-    sensor = sensor_of(choose(config.mode), config.bpffs, config.cache)
+    sensor = sensor_of(choose(config.mode), config)
 
     def ready(line: str) -> None:
         print(line, flush=True)

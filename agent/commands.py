@@ -100,6 +100,11 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
         f"be held, {lost['labels']} labels",
         file=out,
     )
+    if lost.get("records") or lost.get("absences"):
+        print(
+            f"audit    {lost['records']} records lost, {lost['absences']} times nothing came",
+            file=out,
+        )
     if answer["without_effect"]:
         print(
             f"no effect in {answer['mode']} mode: {', '.join(answer['without_effect'])}", file=out

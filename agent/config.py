@@ -4,6 +4,7 @@ Knows the keys and their defaults; hides TOML. Every error names the file, the k
 """
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -24,7 +25,8 @@ _MOST_HOLDS = 512
 _MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
-_PLACES = ("identity", "state", "run", "bpffs", "cache")
+_PLACES = ("identity", "state", "run", "bpffs", "cache", "audit_socket")
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,31}")
 
 
 class _Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -49,6 +51,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     spool_limit_mib: int = 256
     holds_per_session: int = 20
     holds_per_subject: int = 100
+    audit_socket: str = "/run/audispd_events"
+    audit_key: str = "holdfast"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,8 @@ class AgentConfig:
     spool_limit_mib: int
     holds_per_session: int
     holds_per_subject: int
+    audit_socket: Path
+    audit_key: str
     subjects: tuple[SubjectConfig, ...]
 
     @property
@@ -163,6 +169,11 @@ def load(path: Path) -> AgentConfig:
         raise ConfigError(
             f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
         )
+    if not _KEY.fullmatch(file.audit_key):
+        raise ConfigError(
+            f"{path}: audit_key: {file.audit_key[:80]!r} is no key of audit rules; write letters, "
+            "digits, - and _, at most 31"
+        )
     _check_subjects(path, file.subjects)
     return _made(path, file)
 
@@ -195,6 +206,8 @@ def _made(path: Path, file: _File) -> AgentConfig:
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
         holds_per_subject=file.holds_per_subject,
+        audit_socket=here / file.audit_socket,
+        audit_key=file.audit_key,
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,

@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from agent.control import ControlServer
 from agent.errors import AgentError
 from agent.peers import watched
 from agent.rulings import RuleBook
-from agent.sensor.interface import Sensor
+from agent.sensor.interface import Sensor, Telling
 from agent.tasks import end
 from agent.transport.announcer import Announcer
 from agent.transport.inbox import Inbox
@@ -143,6 +143,8 @@ class Daemon:
             parts.report.notice("nobody_responsible", responsible_words(name))
 
     def _start_sensor(self, parts: Core, book: RuleBook) -> None:
+        if isinstance(self._sensor, Telling):
+            self._sensor.tell_through(parts.report.notice)
         try:
             journalled = {hold.key for hold in parts.journal.unfinished()}
             self._sensor.start(parts.subjects, book.tables, journalled)
@@ -289,7 +291,7 @@ class Daemon:
             "connected": parts.link.connected,
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
-            "lost": {"events": losses.events, "holds": losses.holds, "labels": losses.labels},
+            "lost": asdict(losses),
             "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),

@@ -30,6 +30,8 @@ _LEAST, _MOST = 256, 4096
 # An exec takes about as long as this many acts.
 _ACTS_AN_EXEC = 16
 _CLOSING_SLICES = 1024
+_RECORDS = "the kernel could not deliver audit records (auditctl -s: lost)"
+_ABSENT = "no audit records came for a while, and nobody was held; the notices say when"
 _UNREAD = "the kernel's records could not be read; run holdfast-agent unload, then start it again"
 
 
@@ -157,6 +159,8 @@ class EventPipeline:
                     (now.holds - before.holds, "could not be held and were killed"),
                     (now.labels - before.labels, "could not be labelled: killed, or not watched"),
                     (now.unread - before.unread + unread, _UNREAD),
+                    (now.records - before.records, _RECORDS),
+                    (now.absences - before.absences, _ABSENT),
                 )
                 if lost
             ]

@@ -13,7 +13,7 @@ from rules.modes import HostMode
 from tests.support import leftovers
 from tests.support.sensors import MODE
 
-_NEED_ROOT = ("kernel", "end_to_end", "faults")
+_NEED_ROOT = ("kernel", "end_to_end", "faults", "audit")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}
 _KERNEL = pytest.StashKey[int]()
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Wait until no other run of the tests uses the kernel: they share pins and test users."""
     stash = item.session.stash
-    if _KERNEL in stash or not any(item.get_closest_marker(layer) for layer in _NEED_ROOT):
+    if _KERNEL in stash or not any(map(item.get_closest_marker, _NEED_ROOT)):
         return
     # Held until this process ends; it is not inherited.
     stash[_KERNEL] = os.open(Path(MOUNT_POINT), os.O_RDONLY | os.O_DIRECTORY)

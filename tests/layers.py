@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.bootstrap import packages
 
 # Directories that are a layer of their own; the others are told apart by markers.
-_OWN = ("meta", "web", "tryout", "faults", "vm", "soak", "bench")
+_OWN = ("meta", "audit", "web", "tryout", "faults", "vm", "soak", "bench")
 _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 
 
@@ -50,6 +50,15 @@ LAYERS: tuple[Layer, ...] = (
         covers="the BPF programs on this kernel",
         arguments=("tests", *_ELSEWHERE, "-m", "kernel and not end_to_end"),
         root=True,
+    ),
+    Layer(
+        name="audit",
+        covers="mode audit, with a real auditd",
+        arguments=("tests/audit",),
+        root=True,
+        # Not of an ordinary run: once audit was on, the kernel pays for it until it boots.
+        long=True,
+        packages=packages.FOR_AUDIT,
     ),
     Layer(
         name="end_to_end",

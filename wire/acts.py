@@ -135,7 +135,7 @@ class Act:
     address: str = ""
     port: int = 0
     messages: int = 0  # send: how many datagrams the call had sent when it was stopped
-    addresses_cut: bool = False  # a sendmmsg with more addresses than were inspected
+    addresses_cut: bool = False  # not all addresses were inspected, or rules have no words for one
     result: int | None = None  # the call's own result, negative errno on failure; None if not over
     # Added since version 1; see _SINCE.
     # rename, link: the new name; symlink: the text that it gets; mount: what is mounted

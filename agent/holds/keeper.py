@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
 from agent.holds.beyond import Beyond
+from agent.holds.ended import Ended
 from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
@@ -36,6 +37,7 @@ class Keeper:
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
         self._beyond = Beyond(parts, self._machine, self._settler)
+        self._ended = Ended(parts.judge, parts.report)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -250,6 +252,9 @@ class Keeper:
         if held.unread:
             # Whose it is may be what cannot be read, so it stays even if that process is gone.
             raise SensorError(held.unread)
+        if held.ended:
+            self._ended.note(held.act)
+            return
         ruled = self._p.judge(held.act)
         now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
         hold, opened = take(held, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)

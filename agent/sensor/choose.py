@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.config import AgentConfig
 from agent.errors import SensorError
 from agent.sensor import programs
+from agent.sensor.audit import AuditSensor
 from agent.sensor.gate import GateSensor
 from agent.sensor.interface import Sensor
 from agent.sensor.preemption import of_this_kernel
@@ -69,8 +71,9 @@ def choose(wanted: str) -> Choice:
     return found
 
 
-def sensor_of(choice: Choice, bpffs: Path, cache: Path | None) -> Sensor:
+def sensor_of(choice: Choice, config: AgentConfig) -> Sensor:
     """Return the sensor of a mode, not started."""
+    bpffs, cache = config.bpffs, config.cache
     for one in choice.why:
         log.info("%s", one)
     if choice.mode is HostMode.GATE:
@@ -78,10 +81,22 @@ def sensor_of(choice: Choice, bpffs: Path, cache: Path | None) -> Sensor:
         return GateSensor(bpffs, cache, side=choice.side)
     if choice.mode is HostMode.STOP:
         return StopSensor(bpffs, cache)
-    raise SensorError("neither gate nor stop mode works on this kernel: " + "; ".join(choice.why))
+    return _audit(config)
 
 
-def left_sensor(bpffs: Path) -> Sensor:
+def left_sensor(config: AgentConfig) -> Sensor:
     """Return a sensor for what an agent that is gone has left, whatever mode it was in."""
+    bpffs = config.bpffs
+    if not bpffs.is_dir() and (config.mode == HostMode.AUDIT or _audit_place(config).is_dir()):
+        return _audit(config)
     gated = (bpffs / "programs" / "gate_file_open").exists()
     return GateSensor(bpffs) if gated else StopSensor(bpffs)
+
+
+def _audit(config: AgentConfig) -> Sensor:
+    return AuditSensor(config.audit_socket, _audit_place(config), key=config.audit_key)
+
+
+def _audit_place(config: AgentConfig) -> Path:
+    """Return where an agent in audit mode notes what it holds."""
+    return config.run / "audit"

@@ -1,8 +1,8 @@
 """The seam between the kernel side and the rest of the agent: what any sensor offers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, NewType, Protocol
+from typing import NamedTuple, NewType, Protocol, runtime_checkable
 
 from agent.release import ProcessId
 from rules.superset import KernelTables
@@ -27,12 +27,14 @@ class HeldAct:
     """One entry of the held map: the kernel has sent SIGSTOP to this process for this act.
 
     `key` is unique for the life of the map, which outlives the agent. `unread` says why the entry
-    cannot be read; then `act` has only whose it is, and it may not be judged.
+    cannot be read; then `act` has only whose it is, and it may not be judged. `ended`: its process
+    was gone before it could be stopped, so there is nothing to hold; only mode audit is so late.
     """
 
     key: HeldKey
     act: Act
     unread: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,16 @@ class Losses:
     holds: int  # acts that could not be held and were killed instead
     labels: int  # processes that matched and could not be labelled
     unread: int = 0  # observed acts that this version cannot read; since the agent started
+    records: int = 0  # mode audit: records that the kernel's audit could not deliver
+    absences: int = 0  # mode audit: times that no records came at all
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A sensor that has something to say itself, beside what it has seen."""
+
+    def tell_through(self, notice: Callable[[str, str], None]) -> None:
+        """Say it by `notice(name, words)` from now on, during the start as well."""
 
 
 class Sensor(Protocol):

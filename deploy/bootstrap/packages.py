@@ -18,6 +18,8 @@ FOR_ENVIRONMENT = ("python3-venv",)
 FOR_TESTS = ("sudo",)
 # What reads the pages, and what installs the packages of npm that look at them.
 FOR_WEB = ("chromium", "npm")
+# The audit daemon, and its parser for the system's Python, which mode audit reads it by.
+FOR_AUDIT = ("auditd", "python3-audit")
 # What the bench compares with, and the compiler of its workload.
 FOR_BENCH = ("auditd", "bpftrace", "gcc", "libc6-dev")
 # What makes the images of VMs and boots them.

@@ -18,7 +18,7 @@ from tests.bench.tools import running
 KEY = "holdfast-test"
 CALLS = ("open", "openat", "openat2", "execve", "execveat", "connect")
 # What Debian's package ships, in a directory of our own.
-_SETTINGS = """
+SETTINGS = """
 local_events = yes
 write_logs = yes
 log_file = {directory}/audit.log
@@ -49,17 +49,17 @@ _BACKLOG = (("backlog_limit", "-b", "8192"), ("backlog_wait_time", "--backlog_wa
 
 def status() -> dict[str, int]:
     """Return the kernel's audit state: enabled, pid, lost, backlog_limit, and the like."""
-    words = (line.split() for line in _auditctl("-s").splitlines())
+    words = (line.split() for line in auditctl("-s").splitlines())
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdigit()}
 
 
 def check_unused() -> None:
     """Fail if somebody else uses audit here: the kernel knows one daemon and one set of rules."""
-    _auditctl("-D", "-k", KEY)  # of a run that was cut off, and so are these
-    for uid in re.findall(r"^-a never,task -F uid=(\d+)$", _auditctl("-l"), re.MULTILINE):
-        if _of_tests(int(uid)):
-            _auditctl("-d", "never,task", "-F", f"uid={uid}")
-    rules, pid = _auditctl("-l").strip(), status()["pid"]
+    auditctl("-D", "-k", KEY)  # of a run that was cut off, and so are these
+    for uid in re.findall(r"^-a never,task -F uid=(\d+)$", auditctl("-l"), re.MULTILINE):
+        if of_tests(int(uid)):
+            auditctl("-d", "never,task", "-F", f"uid={uid}")
+    rules, pid = auditctl("-l").strip(), status()["pid"]
     assert pid == 0, f"an audit daemon runs (pid {pid}); stop it: systemctl stop auditd"
     assert rules == "No rules", f"audit rules are loaded; remove them for the bench:\n{rules}"
 
@@ -97,7 +97,7 @@ def auditd(directory: Path, uid: int) -> Iterator[Auditd]:
     (directory / "plugins.d").mkdir(parents=True)
     directory.chmod(0o700)
     config = directory / "auditd.conf"
-    config.write_text(_SETTINGS.format(directory=directory).lstrip())
+    config.write_text(SETTINGS.format(directory=directory).lstrip())
     config.chmod(0o640)
     calls = [word for call in CALLS for word in ("-S", call)]
     rule = ("always,exit", "-F", "arch=b64", *calls, "-F", f"uid={_test_uid(uid)}", "-k", KEY)
@@ -112,13 +112,13 @@ def auditd(directory: Path, uid: int) -> Iterator[Auditd]:
             signal.SIGTERM,  # SIGINT it ignores
         ):
             for _, option, value in _BACKLOG:
-                _auditctl(option, value)
+                auditctl(option, value)
             with _loaded([rule]):
                 yield Auditd(directory / "audit.log")
     finally:
         for name, option, _ in _BACKLOG:
-            _auditctl(option, str(before[name]))
-        _auditctl("-e", str(before["enabled"]))
+            auditctl(option, str(before[name]))
+        auditctl("-e", str(before["enabled"]))
 
 
 @contextmanager
@@ -126,15 +126,15 @@ def _loaded(rules: list[tuple[str, ...]]) -> Iterator[None]:
     there = []
     try:
         for rule in rules:
-            _auditctl("-a", *rule)
+            auditctl("-a", *rule)
             there.append(rule)
         yield
     finally:
         for rule in there:
-            _auditctl("-d", *rule)
+            auditctl("-d", *rule)
 
 
-def _of_tests(uid: int) -> bool:
+def of_tests(uid: int) -> bool:
     """Return whether a user is one that tests make, or is gone, as theirs are after a run."""
     try:
         return pwd.getpwuid(uid).pw_name.startswith("holdfast-test")
@@ -143,11 +143,11 @@ def _of_tests(uid: int) -> bool:
 
 
 def _test_uid(uid: int) -> int:
-    assert uid > 0 and _of_tests(uid)
+    assert uid > 0 and of_tests(uid)
     return uid
 
 
-def _auditctl(*words: str) -> str:
+def auditctl(*words: str) -> str:
     done = subprocess.run(["auditctl", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"auditctl {' '.join(words)}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "collector": {"collector", "rules", "wire"},
 }
 LOADER = CHECKOUT / "agent" / "kernel" / "loader"
+READER = CHECKOUT / "agent" / "audit" / "reader"
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -64,6 +65,20 @@ def test_the_loader_is_python_3_9_and_needs_nothing_of_ours_but_bcc() -> None:
     modules = sorted(LOADER.glob("*.py"))
     assert modules, f"{LOADER.relative_to(CHECKOUT)} holds no modules"
     allowed = {*sys.stdlib_module_names, "bcc", *(path.stem for path in modules)}
+    foreign = [
+        f"{path.relative_to(CHECKOUT)} imports {name}"
+        for path in modules
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9)))
+        if name not in allowed
+    ]
+    assert not foreign, "\n".join(foreign)
+
+
+def test_the_audit_reader_is_python_3_9_and_needs_nothing_of_ours_but_auparse() -> None:
+    """It runs under whatever Python the distribution builds auparse for."""
+    modules = sorted(READER.glob("*.py"))
+    assert len(modules) > 3
+    allowed = {*sys.stdlib_module_names, "auparse", *(path.stem for path in modules)}
     foreign = [
         f"{path.relative_to(CHECKOUT)} imports {name}"
         for path in modules

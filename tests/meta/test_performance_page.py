@@ -39,8 +39,8 @@ def test_no_figure_is_typed_by_hand() -> None:
     assert set(FIGURE.findall(prose)) <= NOT_MEASURED
 
 
-def test_an_ordinary_run_installs_nothing_that_only_the_bench_needs() -> None:
-    """auditd comes to a machine only when somebody asks for the bench."""
+def test_an_ordinary_run_installs_nothing_that_only_long_layers_need() -> None:
+    """auditd comes to a machine only when somebody asks for the bench, or for mode audit."""
     owners = {layer.name for layer in LAYERS if set(layer.packages) & set(packages.FOR_BENCH)}
-    assert owners == {"bench"}
+    assert owners == {"audit", "bench"}
     assert all(layer.long for layer in LAYERS if layer.name in owners)

@@ -26,27 +26,32 @@ class Accounts:
 
 
 @contextmanager
-def accounts() -> Iterator[Accounts]:
-    """Have the users and the group; also when a run before this one was cut off."""
-    _remove()
+def accounts(names: tuple[str, str, str] = (WATCHED, OTHER, GROUP)) -> Iterator[Accounts]:
+    """Have two users and a group; also when a run before this one was cut off.
+
+    Tests that do not wait for others that use the kernel have names of their own.
+    """
+    assert all(name.startswith("holdfast-test") for name in names)
+    _remove(names)
     try:
-        for name in (WATCHED, OTHER):
+        for name in names[:2]:
             shell = "/usr/sbin/nologin"
             _run("useradd", "--system", "--user-group", "--shell", shell, "--home-dir", "/", name)
-        _run("groupadd", "--system", GROUP)
-        yield Accounts(pwd.getpwnam(WATCHED), pwd.getpwnam(OTHER), grp.getgrnam(GROUP))
+        _run("groupadd", "--system", names[2])
+        watched, other = map(pwd.getpwnam, names[:2])
+        yield Accounts(watched, other, grp.getgrnam(names[2]))
     finally:
-        _remove()
+        _remove(names)
 
 
-def _remove() -> None:
-    for name in (WATCHED, OTHER):
+def _remove(names: tuple[str, str, str]) -> None:
+    for name in names[:2]:
         with suppress(KeyError):
             end_processes(pwd.getpwnam(name).pw_uid)
             _run("userdel", name)
     with suppress(KeyError):
-        grp.getgrnam(GROUP)
-        _run("groupdel", GROUP)
+        grp.getgrnam(names[2])
+        _run("groupdel", names[2])
 
 
 def end_processes(uid: int) -> None:

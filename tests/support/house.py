@@ -128,7 +128,10 @@ class Watcher:
 class House:
     """What `house` gives. `user` is the watched one; everything else stands beside it."""
 
-    def __init__(self, directory: Path, made: Centre, user: pwd.struct_passwd) -> None:
+    def __init__(
+        self, directory: Path, made: Centre, user: pwd.struct_passwd, keys: str = ""
+    ) -> None:
+        """`keys` are further lines for agent.toml."""
         self.directory = directory
         self.centre = made
         self.user = user
@@ -139,11 +142,13 @@ class House:
         self.agent: Child | None = None
         self.children: list[subprocess.Popen[bytes]] = []
         self.watcher = Watcher(made.api_url, self.reviewer)
+        own_mode = f'mode = "{MODE}"\n'
         self.config.write_text(
             f"identity = {json.dumps(str(self.bundle))}\n"
             f'state = "{directory}/agent"\nrun = "{directory}/run"\nbpffs = "{PINS}"\n'
-            f'cache = "{compiled_programs(directory / "cache")}"\nmode = "{MODE}"\n'
+            f'cache = "{compiled_programs(directory / "cache")}"\n'
             f'rules = ["{self.rules}"]\n'
+            f"{keys or own_mode}"
             f'[[subjects]]\nname = "ai-worker"\nusers = ["{user.pw_name}"]\n'
             f'responsible = "{OWNER}"\n'
         )
@@ -287,10 +292,13 @@ def place_for_all() -> Iterator[Path]:
 
 
 @contextmanager
-def house(directory: Path, rules: str) -> Iterator[House]:
-    """Have a whole Holdfast running on `rules` (YAML); nothing of it is left at the end."""
+def house(directory: Path, rules: str, keys: str = "") -> Iterator[House]:
+    """Have a whole Holdfast running on `rules` (YAML); nothing of it is left at the end.
+
+    `keys` are further lines for its agent.toml.
+    """
     with bpffs.mounted(), test_user() as user, centre(directory) as made:
-        built = House(directory, made, user)
+        built = House(directory, made, user, keys)
         try:
             built.rules.write_text(rules)
             built.start_agent()

@@ -4,6 +4,7 @@
 
 #define SEND_FAST_OPEN 0x20000000  // MSG_FASTOPEN
 #define FAMILY_NETLINK 16
+#define FAMILY_PACKET 17
 
 static __always_inline u64 sock_of(u64 socket, u16 *family, u16 *type) {
   u64 sock = 0;
@@ -63,8 +64,10 @@ static __always_inline u32 want_sockaddr(struct config *config, struct act *act,
   }
   if (!family || family == FAMILY_UNIX || family == FAMILY_NETLINK) return 0;
   // Packets, virtual machines and the rest: no rule can name such an address, so all that are about
-  // any network count.
+  // any network count, here and by the mark also where the agent decides.
   act->number = family;
+  act->marks |= MARK_ADDRESSES_CUT;
+  if (family == FAMILY_PACKET) act->transport = TRANSPORT_RAW;
   bpf_probe_read_kernel(act->address, 16, (void *)(address + 2));
   want_anything(walk, table_byte(config, SLOT_UNINSPECTED));
   return walk->want;

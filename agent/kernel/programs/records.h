@@ -37,7 +37,7 @@
 #define MARK_UNRESOLVED 2      // the path is as the caller wrote it, or as its own mounts make it
 #define MARK_ARGV_CUT 4
 #define MARK_ENVIRONMENT_CUT 8
-#define MARK_ADDRESSES_CUT 16  // more messages in one call than are inspected
+#define MARK_ADDRESSES_CUT 16  // more messages in one call than are inspected, or no address that rules can name
 #define MARK_CREATED 32        // this open made the file
 #define MARK_SHARED 128        // other processes have the same table of descriptors
 #define MARK_KILLED 64         // could not be held, so it was killed

@@ -1,0 +1,1 @@
+"""What runs under the system's Python, which alone has the distribution's auparse."""
