@@ -13,9 +13,6 @@ from rules.modes import HostMode
 from tests.support import leftovers
 from tests.support.sensors import MODE
 
-# What only a VM of tests/vm can run, and other kernels refuse; there, this says which hooks it has.
-collect_ignore = [] if "HOLDFAST_TEST_HOOKS" in os.environ else ["gate"]
-
 _NEED_ROOT = ("kernel", "end_to_end", "faults", "audit", "transparency")
 # Layers that make something on the machine itself, by directory.
 _ON_THE_MACHINE = {"tryout", "faults", "soak", "bench"}

@@ -8,7 +8,6 @@
 Everything it starts is a child of the test and ends with the block.
 """
 
-import json
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.administration import collector_command
 from tests.support.inside import PATIENCE, keep_log
 
 REPOSITORY = Path(__file__).parents[2]
@@ -171,17 +171,7 @@ class Centre:
 
     def run(self, *words: str) -> str:
         """Run `holdfast-collector` with these words; return its output, fail on an error."""
-        done = subprocess.run(
-            [sys.executable, "-m", "collector", *words],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0, f"{json.dumps(words)} failed:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return collector_command(words)
 
     def close(self) -> None:
         """Stop whatever still runs."""

@@ -18,7 +18,7 @@ from tests.vm.image import CHECKOUT, ENVIRONMENT, Root
 
 _RECIPE = "2"
 _ARCHIVE = "installed.tar.gz"
-_TESTS = ("tests/gate", "tests/kernel", "tests/end_to_end")
+_TESTS = ("tests/kernel", "tests/end_to_end")
 # In namespaces of their own, so that nothing is mounted on the machine, whatever happens.
 _APART = ("unshare", "--mount", "--net", "--propagation", "private")
 
@@ -49,10 +49,9 @@ def _build(root: Root, names: list[str], place: Path) -> None:
             to = upper / PLACE.lstrip("/") / name
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, to)
-        tests = [name for name in _TESTS if (CHECKOUT / name).is_dir()]
         overlay = [str(each) for each in (root.tree, upper, work, merged)]
         script = f"{PLACE}/tests/vm/inside/install.sh"
-        install = ["/bin/sh", script, ENVIRONMENT, PLACE, *tests]
+        install = ["/bin/sh", script, ENVIRONMENT, PLACE, *_TESTS]
         run([*_APART, "/bin/sh", str(CHECKOUT / "tests/vm/inside/apart.sh"), *overlay, *install])
         packed = str(place / _ARCHIVE)
         tar = ("tar", "-C", str(upper), "--owner=0", "--group=0", "-I", "gzip -1", "-cf", packed)

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tests.vm.machine import Machine
 # In the VM: where they are kept, for whoever loads them.
 KEPT = "/var/cache/holdfast-programs"
 SYSTEM_PYTHON = ("/usr/bin/python3", "-I")
-_RECIPE = "3"
+_RECIPE = "4"
 _TYPES = "/sys/kernel/btf/vmlinux"
 _KERNEL_SIDE = CHECKOUT / "agent" / "kernel"
 _LOADER = str(_KERNEL_SIDE / "loader")
@@ -78,17 +77,21 @@ def install(machine: Machine, target: Target) -> None:
     machine.put(content.getvalue(), "/")
 
 
-def measured(ask: Ask, target: Target) -> list[Program]:
-    """Have them loaded once in a VM, or know from an earlier time what that took."""
+def measured(ask: Ask, target: Target) -> tuple[list[Program], dict[str, str]]:
+    """Have them loaded once in a VM, or know from an earlier time what that took.
+
+    The other part says of programs that this kernel does not take, why.
+    """
 
     def build(place: Path) -> None:
         loader = f"{PLACE}/agent/kernel/loader"
         said = ask([*SYSTEM_PYTHON, _MEASURE, loader, *_loader_options(target, KEPT)])
-        (place / "programs.json").write_text(said.splitlines()[-1], encoding="utf-8")
+        (place / "programs.json").write_text(said, encoding="utf-8")
 
-    place = cache.entry("programs", target.key(), build)
-    rows = json.loads((place / "programs.json").read_text(encoding="utf-8"))
-    return [Program(*(row[name] for name in Program.__slots__)) for row in rows]
+    said = cache.entry("programs", target.key(), build) / "programs.json"
+    loaded, rows = map(json.loads, said.read_text(encoding="utf-8").splitlines()[-2:])
+    found = [Program(*(row[name] for name in Program.__slots__)) for row in rows]
+    return found, loaded["lacking"]
 
 
 def _types(machine: Machine, version: str) -> Path:
@@ -104,8 +107,5 @@ def _types(machine: Machine, version: str) -> Path:
 
 
 def _loader_options(target: Target, kept: str) -> list[str]:
-    """Return the loader's arguments; it has no modes where it can do one thing only."""
-    asked = [*SYSTEM_PYTHON, _LOADER, "--help"]
-    text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    mode = ["--mode", target.hooks if target.mode == "gate" else target.mode]
-    return ["--cache", kept, *(mode if "--mode" in text else [])]
+    """Return the loader's arguments."""
+    return ["--cache", kept, "--mode", target.hooks if target.mode == "gate" else target.mode]

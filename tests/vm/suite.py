@@ -37,8 +37,8 @@ class Inside:
     machine: Machine
     target: programs.Target
 
-    def costs(self) -> list[programs.Program]:
-        """Have the programs ready for the tests; return what they cost on this kernel."""
+    def costs(self) -> tuple[list[programs.Program], dict[str, str]]:
+        """Have the programs ready for the tests; return what they cost here, and what lacks why."""
         programs.install(self.machine, self.target)
         return programs.measured(self._output, self.target)
 

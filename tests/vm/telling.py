@@ -1,6 +1,6 @@
 """Lets the tests inside a VM count outside: each of their reports becomes one of this run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,20 +41,23 @@ def tell(request: pytest.FixtureRequest, text: str) -> None:
         terminal.write_line(text)
 
 
-def programs_table(way: str, version: str, programs: Sequence[Program]) -> str:
-    """Return what the verifier made of each program, as lines."""
+def programs_table(
+    way: str, version: str, programs: Sequence[Program], lacking: Mapping[str, str]
+) -> str:
+    """Return what the verifier made of each program, as lines, and which it did not take."""
     lines = [
         f"programs under {way} (Debian's {version}); a program may take up {_MOST_VERIFIED:,}:",
-        f"  {'program':<16} {'instructions':>12} {'verified':>9} {'states':>7} {'code bytes':>11}",
+        f"  {'program':<29} {'instructions':>12} {'verified':>9} {'states':>7} {'code bytes':>11}",
     ]
     for one in programs:
         lines.append(
-            f"  {one.name:<16} {one.instructions:>12,} {one.verified:>9,} "
+            f"  {one.name:<29} {one.instructions:>12,} {one.verified:>9,} "
             f"{one.peak_states:>7,} {one.machine_bytes:>11,}"
         )
     total = sum(one.verified for one in programs)
     size = sum(one.machine_bytes for one in programs)
-    lines.append(f"  {'all':<16} {'':>12} {total:>9,} {'':>7} {size:>11,}")
+    lines.append(f"  {'all':<29} {'':>12} {total:>9,} {'':>7} {size:>11,}")
+    lines += [f"  {name}: {why}" for name, why in lacking.items()]
     return "\n".join(lines)
 
 

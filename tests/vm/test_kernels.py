@@ -46,7 +46,7 @@ def test_holdfast_works_under(way: Way, machine: Machine, request: pytest.Fixtur
 
     try:
         inside = suite.booted(machine, root, stock, Shape(way.hooks), progress)
-        tell(request, programs_table(str(way), stock.version, inside.costs()))
+        tell(request, programs_table(str(way), stock.version, *inside.costs()))
         code = inside.tests(chosen.tests(), report)
         assert code in _GOOD, f"pytest in the VM ended with exit code {code}"
         assert counted, "no test has run in the VM"
