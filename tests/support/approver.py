@@ -3,7 +3,7 @@
     with Approver(home) as person:
         person.delay_s = 0.5
         ...
-        person.approved            # {"open": 3, "exec": 1}
+        person.done()              # {"open": 3, "exec": 1}
 
 Each answer names the digest of what was shown, and is given when the request has stood so long.
 """
@@ -32,7 +32,7 @@ class Approver:
 
     def __init__(self, home: House) -> None:
         self.delay_s = 0.0
-        self.approved: Counter[str] = Counter()
+        self._approved: Counter[str] = Counter()
         self.failures: list[str] = []
         self._auth = Centre.auth(home.reviewer)
         self._url = f"{home.centre.api_url}/api/v1/requests"
@@ -43,7 +43,7 @@ class Approver:
         self._number = itertools.count()
         self._said: set[tuple[str, int]] = set()
         self._ready = threading.Event()
-        self._closed = False
+        self._closed = self._busy = False
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._follow, self._answer)
         ]
@@ -66,8 +66,14 @@ class Approver:
         """Count anew, and think so long before each answer."""
         with self._changed:
             self.delay_s = delay_s
-            self.approved.clear()
+            self._approved.clear()
             self.failures.clear()
+
+    def done(self) -> dict[str, int]:
+        """Return how many were approved of each kind, once nobody waits for an answer."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not (self._due or self._busy), _WAIT_S)
+            return dict(self._approved)
 
     def _follow(self) -> None:
         with (
@@ -102,9 +108,11 @@ class Approver:
             )
             with self._changed:
                 if response.status_code == 200:
-                    self.approved[request["act"]["kind"]] += 1
+                    self._approved[request["act"]["kind"]] += 1
                 elif response.status_code not in _OVER:
                     self.failures.append(response.text)
+                self._busy = False
+                self._changed.notify_all()
 
     def _next(self) -> Request | None:
         """Wait for the next request that is due; return None at the end."""
@@ -112,6 +120,7 @@ class Approver:
             while not self._closed:
                 left = self._due[0][0] - time.monotonic() if self._due else None
                 if left is not None and left <= 0:
+                    self._busy = True
                     return heapq.heappop(self._due)[2]
                 self._changed.wait(left)
             return None

@@ -38,7 +38,7 @@ def test_a_case_comes_to_the_same_with_an_agent(
     found = runner.run(case, watched.home.user)
     differences = alone[case.name][0].differences(found)
     wanted = expected(case.name, watched.mode, watched.setting)
-    asked = dict(watched.person.approved)
+    asked = watched.person.done()
     assert {key: other for key, (_, other) in differences.items()} == wanted, (
         f"{differences}; approved: {asked}"
     )

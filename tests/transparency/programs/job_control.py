@@ -23,7 +23,7 @@ class Terminal:
     """A shell at the other end of a terminal."""
 
     def __init__(self) -> None:
-        quiet, self._unused = os.pipe()
+        quiet, self.pipe = os.pipe()
         self.pid, self.end = pty.fork()
         if self.pid == 0:
             os.dup2(quiet, 7)
@@ -69,13 +69,12 @@ def main() -> None:
     shell = Terminal()
     shell.until(PROMPT)
     shell.does("a builtin", "echo $((1 + 1))")
-    shell.does("a job of the shell's own", "(read x; echo got $x) &")
-    time.sleep(JUST_A_MOMENT_S)  # it is stopped for reading, which nobody is told
-    shell.does("it wants to read the terminal", "jobs")
+    # Descriptor 7 is a pipe; what comes out of it is put in from here.
+    shell.does("a job of the shell's own", "(read x <&7; echo got $x) &")
+    shell.does("it runs", "jobs")
     shell.types_line("fg", b"got $x )")
-    shell.does("it reads in the foreground", "text", b"got text")
-    shell.until(PROMPT)
-    # Descriptor 7 is a pipe that nobody writes to.
+    os.write(shell.pipe, b"text\n")
+    say("it ends in the foreground", shell.until(PROMPT).decode().strip())
     shell.types_line("(echo begun; read x <&7)", b"begun\r\n")
     shell.types("stopped by Ctrl-Z", b"\x1a")
     shell.does("in the background", "bg; jobs")
