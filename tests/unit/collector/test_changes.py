@@ -11,7 +11,7 @@ from collector.approvals.folds import fold_key
 from collector.card import render, summary
 from collector.config import Trail
 from collector.trail.rows import event_rows, opened_row
-from collector.trail.schema import EVENTS, HOLDS, HOSTS, VERSION
+from collector.trail.schema import EVENTS, HOLD_STATES, HOLDS, HOSTS, VERSION
 from collector.trail.store import open_trail
 from collector.web.happenings import happening
 from rules.examples import parse
@@ -180,10 +180,11 @@ def test_a_trail_of_before_is_brought_to_today(tmp_path: Path) -> None:
     """It has every column of a new file; what is in it keeps its meaning."""
     settings = Trail(file=str(tmp_path / "trail.duckdb"))
     fresh = open_trail(settings)
-    columns = {t.name: _columns(fresh, t.name) for t in (EVENTS, HOLDS, HOSTS)}
+    columns = {t.name: _columns(fresh, t.name) for t in (EVENTS, HOLDS, HOLD_STATES, HOSTS)}
     added = {
         "events": LATER,
         "holds": HOLDS_ADDED,
+        "hold_states": {"capped", "denied_beyond"},
         "hosts": {"without_effect"},
     }
     insert(fresh, act_of("delete: /etc/passwd"))
