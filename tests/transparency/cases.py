@@ -189,6 +189,6 @@ CASES: tuple[Case, ...] = (
         name="job-control",
         program="job_control.py",
         about="an interactive bash with jobs",
-        holds={"exec": 4},
+        holds={"exec": 3},
     ),
 )  # fmt: skip
