@@ -78,6 +78,8 @@ LAYERS: tuple[Layer, ...] = (
         covers="programs do the same, watched or not",
         arguments=("tests/transparency",),
         root=True,
+        long=True,
+        longest_s=None,
         packages=packages.for_transparency(),
     ),
     Layer(
@@ -93,6 +95,7 @@ LAYERS: tuple[Layer, ...] = (
         covers="the gate under stock kernels, in virtual machines",
         arguments=("tests/vm",),
         root=True,
+        long=True,
         longest_s=None,
         packages=packages.FOR_VM,
     ),
