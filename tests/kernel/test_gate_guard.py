@@ -95,15 +95,16 @@ def test_a_process_group_that_is_orphaned_does_not_run_on(watched: Watched, made
         "        os.setpgid(0, 0)\n"
         "        os.execv('tiny', ['tiny'])\n"
         "    say(middle)\n"
-        "    sys.stdin.readline()\n"
+        "    os.read(0, 3)\n"
         "    os._exit(0)\n"
-        "sys.stdin.readline()\n"
-        "sys.stdin.readline()\n"
+        "os.read(0, 3)\n"
+        "os.read(0, 3)\n"
     )
     pid = int(parent.line())
     watched.next_hold(pid)
     wait_state(pid, "T")
-    parent.tell()  # read by the leader or the parent; both end, and the group is an orphan
+    # Each reads one; when the leader and the parent have ended, the group is an orphan.
+    parent.tell()
     parent.tell()
     parent.tell()
     parent.end()

@@ -1,20 +1,21 @@
 """Runs `holdfast-collector` commands for tests.
 
 Each is a process of its own. Where importing the collector takes half a minute, in a VM's software
-emulation, one process imports it and each command is a fork of that one.
+emulation, one process of the VM imports it beforehand, and each command is a fork of that one:
+`python -m tests.support.administration SOCKET`.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.support.inside import PATIENCE
+from tests.support.inside import ADMINISTRATION, PATIENCE
 
 _REPOSITORY = Path(__file__).parents[2]
 _LONGEST_S = 120 * PATIENCE
@@ -23,7 +24,8 @@ _LONGEST_S = 120 * PATIENCE
 def collector_command(words: Sequence[str]) -> str:
     """Run one to its end; return its output, fail on an error."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        code = (_forked if PATIENCE > 1 else _started)(words, output.fileno(), errors.fileno())
+        run = _forked if ADMINISTRATION else _started
+        code = run(words, output.fileno(), errors.fileno())
         output.seek(0)
         errors.seek(0)
         said = output.read()
@@ -44,47 +46,44 @@ def _started(words: Sequence[str], output: int, errors: int) -> int:
 
 
 def _forked(words: Sequence[str], output: int, errors: int) -> int:
-    process = _imported()
-    assert process.stdin is not None
-    assert process.stdout is not None
     # The other process opens what is open here, so that it needs no descriptors from us.
     streams = [f"/proc/{os.getpid()}/fd/{descriptor}" for descriptor in (output, errors)]
-    process.stdin.write(json.dumps([list(words), *streams]).encode() + b"\n")
-    process.stdin.flush()
-    return int(process.stdout.readline())
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(_LONGEST_S)
+        one.connect(ADMINISTRATION)
+        one.sendall(json.dumps([list(words), *streams]).encode() + b"\n")
+        with one.makefile() as answer:
+            return int(answer.readline())
 
 
-@cache
-def _imported() -> "subprocess.Popen[bytes]":
-    """Start the process that has the collector imported; it ends with its input, and so with us."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.administration"],
-        cwd=_REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+def serve(path: str) -> None:
+    """Fork for each line that comes, and answer with the exit code."""
+    with socket.socket(socket.AF_UNIX) as server:
+        # Whoever comes while the imports still run waits for them.
+        server.bind(path)
+        server.listen()
+        from collector import admin, enrol, setup  # noqa: F401 - so that no fork has to
+        from collector.__main__ import main
+
+        while True:
+            one, _ = server.accept()
+            with one, one.makefile() as asked:
+                words, output, errors = json.loads(asked.readline())
+                child = os.fork()
+                if not child:
+                    _become(words, output, errors)
+                    os._exit(_code_of(main))
+                _, status = os.waitpid(child, 0)
+                one.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
-def serve() -> None:
-    """Fork for each line of input, and print the exit code."""
-    from collector import admin, enrol, setup  # noqa: F401 - so that no fork has to
-    from collector.__main__ import main
-
-    for line in sys.stdin.buffer:
-        words, output, errors = json.loads(line)
-        child = os.fork()
-        if not child:
-            for path, descriptor in ((output, 1), (errors, 2)):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            sys.argv = ["holdfast-collector", *words]
-            os._exit(_code_of(main))
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+def _become(words: Sequence[str], output: str, errors: str) -> None:
+    for path, descriptor in ((output, 1), (errors, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
+    sys.argv = ["holdfast-collector", *words]
 
 
-def _code_of(main: object) -> int:
-    assert callable(main)
+def _code_of(main: Callable[[], None]) -> int:
     try:
         main()
     except SystemExit as end:
@@ -99,4 +98,4 @@ def _code_of(main: object) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 # How many times longer than elsewhere a test waits for what must come.
 PATIENCE = int(os.environ.get("HOLDFAST_TEST_PATIENCE", "1"))
+# The socket of the process that has the collector imported; see tests.support.administration.
+ADMINISTRATION = os.environ.get("HOLDFAST_TEST_ADMINISTRATION", "")
 
 
 def compiled_programs(own: Path) -> Path:

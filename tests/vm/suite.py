@@ -22,6 +22,7 @@ _LONGEST_LOAD_S = 600
 _LONGEST_TESTS_S = 1800
 # A test of ours takes a minute at most in there. One that says nothing for this long hangs.
 _LONGEST_TEST_S = 600
+_ADMINISTRATION = "/run/holdfast-test-administration"
 _PYTEST = (
     *("-q", "-p", "tests.vm.inside.reports", "-p", "no:cacheprovider"),
     *("--durations=10", f"--timeout={_LONGEST_TEST_S}"),
@@ -47,6 +48,9 @@ class Inside:
 
         Raises MachineError for a VM that ends or hangs, and when pytest ends without saying how.
         """
+        # It imports beside the first tests, which are about the kernel.
+        serve = f"exec setsid {ENVIRONMENT}/bin/python -m tests.support.administration"
+        self._output(["/bin/sh", "-c", f"cd {PLACE}; {serve} {_ADMINISTRATION} >/dev/null 2>&1 &"])
         lines = _Lines(reports)
         said = io.BytesIO()
 
@@ -79,6 +83,7 @@ class Inside:
             "HOLDFAST_TEST_LOGS": LOGS,
             "HOLDFAST_TEST_HOOKS": self.target.hooks,
             "HOLDFAST_TEST_PATIENCE": "5",
+            "HOLDFAST_TEST_ADMINISTRATION": _ADMINISTRATION,
             "HOLDFAST_TEST_MODE": self.target.mode,
         }
 

@@ -49,7 +49,7 @@ def programs_table(
         f"programs under {way} (Debian's {version}); a program may take up {_MOST_VERIFIED:,}:",
         f"  {'program':<29} {'instructions':>12} {'verified':>9} {'states':>7} {'code bytes':>11}",
     ]
-    for one in programs:
+    for one in sorted(programs, key=lambda one: one.name):
         lines.append(
             f"  {one.name:<29} {one.instructions:>12,} {one.verified:>9,} "
             f"{one.peak_states:>7,} {one.machine_bytes:>11,}"
