@@ -12,6 +12,7 @@ from typing import Any
 
 from collector.__main__ import main
 from collector.approvals.decide import Decider
+from collector.approvals.settle import Settling
 from collector.ingest.feed import Feed
 from collector.trail.writer import Writer
 
@@ -82,12 +83,13 @@ def _hook(death: Death) -> None:
 
     Writer.__init__ = with_deadly_cursor  # type: ignore[method-assign]
     Feed._acknowledge = acknowledged  # type: ignore[method-assign]
-    for method, what in zip(("_append", "_decide", "_try_to_deliver"), ANSWERING, strict=True):
-        setattr(Decider, method, _around(getattr(Decider, method), what, death))
+    steps = ((Decider, "_append"), (Settling, "_decide"), (Settling, "_try_to_deliver"))
+    for (owner, method), what in zip(steps, ANSWERING, strict=True):
+        setattr(owner, method, _around(getattr(owner, method), what, death))
 
 
 def _around(method: Any, what: str, death: Death) -> Any:
-    async def around(self: Decider, *arguments: Any) -> Any:
+    async def around(self: Decider | Settling, *arguments: Any) -> Any:
         death.at(f"before the {what} is stored")
         done = await method(self, *arguments)
         death.at(f"after the {what} is stored")
