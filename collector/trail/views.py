@@ -167,6 +167,32 @@ HAVING count(e.hold) < g.uses
 ORDER BY made DESC
 """
 
+# A decision for a time has a grant, unless its whole life was over before the centre could make it:
+# the votes say what was wanted, of each thing the least, as collector/orders/terms.py reads them.
+_GRANTS_NOT_MADE = """
+WITH wanted AS (
+  SELECT d.request, min(v.grant_minutes) AS minutes, min(v.grant_uses) AS uses,
+         bool_and(v.grant_whole_subject) AS whole_subject
+  FROM decisions d
+  JOIN votes l ON l.vote = d.votes[-1] AND l.request = d.request
+  JOIN votes v ON (v.request = d.request OR list_contains(v.also, d.request))
+              AND v.answer = 'approve' AND v.ground = 'decision' AND v.time_ns <= d.time_ns
+  WHERE d.answer = 'approve' AND d.ground = 'decision'
+  GROUP BY d.request
+  HAVING count(v.grant_minutes) = count(*)
+)
+SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by", r.host_name AS host, r.subject, r.kind,
+       r.what, w.minutes, w.uses, w.whole_subject, r.outcome AS host_confirmed,
+       CASE WHEN epoch_ns(now()) < d.time_ns + w.minutes * 60000000000 THEN 'it is being made'
+            ELSE 'its time was over before the centre could make it' END AS why,
+       d.request
+FROM wanted w
+JOIN decisions d USING (request)
+JOIN requests r USING (request)
+ANTI JOIN grants g ON g.request = d.request
+ORDER BY "when" DESC
+"""
+
 _GRANT_USES = """
 SELECT make_timestamp(e.time_ns // 1000) AS "when", r.host_name AS host, r.subject, r.session,
        r.kind, r.what, g."by" AS granted_by, g.reason, e.state, r.outcome, r.request,
@@ -188,6 +214,13 @@ GROUP BY q.quarantine, q.subject, q.everywhere
 ORDER BY since DESC
 """
 
+_WHO_SIGNED_IN = """
+SELECT make_timestamp(time_ns // 1000) AS "when", person, role, what, outcome, via, reason, address,
+       times, done_by, proof, identity
+FROM sign_ins
+ORDER BY time_ns DESC
+"""
+
 VIEWS: dict[str, str] = {
     "requests": _REQUESTS,
     "who_allowed": _WHO_ALLOWED,
@@ -200,5 +233,7 @@ VIEWS: dict[str, str] = {
     "rule_figures": rule_figures(),
     "grants_in_force": _GRANTS_IN_FORCE,
     "grant_uses": _GRANT_USES,
+    "grants_not_made": _GRANTS_NOT_MADE,
     "quarantines_in_force": _QUARANTINES_IN_FORCE,
+    "who_signed_in": _WHO_SIGNED_IN,
 }
