@@ -41,6 +41,7 @@ from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.wiring import signing_in
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
@@ -165,6 +166,8 @@ async def _services(
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
+    reports = Reports(storage.sql)
+    stack.push_async_callback(reports.close)
     ways_in = signing_in(config, stack)
     extras = Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
     answers = Answers(deciding.decider, policies, ways_in.links, ways_in.base, extras)
@@ -177,6 +180,7 @@ async def _services(
         reader=storage.reader,
         writer=storage.writer,
         sql=storage.sql,
+        reports=reports,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,

@@ -8,6 +8,7 @@ CollectorError
 │   └── UnconfirmedError   sent, and no acknowledgement came back
 ├── TrailError        the DuckDB file cannot be read or written
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
+├── ReportError       a chart or a page of the record cannot be made
 ├── ChannelError      a channel does not take a card, and would not if it were asked again
 ├── ChannelBusyError  a channel did not take a card now; it is tried again
 └── Refusal           an answer or a comment that the centre does not take, with its code
@@ -46,6 +47,10 @@ class TrailError(CollectorError):
 
 class SqlError(CollectorError):
     """A query that is not one plain SELECT, or that DuckDB refuses."""
+
+
+class ReportError(CollectorError):
+    """A chart, or a page about the record, that cannot be made."""
 
 
 class ChannelError(CollectorError):

@@ -16,6 +16,7 @@ from collector.api import (
     errors,
     figures,
     orders,
+    reports,
     requests,
     sessions,
     trail,
@@ -60,6 +61,7 @@ def build(services: Services) -> FastAPI:
     app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
     app.include_router(figures.router, prefix=BASE)
+    app.include_router(reports.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)
     app.include_router(auth.router, prefix=BASE)
     app.include_router(browser_sign_in.router)

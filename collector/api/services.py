@@ -21,6 +21,7 @@ from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
 from collector.orders.desk import OrderDesk
 from collector.orders.issue import Issuer
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -38,6 +39,7 @@ class Services:
     reader: Reader
     writer: Writer
     sql: SqlRunner
+    reports: Reports
     names: HostNames
     shower: Shower
     tokens: Tokens

@@ -6,6 +6,7 @@ from fastapi.staticfiles import StaticFiles
 from collector.api.services import Services
 from collector.web import (
     archive,
+    dashboard,
     inbox,
     linking,
     orders,
@@ -33,6 +34,15 @@ def add_pages(app: FastAPI, services: Services) -> None:
     )
     refusals.install(app)
     app.add_middleware(PageHeaders)
-    for part in (inbox, request_page, session_page, orders, archive, signing_in, linking):
+    for part in (
+        inbox,
+        request_page,
+        session_page,
+        orders,
+        archive,
+        dashboard,
+        signing_in,
+        linking,
+    ):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

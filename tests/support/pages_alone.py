@@ -34,6 +34,7 @@ from collector.oidc.wiring import SigningIn
 from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
 from collector.orders.ledger import Ledger
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -138,6 +139,7 @@ async def pages_alone(
     connection = open_trail(Trail(file=str(directory / "trail.duckdb")))
     reader, writer = Reader(connection), Writer(connection, on_fatal=lambda why: None)
     sql = SqlRunner(connection, seconds=5, workers=1)
+    reports = Reports(sql)
     book = Book(Register(), reader)
     streams = Streams(book)
     publisher = cast("Publisher", streams)
@@ -167,6 +169,7 @@ async def pages_alone(
         reader=reader,
         writer=writer,
         sql=sql,
+        reports=reports,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
@@ -182,5 +185,6 @@ async def pages_alone(
     try:
         yield PagesAlone(app, book, streams, database)
     finally:
+        await reports.close()
         for part in (sql, reader, writer, tokens, sessions, links, connection):
             part.close()
