@@ -21,7 +21,7 @@ from collector.api.requests import to_ns
 from collector.api.services import ServicesDep, TrailReaderDep
 from collector.errors import Refusal
 from collector.report.evidence import Listing, Observation
-from collector.report.frameworks import Framework
+from collector.report.framework_names import Framework
 from collector.report.period import Period
 
 router = APIRouter(tags=["trail"])

@@ -10,7 +10,7 @@ import typer
 from collector.cli.errors import CliError, UsageError
 from collector.cli.run import Run
 from collector.cli.words import instant
-from collector.report.frameworks import Framework
+from collector.report.framework_names import Framework
 
 _TIME = "30m, 2h, 7d or ISO 8601."
 From = Annotated[

@@ -10,7 +10,8 @@ from typing import Any
 
 from collector.errors import SqlError
 from collector.report.charts import Axis, Chart
-from collector.report.frameworks import Controls, Framework, controls_of
+from collector.report.framework_names import Framework
+from collector.report.frameworks import Controls, controls_of
 from collector.report.measures import BY_ID, ChartOf, Measure
 from collector.report.painter import Painter
 from collector.report.period import Period

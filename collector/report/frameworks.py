@@ -1,7 +1,6 @@
 """Which controls of a framework the trail has something to say about: frameworks/*.yaml."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,16 +8,9 @@ import msgspec
 import yaml
 
 from collector.errors import ReportError
+from collector.report.framework_names import Framework
 
 _HERE = Path(__file__).parent / "frameworks"
-
-
-class Framework(StrEnum):
-    """The frameworks that evidence can be arranged by."""
-
-    SOC2 = "soc2"
-    ISO27001 = "iso27001"
-    FEDRAMP = "fedramp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collector.report.dashboard import Dashboard, Shown
 from collector.report.evidence import Evidence, Gatherer
-from collector.report.frameworks import Framework
+from collector.report.framework_names import Framework
 from collector.report.page import PaperPages
 from collector.report.painter import Painter
 from collector.report.period import Period

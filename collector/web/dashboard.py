@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from collector.api.reports import alone
-from collector.report.frameworks import Framework, controls_of
+from collector.report.framework_names import Framework
+from collector.report.frameworks import controls_of
 from collector.report.period import Period
 from collector.web.desk import DeskDep, PersonDep
 

@@ -12,7 +12,8 @@ from collector.config import Trail
 from collector.errors import ReportError, SqlError
 from collector.report.charts import Axis, Chart
 from collector.report.evidence import Evidence, Finding, judge, overall
-from collector.report.frameworks import Framework, controls_of
+from collector.report.framework_names import Framework
+from collector.report.frameworks import controls_of
 from collector.report.measures import BY_ID, MEASURES
 from collector.report.painter import Painter
 from collector.report.period import Period
