@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from collector.report.charts import Axis, Chart
 from collector.report.painter import Painter
 from collector.report.period import Period
@@ -84,7 +86,7 @@ class Shown:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
     truncated: bool
-    svg: str
+    svg: Markup
 
 
 class Dashboard:
@@ -126,5 +128,5 @@ class Dashboard:
             columns=columns,
             rows=rows,
             truncated=found.truncated,
-            svg=await self._painter.draw(chart) if pictures else "",
+            svg=await self._painter.draw(chart) if pictures else Markup(),
         )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from markupsafe import Markup
+
 from collector.errors import SqlError
 from collector.report.charts import Axis, Chart
 from collector.report.framework_names import Framework
@@ -52,7 +54,7 @@ class Observation:
     query: str
     sample: Listing | None
     exceptions: Listing | None
-    svg: str
+    svg: Markup
     chart_title: str
     trouble: str = ""
 
@@ -119,7 +121,7 @@ class Gatherer:
         seen = gaps = 0
         figures: dict[str, str] = {}
         sample = exceptions = None
-        svg = trouble = ""
+        svg, trouble = Markup(), ""
         try:
             answer = await self._sql.run(query, 1)
             row = dict(zip((name for name, _ in answer.columns), answer.rows[0], strict=True))
@@ -157,7 +159,7 @@ class Gatherer:
             truncated=found.truncated,
         )
 
-    async def _draw(self, measure: Measure, wanted: ChartOf, period: Period) -> str:
+    async def _draw(self, measure: Measure, wanted: ChartOf, period: Period) -> Markup:
         found: Result = await self._sql.run(period.sql(wanted.sql), _MOST_ROWS)
         over_time = Axis.HOURS if period.step == "hour" else Axis.DAYS
         chart = Chart(

@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from markupsafe import Markup
+
 from collector.errors import ReportError
 from collector.report.charts import Chart
 
@@ -31,13 +33,13 @@ class Painter:
         self._timer: asyncio.TimerHandle | None = None
         self._retiring: asyncio.Task[None] | None = None
 
-    async def draw(self, chart: Chart) -> str:
+    async def draw(self, chart: Chart) -> Markup:
         """Return the chart as an `svg` element; empty if it has nothing to show.
 
         Raises ReportError if it cannot be drawn.
         """
         if not chart.rows:
-            return ""
+            return Markup()
         line = json.dumps(chart.specification()) + "\n"
         async with self._turn:
             self._wait_on()
@@ -55,7 +57,9 @@ class Painter:
         if "error" in answer:
             raise ReportError(f"chart {chart.name} cannot be drawn: {answer['error']}")
         # Several charts stand in one page, and what they refer to by name must stay their own.
-        return re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{chart.name}-", answer["svg"])
+        drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{chart.name}-", answer["svg"])
+        # Text in it is escaped where it was drawn; all else is Vega-Lite's own.
+        return Markup(drawn)  # noqa: S704
 
     async def close(self) -> None:
         """End the process that draws; the next chart starts another."""
