@@ -34,6 +34,7 @@ from collector.errors import CentreError, CollectorError, ConfigError
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
+from collector.identity.questions import SavedQuestions
 from collector.ingest.feed import Feed
 from collector.ingest.said import SaidIntake
 from collector.keys import read_signer
@@ -168,6 +169,8 @@ async def _services(
     await tokens.check("")  # opens the file
     reports = Reports(storage.sql)
     stack.push_async_callback(reports.close)
+    questions = SavedQuestions(Path(config.identities.file))
+    stack.callback(questions.close)
     ways_in = signing_in(config, stack)
     extras = Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
     answers = Answers(deciding.decider, policies, ways_in.links, ways_in.base, extras)
@@ -181,6 +184,7 @@ async def _services(
         writer=storage.writer,
         sql=storage.sql,
         reports=reports,
+        questions=questions,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,

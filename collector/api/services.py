@@ -17,6 +17,7 @@ from collector.errors import Refusal
 from collector.identity.hosts import HostNames
 from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
+from collector.identity.questions import SavedQuestions
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
 from collector.orders.desk import OrderDesk
@@ -40,6 +41,7 @@ class Services:
     writer: Writer
     sql: SqlRunner
     reports: Reports
+    questions: SavedQuestions
     names: HostNames
     shower: Shower
     tokens: Tokens

@@ -85,7 +85,17 @@ ALTER TABLE token ADD COLUMN authenticated_ns INTEGER;
 _RESPONSIBLE = """
 ALTER TABLE token ADD COLUMN responsible TEXT NOT NULL DEFAULT '[]';
 """
-STEPS = (_FIRST, _SIGNED_IN, _RESPONSIBLE)
+# Questions of the trail that somebody has saved for all.
+_QUESTIONS = """
+CREATE TABLE question (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    sql TEXT NOT NULL,
+    "by" TEXT NOT NULL,
+    saved_ns INTEGER NOT NULL
+) STRICT;
+"""
+STEPS = (_FIRST, _SIGNED_IN, _RESPONSIBLE, _QUESTIONS)
 _VERSION = len(STEPS)
 
 

@@ -5,7 +5,7 @@ dark and paper. Text from the trail is only ever a value, never a part of the sp
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -52,6 +52,10 @@ class Chart:
     rows: Sequence[Sequence[Any]]
     unit: str = ""
     lines: bool = False  # measurements over time, which do not add up
+
+    def with_rows(self, rows: Sequence[Sequence[Any]]) -> "Chart":
+        """Return the same chart of other rows."""
+        return replace(self, rows=rows)
 
     def specification(self) -> dict[str, Any]:
         """Return it as Vega-Lite has it; raise ValueError if it has no rows."""

@@ -1,5 +1,8 @@
 """Everything that is made of the trail for people to read, from one place."""
 
+from markupsafe import Markup
+
+from collector.report.charts import Chart
 from collector.report.dashboard import Dashboard, Shown
 from collector.report.evidence import Evidence, Gatherer
 from collector.report.framework_names import Framework
@@ -36,6 +39,10 @@ class Reports:
         """Return the same as one page of HTML."""
         found = await self._gatherer.gather(framework, period)
         return self._pages.evidence(found, by=visible(by))
+
+    async def draw(self, chart: Chart) -> Markup:
+        """Return a chart as an `svg` element; raise ReportError."""
+        return await self._painter.draw(chart)
 
     async def close(self) -> None:
         """End the process that draws."""

@@ -10,6 +10,7 @@ from collector.web import (
     inbox,
     linking,
     orders,
+    query,
     refusals,
     request_page,
     session_page,
@@ -41,6 +42,7 @@ def add_pages(app: FastAPI, services: Services) -> None:
         orders,
         archive,
         dashboard,
+        query,
         signing_in,
         linking,
     ):

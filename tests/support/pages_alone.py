@@ -28,6 +28,7 @@ from collector.config import Grants, Trail
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
+from collector.identity.questions import SavedQuestions
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
@@ -139,7 +140,7 @@ async def pages_alone(
     connection = open_trail(Trail(file=str(directory / "trail.duckdb")))
     reader, writer = Reader(connection), Writer(connection, on_fatal=lambda why: None)
     sql = SqlRunner(connection, seconds=5, workers=1)
-    reports = Reports(sql)
+    reports, questions = Reports(sql), SavedQuestions(database)
     book = Book(Register(), reader)
     streams = Streams(book)
     publisher = cast("Publisher", streams)
@@ -170,6 +171,7 @@ async def pages_alone(
         writer=writer,
         sql=sql,
         reports=reports,
+        questions=questions,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
@@ -186,5 +188,5 @@ async def pages_alone(
         yield PagesAlone(app, book, streams, database)
     finally:
         await reports.close()
-        for part in (sql, reader, writer, tokens, sessions, links, connection):
+        for part in (questions, sql, reader, writer, tokens, sessions, links, connection):
             part.close()
