@@ -89,7 +89,7 @@ class Chart:
                     "title": None,
                     "axis": {"labelLimit": _LABEL, "grid": False, "ticks": False},
                 },
-                "x": {"field": "n", "type": "quantitative", "title": self._measure()},
+                "x": self._numbers(values),
                 "order": {"field": "o", "type": "ordinal"},
                 **_colour(values),
             },
@@ -101,7 +101,7 @@ class Chart:
         words = "%b %-d" if self.axis is Axis.DAYS else "%b %-d, %H:%M"
         axis = {"grid": False, "format": words, "labelOverlap": True}
         x = {"field": "x", "type": "temporal", "timeUnit": unit, "title": None, "axis": axis}
-        y: dict[str, Any] = {"field": "n", "type": "quantitative", "title": self._measure()}
+        y = self._numbers(values)
         mark: dict[str, Any] = {"type": "bar", "cornerRadiusEnd": 1}
         if self.lines:
             mark = {"type": "line", "point": True, "strokeWidth": 2}
@@ -120,8 +120,15 @@ class Chart:
             },
         }
 
-    def _measure(self) -> str:
-        return self.unit or self.columns[-1].replace("_", " ")
+    def _numbers(self, values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        whole = all(isinstance(value["n"], int) for value in values)
+        return {
+            "field": "n",
+            "type": "quantitative",
+            "title": self.unit or self.columns[-1].replace("_", " "),
+            # There is no half of a hold.
+            "axis": {"tickMinStep": 1} if whole else {},
+        }
 
 
 def _with_others(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
