@@ -98,10 +98,11 @@ def render(
     states: Sequence[HoldState] = (),
     decision: Decision | None = None,
     alike: Alike = ONE,
+    notes: Sequence[str] = (),
 ) -> Card:
     """Return the card of a hold, with what the host has said since and what people decided.
 
-    `alike`: the identical holds that are one request with it.
+    `alike`: the identical holds that are one request with it. `notes`: the centre's own remarks.
     """
     act = opened.act
     sheet = _Sheet()
@@ -120,7 +121,7 @@ def render(
     return Card(
         title=_title(act) + (f" ({alike.count} identical)" if alike.count > 1 else ""),
         severity=opened.rule.severity.value,
-        state_line=state_line(opened, states, decision),
+        state_line=state_line(opened, states, decision, notes),
         facts=tuple(sheet.facts),
         tree=_tree(act),
         happened=happened_words(act),

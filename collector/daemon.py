@@ -37,6 +37,7 @@ from collector.identity.people import Tokens
 from collector.identity.questions import SavedQuestions
 from collector.ingest.feed import Feed
 from collector.ingest.said import SaidIntake
+from collector.ingest.sign_ins import SignInCopy
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
@@ -146,6 +147,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     server = Server(_application(config, services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks += _tasks(stop, deciding, services.channels)
+    identities = Path(config.identities.file)
+    copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
+    tasks.append(_watched(stop, "sign-ins", copy.run()))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)

@@ -29,6 +29,7 @@ from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
 from collector.identity.questions import SavedQuestions
+from collector.identity.refused import RefusedSignIns
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
@@ -177,7 +178,7 @@ async def pages_alone(
         tokens=tokens,
         channels=cast("Dispatcher", None),
         asks=cast("Asks", None),
-        signing_in=SigningIn(sessions, links, base, None, None),
+        signing_in=SigningIn(sessions, links, base, None, None, RefusedSignIns(database)),
         stream_queue=10,
         stream_clients=10,
         stream_clients_per_token=10,
