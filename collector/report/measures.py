@@ -194,6 +194,26 @@ MEASURES: tuple[Measure, ...] = (
         _kinds("open", "create", "truncate", "delete", "rename", "link", "chmod", "chown"),
     ),
     Measure(
+        id="sign_ins",
+        title="Who was let in",
+        says="Each sign-in, sign-out and token of a person, and each that was refused.",
+        figures="SELECT count(*) AS seen, 0 AS gaps,\n"
+        "       count(*) FILTER (what = 'sign_in' AND outcome = 'ok') AS sign_ins,\n"
+        "       count(DISTINCT person) FILTER (person <> '') AS people,\n"
+        "       coalesce(sum(times) FILTER (outcome = 'refused'), 0)::BIGINT AS refused,\n"
+        "       count(*) FILTER (what = 'token_made') AS tokens_made,\n"
+        "       count(*) FILTER (what = 'token_revoked') AS tokens_revoked\n"
+        "FROM sign_ins WHERE time_ns >= $from_ns AND time_ns < $to_ns",
+        sample='SELECT make_timestamp(time_ns // 1000) AS "when", what, person, role, via,\n'
+        "       identity FROM sign_ins\n"
+        "WHERE time_ns >= $from_ns AND time_ns < $to_ns AND outcome = 'ok'\n"
+        "ORDER BY time_ns DESC LIMIT 10",
+        exceptions='SELECT make_timestamp(time_ns // 1000) AS "when", what, person, via, reason,\n'
+        "       address, times FROM sign_ins\n"
+        "WHERE time_ns >= $from_ns AND time_ns < $to_ns AND outcome = 'refused'\n"
+        "ORDER BY time_ns DESC LIMIT 50",
+    ),
+    Measure(
         id="quarantines",
         title="Subjects that were stopped",
         says="Who stopped everything of a subject, why, and when it was lifted.",
