@@ -44,7 +44,11 @@ from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.wiring import signing_in
 from collector.report.reports import Reports
+from collector.trail.analysts.publisher import NAME as VIEWS_FILE
+from collector.trail.analysts.publisher import ViewsPublisher
 from collector.trail.reader import Reader
+from collector.trail.segments.keeper import Keeper
+from collector.trail.segments.retired import Retired
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
@@ -258,13 +262,22 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
 
     writer = Writer(connection, on_fatal=fatal)
     stack.push_async_callback(asyncio.to_thread, writer.close)
+    trail = trail_id(connection)
+    retired = Retired(config.trail.grace_seconds)
+    keeper = Keeper(connection, writer, retired)
+    stack.push_async_callback(asyncio.to_thread, keeper.close)
+    views_file = Path(config.trail.file).with_name(VIEWS_FILE)
+    publisher = ViewsPublisher(connection, writer, retired, path=views_file, trail=trail)
+    stack.push_async_callback(asyncio.to_thread, publisher.close)
+    keeper.start()
+    publisher.start()
     reader = Reader(connection)
     stack.push_async_callback(asyncio.to_thread, reader.close)
     sql = SqlRunner(
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
-    return _Storage(trail_id(connection), writer, reader, sql)
+    return _Storage(trail, writer, reader, sql)
 
 
 async def _join_nats(

@@ -68,4 +68,6 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE votes ADD COLUMN grant_uses BIGINT",
         "ALTER TABLE votes ADD COLUMN grant_whole_subject BOOLEAN",
     ),
+    # Events were a table: its rows are moved into segments while the collector works.
+    7: ("ALTER TABLE events RENAME TO events_old",),
 }

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 6
+VERSION = 7
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -20,6 +20,11 @@ _DUCKDB = {
     pa.binary(): "BLOB",
     _TEXTS: "VARCHAR[]",
 }
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """Return DuckDB's name of a type."""
+    return _DUCKDB[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,26 @@ EVENT_COLUMNS = pa.schema(
     pa.field(column.name, _ARROW[column.type], nullable=column.null) for column in COLUMNS
 )
 EVENTS = Table(
+    # A view over the Parquet files that `segments` names, and over the tail.
     "events",
     # number counts the events of a host from 1; batch is the batch that brought it.
     pa.schema([*_schema(host=_TEXT, number=_INT, batch=_INT), *EVENT_COLUMNS]),
+)
+EVENTS_TAIL = Table("events_tail", EVENTS.schema)
+SEGMENTS = Table(
+    "segments",
+    _schema(
+        file=_TEXT,
+        rows=_INT,
+        bytes=_INT,
+        first_ns=_INT,  # time of its earliest event
+        last_ns=_INT,
+        level=_INT,  # how often its rows were merged with those of others
+        made_ns=_INT,
+        columns=_INT,  # how many of those of an event it has; the later ones are absent
+        missing_ns_or_null=_INT,  # since when the file is known to be missing
+    ),
+    key=("file",),
 )
 BATCHES = Table(
     "batches",
@@ -321,7 +343,8 @@ REJECTED = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS,
+    EVENTS_TAIL,
+    SEGMENTS,
     BATCHES,
     CHAIN_BREAKS,
     HOLDS,

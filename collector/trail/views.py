@@ -1,5 +1,6 @@
 """The views that answer an auditor's questions by name. Times are UTC; see docs/trail.md."""
 
+from collector.trail.audit_views import AUDIT_VIEWS
 from collector.trail.figures import reviewer_figures, rule_figures
 
 # One row per hold, with what people said and what the host did. The host's word on how the wait
@@ -149,6 +150,13 @@ SELECT make_timestamp(time_ns // 1000) AS noticed, host, 'lost on the host' AS k
        coalesce(detail, '') AS detail, 0 AS missing_batches, "count" AS missing_events
 FROM events
 WHERE kind = 'gap'
+UNION ALL BY NAME
+SELECT make_timestamp(missing_ns // 1000) AS noticed, NULL AS host, 'segment missing' AS kind,
+       'the file ' || file || ' is gone; events from ' || make_timestamp(first_ns // 1000)
+         || ' to ' || make_timestamp(last_ns // 1000) AS detail,
+       0 AS missing_batches, rows AS missing_events
+FROM segments
+WHERE missing_ns IS NOT NULL
 ORDER BY noticed DESC
 """
 
@@ -236,4 +244,5 @@ VIEWS: dict[str, str] = {
     "grants_not_made": _GRANTS_NOT_MADE,
     "quarantines_in_force": _QUARANTINES_IN_FORCE,
     "who_signed_in": _WHO_SIGNED_IN,
+    **AUDIT_VIEWS,
 }
