@@ -38,6 +38,8 @@ def is_random(word: str) -> bool:
     core = word.rstrip("=")
     if not SHORTEST <= len(core) <= LONGEST or core.startswith(_PUBLIC) or _NAMED.match(core):
         return False
+    if core.islower() or core.isupper() or core.isalpha():
+        return False
     sorts = [_sort(letter) for letter in core]
     counts = Counter(sorts)
     if min(counts["a"], counts["A"], counts["0"]) < 2:

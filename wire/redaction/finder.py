@@ -42,10 +42,13 @@ _HINT = re.compile(
 )
 _NAMES = re.compile(r"pass|pwd|secret|token|key|cred|auth|bearer|cookie|sig")
 _LONG = re.compile(r"[\w+-]{20}|xox|hooks\.slack")
+# What `config set NAME VALUE` names may be a setting.
+_NAMING = re.compile(r"[._]")
 _SETS = frozenset({"set", "config", "configure", "login", "put", "add"})
 # Arguments that hand a variable to a container, not to a shell.
 _VARIABLE = frozenset({"-e", "--env", "--build-arg"})
 _LONGEST_KEPT = 2048
+_LONGEST_NAME = 32  # of a program
 
 
 class Found(NamedTuple):
@@ -62,7 +65,6 @@ class Finder:
     def __init__(self, settings: Settings | None = None, *, again: bool = False) -> None:
         self._settings = settings or Settings()
         self._again = again
-        self._tokens, self._names = forms.compiled(self._settings.off)
         self._on = {
             form: form not in self._settings.off
             for form in (NAMED, LOGIN, HEADER, URL, ENTROPY, forms.PRIVATE_KEY)
@@ -81,27 +83,45 @@ class Finder:
         look = self._look if len(text) > _LONGEST_KEPT else self._kept
         return look(text, whole, random)
 
-    def in_arguments(self, argv: Sequence[str]) -> tuple[tuple[Found, ...], ...]:
-        """Return the secrets of each argument of a command."""
+    def in_arguments(
+        self, argv: Sequence[str], *, cut: bool = False
+    ) -> tuple[tuple[Found, ...], ...]:
+        """Return the secrets of each argument of a command; `cut`: the end of it is missing."""
         argv = tuple(argv)
-        program = argv[0].rpartition("/")[2] if argv else ""
-        if not (logins.is_known(program) or any(map(self._may_have, argv))):
+        if not any(logins.is_known(argument) or self._may_have(argument) for argument in argv):
             return ((),) * len(argv)
-        found = self._in_each(program, argv, random=True)
+        found = self._in_each(argv, random=True)
+        if cut and (begun := forms.BEGUN.search(argv[-1])) is not None:
+            last = self._kept_out(argv[-1], [*found[-1], _found(begun, "cut")])
+            return (*found[:-1], last)
         if any(one.kind == ENTROPY for spans in found for one in spans) and any(
             entropy.DECODES.search(argument) for argument in argv
         ):
-            return self._in_each(program, argv, random=False)
+            return self._in_each(argv, random=False)
         return found
 
-    def _in_each(
-        self, program: str, argv: tuple[str, ...], *, random: bool
-    ) -> tuple[tuple[Found, ...], ...]:
-        found, before, shell, sets = [], "", False, False
+    def _in_each(self, argv: tuple[str, ...], *, random: bool) -> tuple[tuple[Found, ...], ...]:
+        found: list[tuple[Found, ...]] = []
+        # The last program named so far: sudo, env and ssh are given another one's arguments.
+        program, before, shell, sets = "", "", False, False
         for argument in argv:
             whole = not shell or before in _VARIABLE
-            found.append(self._in_argument(argument, before, whole, random, program, sets, argv))
-            shell = shell or hands_on_text(argument[:256])
+            span = None
+            if program and self._on[LOGIN]:
+                span = logins.in_argument(program, before, argument, argv)
+            if span is not None:
+                found.append(self._kept_out(argument, [Found(*span, LOGIN)]))
+            else:
+                names_it = not argument.startswith("-") and (
+                    _WHOLE_OPTION.fullmatch(before) or (sets and _NAMING.search(before))
+                )
+                found.append(
+                    (self._under(before, argument, whole=whole) if names_it else ())
+                    or self.in_text(argument, whole=whole, random=random)
+                )
+            if logins.is_known(argument):
+                program = argument.rpartition("/")[2]
+            shell = shell or _is_reader(argument)
             sets = sets or argument in _SETS
             before = argument
         return tuple(found)
@@ -110,30 +130,7 @@ class Finder:
         """Return the secrets of an environment variable's value."""
         return self._under(name, value) or self.in_text(value)
 
-    # -- one argument -------------------------------------------------------------------------
-
-    def _in_argument(
-        self,
-        argument: str,
-        before: str,
-        whole: bool,
-        random: bool,
-        program: str,
-        sets: bool,
-        argv: tuple[str, ...],
-    ) -> tuple[Found, ...]:
-        if before and self._on[LOGIN]:
-            span = logins.in_argument(program, before, argument, argv)
-            if span is not None:
-                return self._kept_out(argument, [Found(*span, LOGIN)])
-        behind = _WHOLE_OPTION.fullmatch(before) or (sets and ("." in before or "_" in before))
-        if (
-            behind
-            and not argument.startswith("-")
-            and (found := self._under(before, argument, whole=whole))
-        ):
-            return found
-        return self.in_text(argument, whole=whole, random=random)
+    # -- parts --------------------------------------------------------------------------------
 
     def _under(self, name: str, value: str, *, whole: bool = True) -> tuple[Found, ...]:
         if not self._on[NAMED]:
@@ -156,11 +153,8 @@ class Finder:
     def _look(self, text: str, whole: bool, random: bool) -> tuple[Found, ...]:
         found = [] if self._again else [_found(m, "imitation") for m in IMITATION.finditer(text)]
         is_long = _LONG.search(text) is not None
-        if is_long and self._tokens is not None:
-            found += [
-                _found(match, self._names[str(match.lastgroup)])
-                for match in self._tokens.finditer(text)
-            ]
+        if is_long:
+            found += [_found(*one) for one in forms.in_text(text, self._settings.off)]
         if self._on[forms.PRIVATE_KEY] and "-----BEGIN" in text:
             found += [_found(match, forms.PRIVATE_KEY) for match in forms.KEY_BLOCK.finditer(text)]
         for name, pattern in self._settings.patterns:
@@ -222,6 +216,11 @@ class Finder:
             return tuple(merged)
         marks = [match.span() for match in MARK.finditer(text)]
         return tuple(part for one in merged for part in _without(one, marks))
+
+
+def _is_reader(argument: str) -> bool:
+    name = argument.rpartition("/")[2]
+    return len(name) <= _LONGEST_NAME and hands_on_text(name)
 
 
 def _found(match: re.Match[str], kind: str) -> Found:

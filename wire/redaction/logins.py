@@ -63,9 +63,9 @@ _ATTACHED: tuple[tuple[str, re.Pattern[str]], ...] = (
 _STARTS = tuple({*(one[0] for one in _BEHIND), *(one[0] for one in _ATTACHED)})
 
 
-def is_known(program: str) -> bool:
-    """Return whether a program takes passwords in a way of its own."""
-    return program.startswith(_STARTS)
+def is_known(argument: str) -> bool:
+    """Return whether an argument names a program that takes passwords in a way of its own."""
+    return argument.rpartition("/")[2].startswith(_STARTS)
 
 
 def in_text(text: str) -> list[tuple[int, int]]:
@@ -81,7 +81,7 @@ def in_argument(
     """Return where in an argument of `program` a password is, by the option before it or in it."""
     for start, options, pattern in _BEHIND:
         if program.startswith(start) and before in options:
-            if start in ("docker", "podman") and "login" not in argv[1:4]:
+            if start in ("docker", "podman") and "login" not in argv:
                 continue  # -p is a port there
             match = pattern.fullmatch(argument)
             return None if match is None else match.span("secret")

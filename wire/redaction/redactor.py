@@ -30,9 +30,9 @@ class Redactor:
         """Return a path; a part of one is no secret only since it looks random."""
         return self._marked(text, self._finder.in_text(text, random=False))
 
-    def arguments(self, argv: Sequence[str]) -> tuple[str, ...]:
-        """Return the arguments of a command."""
-        found = self._finder.in_arguments(argv)
+    def arguments(self, argv: Sequence[str], *, cut: bool = False) -> tuple[str, ...]:
+        """Return the arguments of a command; `cut`: the end of the last one is missing."""
+        found = self._finder.in_arguments(argv, cut=cut)
         return tuple(map(self._marked, argv, found))
 
     def variables(self, variables: Mapping[str, str], *, again: bool = False) -> dict[str, str]:
@@ -50,7 +50,7 @@ class Redactor:
 
         Acts that differ before differ afterwards: every mark is one of what it stands for.
         """
-        argv = self.arguments(act.argv) if act.argv else ()
+        argv = self.arguments(act.argv, cut=act.argv_cut) if act.argv else ()
         taken = {
             "executable": self.path(act.executable),
             "filename": self.path(act.filename),

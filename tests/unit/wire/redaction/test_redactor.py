@@ -141,6 +141,13 @@ def test_the_length_of_a_secret_is_not_told() -> None:
     assert REDACTOR.act(cut).argv_bytes - acts[0].argv_bytes == 1000
 
 
+def test_a_token_whose_end_was_not_read_is_taken_out() -> None:
+    """The kernel keeps so much of the arguments; what it cut is too short for its form."""
+    act = an_act(argv=("x", "-H", "ghp" + "_" + "abc"), argv_bytes=5000, argv_cut=True)
+    assert "abc" not in "".join(REDACTOR.act(act).argv)
+    assert REDACTOR.act(replace(act, argv_cut=False)).argv == act.argv
+
+
 def test_an_act_without_secrets_is_the_same_value() -> None:
     """Nothing is made anew for what nearly every act is."""
     act = an_act(argv=("ls", "-la", "/srv"), environment={"PATH": "/bin"}, path="/srv")
