@@ -88,10 +88,10 @@ class Finder:
     ) -> tuple[tuple[Found, ...], ...]:
         """Return the secrets of each argument of a command; `cut`: the end of it is missing."""
         argv = tuple(argv)
-        if not any(logins.is_known(argument) or self._may_have(argument) for argument in argv):
+        if not cut and not any(logins.is_known(one) or self._may_have(one) for one in argv):
             return ((),) * len(argv)
         found = self._in_each(argv, random=True)
-        if cut and (begun := forms.BEGUN.search(argv[-1])) is not None:
+        if cut and argv and (begun := forms.BEGUN.search(argv[-1])) is not None:
             last = self._kept_out(argv[-1], [*found[-1], _found(begun, "cut")])
             return (*found[:-1], last)
         if any(one.kind == ENTROPY for spans in found for one in spans) and any(
