@@ -155,10 +155,8 @@ def test_claims_keep_nothing_of_a_secret() -> None:
     claims = Claims(Redactor().text)
     claims.state("1-1", f"use password={PLANTED}", f"token={PLANTED}", 1)
     claim = claims.of("1-1", 2)
-    assert (claim.text, claim.name) == (
-        "use password=«redacted:password»",
-        "token=«redacted:token»",
-    )
+    assert claim.text == "use password=«redacted:password»"
+    assert claim.name == "token=«redacted:token»"
 
 
 async def test_denials_tell_no_secret(bench: Bench, sleeper: Child, tmp_path: Path) -> None:
@@ -224,7 +222,8 @@ def test_the_configuration_says_what_counts(tmp_path: Path) -> None:
         '[redaction.patterns]\nacme-token = "acme_[A-Za-z0-9]{32}"\n'
     )
     said = load(_config(tmp_path, table)).redaction
-    assert (said.off, said.names) == ({"entropy"}, {"x-internal-auth"})
+    assert said.off == {"entropy"}
+    assert said.names == {"x-internal-auth"}
     assert [name for name, _ in said.patterns] == ["acme-token"]
     assert len(said.allow) == 1
 
