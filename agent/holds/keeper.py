@@ -88,6 +88,7 @@ class Keeper:
         self._drain()
         for attempt in self._p.sensor.new_resumes():
             self._note_attempt(attempt)
+        self.warden.on_caught()
         self._settler.settle()
 
     def on_deadline(self) -> None:

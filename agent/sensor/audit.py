@@ -24,7 +24,7 @@ from agent.audit.told import Told
 from agent.audit.wanted import STOP, Wanted
 from agent.errors import AgentError, ControlError, RecordError, SensorError
 from agent.release import ProcessId
-from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
+from agent.sensor.interface import Caught, HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from rules.superset import KernelTables
 from wire.acts import Act, Kind
 
@@ -211,6 +211,18 @@ class AuditSensor:
         """Return the session of a process that belongs to a subject, None of any other."""
         label = self._family.of(pid)
         return label.session if label else None
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Nothing stops anybody by itself here."""
+        return False
+
+    def caught(self) -> list[Caught]:
+        """Nobody, see quarantine."""
+        return []
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Nobody is, see quarantine."""
+        return False
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return who belongs to a subject of this name now."""

@@ -22,6 +22,13 @@ class Observed(NamedTuple):
     times: int
 
 
+class Caught(NamedTuple):
+    """A process that the kernel has stopped, since its subject is in quarantine."""
+
+    process: ProcessId
+    subject: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldAct:
     """One entry of the held map: the kernel has sent SIGSTOP to this process for this act.
@@ -94,8 +101,8 @@ class Telling(Protocol):
 class Sensor(Protocol):
     """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel.
 
-    Before `start`, `all_holds`, `forget`, `close`, `detach` and `unload` can be used, by who
-    settles what an agent that is gone has left.
+    Before `start`, `all_holds`, `caught`, `forget`, `close`, `detach` and `unload` can be used, by
+    who settles what an agent that is gone has left; `caught` then tells all that there are.
     """
 
     mode: str  # gate, stop or audit
@@ -116,7 +123,7 @@ class Sensor(Protocol):
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
 
     def holds_fd(self) -> int:
-        """Return a descriptor that is readable while new holds or resumes are to be taken."""
+        """Return a descriptor that is readable while holds, resumes or `caught` are to be taken."""
 
     def new_resumes(self) -> list[Resume]:
         """Return who has tried to let a held process run on, since the last call."""
@@ -150,6 +157,19 @@ class Sensor(Protocol):
 
         Of a process that ran before the programs did, the start is known to the clock tick only.
         """
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Have the kernel stop everybody of these subjects, and of no others, who would run.
+
+        Kept by what is pinned. False where nothing in the kernel can: then who asks must look.
+        `settled`: whoever was stopped for one that is over, `caught` has told and is known.
+        """
+
+    def caught(self) -> list[Caught]:
+        """Return whom the kernel has stopped for a quarantine since the last call."""
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Return whether the kernel has stopped a process for a quarantine, nobody else before."""
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from agent.errors import SensorError
 from agent.release import ProcessId
-from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
+from agent.sensor.interface import Caught, HeldAct, HeldKey, Losses, Observed, Resume, Subject
 from rules.superset import KernelTables
 from wire.acts import Act, Kind
 
@@ -122,6 +122,18 @@ class FakeSensor:
     def session_of(self, pid: int) -> str | None:
         """Return the session that a test has given a process."""
         return self.sessions.get(pid)
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Nothing stops anybody by itself here."""
+        return False
+
+    def caught(self) -> list[Caught]:
+        """Nobody, see quarantine."""
+        return []
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Nobody is, see quarantine."""
+        return False
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return whom a test has labelled."""

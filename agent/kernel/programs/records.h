@@ -125,6 +125,13 @@ struct resume {
   char by_comm[16];
 };
 
+// A process that was stopped since its subject is in quarantine.
+struct caught {
+  u64 start_ns;
+  u32 tgid;
+  u32 subject;
+};
+
 #define NOT_OVER -0x7fffffff  // as a result: the call has not returned
 
 // What makes one act that act and no other, for the gate: an approval lets through the very same, once.
