@@ -1,12 +1,13 @@
 """The seam between the kernel side and the rest of the agent: what any sensor offers."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol, runtime_checkable
 
 from agent.release import ProcessId
 from rules.superset import KernelTables
 from wire.acts import Act, Kind
+from wire.ids import OrderId
 
 HeldKey = NewType("HeldKey", int)
 # No entry of the held map, whose keys begin anew when it is made anew: the hold is in the journal
@@ -90,6 +91,53 @@ class Losses:
     absences: int = 0  # mode audit: times that no records came at all
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the kernel compares with a call to know whether it is one that was granted."""
+
+    subject: int
+    root_pid: int
+    root_start_ns: int
+    uid: int
+    gid: int
+    identity_hash: int
+    identity: bytes  # struct identity without the thread
+
+
+class Use(NamedTuple):
+    """A call that has passed by a grant, without a stop. None: of one that is long gone."""
+
+    order: OrderId | None
+    record: bytes  # for Sensor.act_of_use
+
+
+class Permits(Protocol):
+    """What the kernel side lets pass by itself. Kept by what is pinned, with its counts."""
+
+    def terms_of(self, key: HeldKey) -> Terms | None:
+        """Return what makes a held call that call; None where nothing can pass by itself."""
+
+    def permit(
+        self, order: OrderId, terms: Terms, *, whole_subject: bool, uses: int, expires_boot_ns: int
+    ) -> bool:
+        """Let calls like this pass so often, until then; return whether that is in force."""
+
+    def left(self) -> Mapping[OrderId, int]:
+        """Return how many uses each grant has left here; what was used is told by `uses`."""
+
+    def forbid(self, order: OrderId) -> None:
+        """Let nothing pass by a grant any more."""
+
+    def limit(self, order: OrderId, uses: int) -> None:
+        """Leave a grant so many uses from now on."""
+
+    def take_use(self, order: OrderId) -> bool:
+        """Take one use for an act that the agent itself lets go; False if none is left."""
+
+    def uses(self) -> Iterator[Use]:
+        """Yield each use, oldest first; one is kept until the next is asked for."""
+
+
 @runtime_checkable
 class Telling(Protocol):
     """A sensor that has something to say itself, beside what it has seen."""
@@ -106,6 +154,13 @@ class Sensor(Protocol):
     """
 
     mode: str  # gate, stop or audit
+
+    @property
+    def permits(self) -> Permits:
+        """What passes without a stop."""
+
+    def act_of_use(self, use: Use) -> Act:
+        """Return the act of a use; raise RecordError."""
 
     def start(
         self,

@@ -21,10 +21,13 @@ from agent.sensor.interface import (
     HeldKey,
     Losses,
     Observed,
+    Permits,
     Resume,
     Subject,
+    Use,
 )
 from agent.sensor.labels import Labels, started_ns
+from agent.sensor.permits import NoPermits
 from agent.sensor.quarantines import Quarantines
 from agent.sensor.records import (
     FACTS_BYTES,
@@ -55,6 +58,17 @@ class MappedSensor:
 
     mode: str
     side: Side  # which programs
+
+    @property
+    def permits(self) -> Permits:
+        """What passes without a stop: nothing, unless calls are held before they are made."""
+        return NoPermits()
+
+    def act_of_use(self, use: Use) -> Act:
+        """Return the act of a use; raise RecordError."""
+        return _with_ancestors_arguments(
+            act_of_facts(use.record, self._subjects, _wall_offset_ns())
+        )
 
     def __init__(self, bpffs: Path, cache: Path | None = None) -> None:
         """`bpffs` is the directory that this agent alone pins under.

@@ -52,7 +52,9 @@ _LIVES_ON = (
     "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes "
     "hf_heartbeat hf_scripts hf_quarantines hf_caught"
 ).split()
-_RECORDS = ("hf_holds", "hf_acts", "hf_execs", "hf_tickets", "hf_threads")
+_RECORDS = (
+    "hf_holds hf_acts hf_execs hf_tickets hf_threads hf_granted hf_terms hf_taken hf_uses"
+).split()
 
 
 class LoadError(Exception):

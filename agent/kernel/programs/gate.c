@@ -18,6 +18,7 @@
 #include "exec.h"
 #include "files.h"
 #include "sockets.h"
+#include "grants.h"
 #include "gate.h"
 #include "gate_open.h"
 #include "gate_change.h"

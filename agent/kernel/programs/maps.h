@@ -162,6 +162,28 @@ struct ticket {
   u64 refuse;
   struct identity identity;
 };
+// Acts that pass without being held, so often and so long. The agent writes these; how often it has
+// been, the kernel counts apart in hf_taken, so that neither ever overwrites what the other has written.
+#define MAXIMUM_GRANTS 256
+struct granted_key {
+  u32 subject;
+  u32 root_tgid;  // 0: any session of the subject
+  u32 identity_hash;
+  u32 reserved;
+};
+struct terms {
+  u64 expires_boot_ns;
+  u64 limit;  // what hf_taken may come to; 0 where no grant is
+  u64 root_start_ns;
+  u32 root_tgid;  // 0: any session of the subject
+  u32 subject;
+  u32 uid;
+  u32 gid;
+  u32 serial;  // another one for each grant that has been here
+  u32 reserved;
+  char order[32];
+  struct identity identity;  // without the thread
+};
 // What a thread was last held for.
 struct thread {
   u64 start_ns;
@@ -191,6 +213,10 @@ struct heartbeat {
 
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
 BPF_HASH(hf_tickets, struct ticket_key, struct ticket, 1024);
+BPF_HASH(hf_granted, struct granted_key, u32, 1024);
+BPF_ARRAY(hf_terms, struct terms, MAXIMUM_GRANTS);
+BPF_ARRAY(hf_taken, u64, MAXIMUM_GRANTS);
+BPF_RINGBUF_OUTPUT(hf_uses, 512);  // some 250 uses that no agent has read
 BPF_HASH(hf_threads, u32, struct thread, 2048);
 BPF_HASH(hf_scripts, u32, struct script, 4096);
 BPF_ARRAY(hf_heartbeat, struct heartbeat, 1);

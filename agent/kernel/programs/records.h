@@ -101,7 +101,7 @@ struct act {
   u8 address_family;  // 0, 4 or 6
   u8 address[16];     // network order
   u32 path_bytes;     // length without the terminating zero
-  u32 reserved;
+  u32 grant;          // of one that a grant has let pass: where its terms are, and which, see grants.h
   u64 number;         // what the kind says of itself, see NUMBER_*
 };
 
