@@ -1,4 +1,4 @@
-"""Gate mode and grants: what one covers passes without a stop, for so long, and each use is told."""
+"""Gate mode and grants: what one covers passes without a stop, and each use is counted and told."""
 
 import os
 import select
