@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from rules.modes import HostMode
 from tests.support.house import House, Request, house, place_for_all
+from tests.support.sensors import MODE
 from tests.support.tiny_elf import write_creator
 
 pytestmark = pytest.mark.end_to_end
@@ -246,6 +248,31 @@ def test_a_file_that_was_granted_opens_again(home: House) -> None:
     granted(home, worker, "open", home.directory / "secrets" / "one")
     worker.do("open", home.directory / "secrets" / "one")
     assert worker.done() == 0
+
+
+def test_each_use_of_a_granted_file_is_in_the_trail(home: House) -> None:
+    """So many and no more; in gate mode it is the kernel that lets it pass, and nobody stops."""
+    worker = Worker(home)
+    grant = granted(home, worker, "open", home.directory / "secrets" / "one", uses=2)
+    for _ in range(2):
+        worker.do("open", home.directory / "secrets" / "one")
+        assert worker.done() == 0
+    worker.do("open", home.directory / "secrets" / "one")
+    refuse(home, worker)
+    worker.done()
+    use = [grant["grant"], "approved", "released"]
+    home.sql_until(
+        'SELECT "grant", state, outcome FROM grant_uses', lambda rows: rows.count(use) == 2
+    )
+    assert home.sql("SELECT * FROM releases WHERE NOT explained") == []
+    listed = home.call("GET", "/grants?all=true").json()["grants"]
+    found = next(one for one in listed if one["grant"] == grant["grant"])
+    assert (found["state"], found["used"], found["uses"]) == ("used_up", 2, 2)
+    if MODE is HostMode.GATE:
+        home.sql_until(
+            "SELECT count(*) FROM events WHERE contains(detail, 'let pass by the kernel')",
+            lambda rows: rows[0][0] == 2,
+        )
 
 
 def test_a_script_or_a_shell_is_never_granted(home: House) -> None:

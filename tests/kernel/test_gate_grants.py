@@ -220,24 +220,30 @@ def test_another_session_is_held_unless_the_whole_subject_was_meant(
     assert permits.left()[order] == 1
 
 
+def held_or_done(watched: Watched, child: Started) -> HeldAct | None:
+    """Have a child read the secret; return the hold, None if it has read it."""
+    child.tell("read secret")
+    assert child.process.stdout is not None
+    while True:
+        # The descriptor of holds is readable throughout, since nobody takes the uses.
+        ready, _, _ = select.select([child.process.stdout.fileno()], [], [], 0.02)
+        if ready:
+            assert child.line() == "read secret"
+            return None
+        if found := watched.sensor.new_holds():
+            return found[0]
+
+
 def test_a_full_ring_has_the_act_held(watched: Watched, permits: Permits) -> None:
     """And that it was not told counts no use."""
     child = watched.run(WORKER)
     order, _ = granted(watched, child, "read", "secret", uses=1000)
     said = 0
-    assert child.process.stdout is not None
-    while True:
-        child.tell("read secret")
-        says = child.process.stdout.fileno()
-        ready, _, _ = select.select([says, watched.sensor.holds_fd()], [], [], 20)
-        if says in ready:
-            child.line()
-            said += 1
-        elif found := watched.sensor.new_holds():
-            break
+    while (found := held_or_done(watched, child)) is None:
+        said += 1
     assert permits.left() == {order: 1000 - said}
     assert len(told(watched)) == said
-    watched.let_go(found[0], child)
+    watched.let_go(found, child)
     child.line()
     assert passes(watched, child, "read", "secret") == "read secret"
 
