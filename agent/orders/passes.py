@@ -114,11 +114,12 @@ class Passes:
         """
         covers = grant.covers
         # Of a path that has a secret the grant knows only the mark, by which no rule can be asked.
-        if covers.kind not in _KINDS or has_marks(covers.path):
+        act = _act_of(grant)
+        if covers.kind not in _KINDS or has_marks(act):
             return False
         if self._store.quarantine_of(grant.subject) is not None:
             return False
-        ruled = self._judge(_act_of(grant))
+        ruled = self._judge(act)
         rule = ruled.rule
         return ruled.action is Action.ASK and rule is not None and rule.id == covers.rule
 
