@@ -31,6 +31,8 @@ from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
+from collector.export.downloads import Downloads
+from collector.export.names import host_names
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
@@ -119,6 +121,7 @@ class _Storage:
     writer: Writer
     reader: Reader
     sql: SqlRunner
+    downloads: Downloads
 
 
 async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
@@ -183,6 +186,7 @@ async def _services(
         channels=start_channels(config, book, policies, stack, answers=answers),
         signing_in=ways_in,
         asks=deciding.asks,
+        downloads=storage.downloads,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
@@ -252,7 +256,9 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
-    return _Storage(trail_id(connection), writer, reader, sql)
+    downloads = Downloads(connection, host_names(Path(config.identities.file)))
+    stack.callback(downloads.close)
+    return _Storage(trail_id(connection), writer, reader, sql, downloads)
 
 
 async def _join_nats(

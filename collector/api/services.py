@@ -14,6 +14,7 @@ from collector.approvals.decide import Decider
 from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
+from collector.export.downloads import Downloads
 from collector.identity.hosts import HostNames
 from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
@@ -44,6 +45,7 @@ class Services:
     channels: Dispatcher
     signing_in: SigningIn
     asks: Asks
+    downloads: Downloads
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

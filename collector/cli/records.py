@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from collector.cli.errors import UsageError
+from collector.cli.export import export
 from collector.cli.run import Run, command
 from collector.cli.words import instant
 from wire.event_kinds import EventKind
@@ -20,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     command(app)(figures)
     trail = typer.Typer(help="Ask the trail, the record of everything.", no_args_is_help=True)
     command(trail)(sql)
+    command(trail)(export)
     app.add_typer(trail, name="trail")
 
 

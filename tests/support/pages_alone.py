@@ -25,6 +25,8 @@ from collector.approvals.register import Register
 from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.config import Grants, Trail
+from collector.export.downloads import Downloads
+from collector.export.names import host_names
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
@@ -173,6 +175,7 @@ async def pages_alone(
         channels=cast("Dispatcher", None),
         asks=cast("Asks", None),
         signing_in=SigningIn(sessions, links, base, None, None),
+        downloads=Downloads(connection, host_names(database)),
         stream_queue=10,
         stream_clients=10,
         stream_clients_per_token=10,

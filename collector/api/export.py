@@ -1,0 +1,63 @@
+"""Routes for exports: the trail as a file."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from collector.api.errors import documented
+from collector.api.export_stream import ExportStream
+from collector.api.fields import Text, Time
+from collector.api.requests import to_ns
+from collector.api.services import ServicesDep, TrailReaderDep
+from collector.errors import Refusal
+from collector.export.formats import MEDIA_TYPES, Format
+from collector.export.reading import Wanted
+from collector.export.sources import SOURCES
+
+router = APIRouter(tags=["trail"])
+
+
+@router.get(
+    "/trail/export",
+    summary="Export records of one table, oldest first",
+    responses=documented(401, 403, 422)
+    | {
+        200: {
+            "content": {kind: {} for kind in sorted(set(MEDIA_TYPES.values()))},
+            "description": "the records, as they are read",
+        }
+    },
+    response_class=Response,
+)
+async def export_trail(
+    _: TrailReaderDep,
+    services: ServicesDep,
+    format: Format = Format.JSONL,
+    what: Annotated[Text, Query(description="a table of docs/export.md")] = "events",
+    since: Time | None = None,
+    until: Time | None = None,
+    after: Annotated[Text | None, Query(description="the id of the last record that came")] = None,
+    where: Annotated[Text | None, Query(description="a condition, as behind WHERE")] = None,
+) -> Response:
+    """Send every record in order of time and key. A connection that ends early was cut off."""
+    source = SOURCES.get(what)
+    if source is None:
+        raise Refusal(
+            422,
+            "validation",
+            f"what: {what[:80]!r} cannot be exported",
+            f"give one of {', '.join(SOURCES)}",
+        )
+    await services.book.caught_up()  # who has answered finds the answer here
+    wanted = Wanted(source, to_ns(since), to_ns(until), after, where)
+    return ExportStream(
+        services.downloads,
+        partial(services.downloads.open, wanted, format),
+        media_type=MEDIA_TYPES[format],
+        name=f"{source.name}.{_ENDINGS.get(format, 'jsonl')}",
+    )
+
+
+_ENDINGS = {Format.CSV: "csv", Format.PARQUET: "parquet"}
