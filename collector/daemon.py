@@ -31,8 +31,11 @@ from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
+from collector.export.bell import Bell, TellingWriter
 from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
 from collector.export.names import host_names
+from collector.export.wiring import set_up as set_up_exports
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
@@ -122,6 +125,7 @@ class _Storage:
     reader: Reader
     sql: SqlRunner
     downloads: Downloads
+    exporters: Exporters
 
 
 async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
@@ -147,6 +151,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     server = Server(_application(config, services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks += _tasks(stop, deciding, services.channels)
+    tasks += [_watched(stop, "export", one) for one in storage.exporters.work()]
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)
@@ -187,6 +192,7 @@ async def _services(
         signing_in=ways_in,
         asks=deciding.asks,
         downloads=storage.downloads,
+        exporters=storage.exporters,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
@@ -248,7 +254,8 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
     def fatal(why: str) -> None:
         loop.call_soon_threadsafe(stop.because, f"the trail cannot be used any more: {why}")
 
-    writer = Writer(connection, on_fatal=fatal)
+    bell = Bell()
+    writer = TellingWriter(connection, on_fatal=fatal, bell=bell)
     stack.push_async_callback(asyncio.to_thread, writer.close)
     reader = Reader(connection)
     stack.push_async_callback(asyncio.to_thread, reader.close)
@@ -256,9 +263,11 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
-    downloads = Downloads(connection, host_names(Path(config.identities.file)))
+    names = host_names(Path(config.identities.file))
+    downloads = Downloads(connection, names)
     stack.callback(downloads.close)
-    return _Storage(trail_id(connection), writer, reader, sql, downloads)
+    exporters = set_up_exports(config, connection, bell, names)
+    return _Storage(trail_id(connection), writer, reader, sql, downloads, exporters)
 
 
 async def _join_nats(

@@ -40,7 +40,7 @@ LAYERS: tuple[Layer, ...] = (
         covers="one part at a time",
         arguments=("tests", *_ELSEWHERE, "-m", "not nats and not kernel and not end_to_end"),
         # The published fields of ECS come as a package of npm.
-        packages=packages.for_node(),
+        packages=(*packages.for_node(), *packages.FOR_SYSLOG),
     ),
     Layer(
         name="nats",

@@ -15,6 +15,7 @@ from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
 from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
 from collector.identity.hosts import HostNames
 from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
@@ -46,6 +47,7 @@ class Services:
     signing_in: SigningIn
     asks: Asks
     downloads: Downloads
+    exporters: Exporters
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

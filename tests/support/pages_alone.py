@@ -26,6 +26,7 @@ from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.config import Grants, Trail
 from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
 from collector.export.names import host_names
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
@@ -176,6 +177,7 @@ async def pages_alone(
         asks=cast("Asks", None),
         signing_in=SigningIn(sessions, links, base, None, None),
         downloads=Downloads(connection, host_names(database)),
+        exporters=Exporters([]),
         stream_queue=10,
         stream_clients=10,
         stream_clients_per_token=10,
