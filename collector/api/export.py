@@ -9,10 +9,12 @@ from fastapi.responses import Response
 from collector.api.errors import documented
 from collector.api.export_stream import ExportStream
 from collector.api.fields import Text, Time
+from collector.api.models_trail import ExportOut, ExportsOut
 from collector.api.requests import to_ns
 from collector.api.services import ServicesDep, TrailReaderDep
 from collector.errors import Refusal
 from collector.export.formats import MEDIA_TYPES, Format
+from collector.export.measures import METRICS_TYPE, written
 from collector.export.reading import Wanted
 from collector.export.sources import SOURCES
 
@@ -58,6 +60,39 @@ async def export_trail(
         media_type=MEDIA_TYPES[format],
         name=f"{source.name}.{_ENDINGS.get(format, 'jsonl')}",
     )
+
+
+@router.get("/exports", summary="How continuous exports do", responses=documented(401, 403))
+async def exports(_: TrailReaderDep, services: ServicesDep) -> ExportsOut:
+    """List every continuous export with its lag, and what went wrong last."""
+    return ExportsOut(
+        exports=[
+            ExportOut(
+                name=one.settings.name,
+                kind=one.settings.kind.value,
+                to=one.settings.to,
+                format=one.settings.format.value,
+                what=list(one.settings.what),
+                sent=one.sent,
+                lag_s=round(one.lag_s, 3),
+                failures=one.failures,
+                trouble=one.trouble,
+                worked_ns=one.worked_ns,
+            )
+            for one in services.exporters.health()
+        ]
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Measures for Prometheus",
+    responses=documented(401, 403) | {200: {"content": {METRICS_TYPE: {}}}},
+    response_class=Response,
+)
+async def metrics(_: TrailReaderDep, services: ServicesDep) -> Response:
+    """Give the measures of docs/export.md in the text format of Prometheus."""
+    return Response(written(services.exporters.health()), media_type=METRICS_TYPE)
 
 
 _ENDINGS = {Format.CSV: "csv", Format.PARQUET: "parquet"}

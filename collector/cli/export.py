@@ -87,6 +87,20 @@ def _to_file(path: Path, first: bytes, parts: Iterator[bytes], made_in: Format) 
         ) from error
 
 
+def exports(run: Run) -> None:
+    """List the continuous exports of the trail, and how far each has come."""
+    found = run.centre.get("/exports")
+    if run.json:
+        run.print_json(found)
+        return
+    from collector.cli.tables import print_exports
+
+    if not found["exports"]:
+        run.note("the trail is not exported continuously; docs/export.md says how to set it up")
+        return
+    print_exports(run.console, found["exports"])
+
+
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

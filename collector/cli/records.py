@@ -1,4 +1,4 @@
-"""Commands about the record: hosts, events, figures, trail sql."""
+"""Commands about the record: hosts, events, figures, exports, trail sql."""
 
 import sys
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from collector.cli.errors import UsageError
-from collector.cli.export import export
+from collector.cli.export import export, exports
 from collector.cli.run import Run, command
 from collector.cli.words import instant
 from wire.event_kinds import EventKind
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     command(app)(hosts)
     command(app)(events)
     command(app)(figures)
+    command(app)(exports)
     trail = typer.Typer(help="Ask the trail, the record of everything.", no_args_is_help=True)
     command(trail)(sql)
     command(trail)(export)
