@@ -12,7 +12,7 @@ from collector.export.exporter import Exporter
 from collector.export.settings import Export, ExportKind
 from collector.export.sinks import Sink, SyslogSink, WebhookSink
 from collector.export.syslog_wire import wire_to
-from tests.support.filled_trail import FilledTrail
+from tests.support.export_trail import ExportTrail
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
@@ -39,7 +39,7 @@ async def until_idle(exporter: Exporter) -> None:
 
 @asynccontextmanager
 async def exporting(
-    trail: FilledTrail, directory: Path, settings: Export, bell: Bell | None = None
+    trail: ExportTrail, directory: Path, settings: Export, bell: Bell | None = None
 ) -> AsyncIterator[Exporter]:
     """Have an export run; its place is in `directory`, as are its webhooks."""
     sink: Sink = (

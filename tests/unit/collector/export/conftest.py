@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.filled_trail import FilledTrail, filled_trail
+from tests.support.export_trail import ExportTrail, export_trail
 
 
 @pytest.fixture
-async def trail(tmp_path: Path) -> AsyncIterator[FilledTrail]:
+async def trail(tmp_path: Path) -> AsyncIterator[ExportTrail]:
     """Give an open trail without rows."""
-    async with filled_trail(tmp_path) as made:
+    async with export_trail(tmp_path) as made:
         yield made

@@ -1,5 +1,6 @@
 """The place of an export: which numbers have been taken, whatever their order; kept on disk."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_what_was_taken_is_never_sent_and_the_rest_is(
     place.close()
     have = {number for first, last in taken for number in range(first, last + 1)}
     assert {number for first, last in kept for number in range(first, last + 1)} == have
-    assert all(one[1] + 1 < other[0] for one, other in zip(kept, kept[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(kept))
     for first, last in batches:
         found = uncovered([("h", first, last)], {"h": kept})
         numbers = [number for _, low, high in found for number in range(low, high + 1)]

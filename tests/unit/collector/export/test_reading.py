@@ -14,14 +14,14 @@ from collector.export.reading import Reading, Wanted
 from collector.export.slices import Span, slices
 from collector.export.sources import EVENTS, SOURCES
 from collector.trail.rows import opened_row
-from tests.support.filled_trail import HOST, OTHER, FilledTrail
+from tests.support.export_trail import HOST, OTHER, ExportTrail
 from tests.support.wire_host import opened
 from wire.codec import encode
 
 S = 10**9
 
 
-def _records(trail: FilledTrail, wanted: Wanted) -> list[dict[str, Any]]:
+def _records(trail: ExportTrail, wanted: Wanted) -> list[dict[str, Any]]:
     cursor = trail.connection.cursor()
     reading = Reading(cursor, wanted)
     found = [row for batch in reading.batches() for row in batch.to_pylist()]
@@ -29,12 +29,12 @@ def _records(trail: FilledTrail, wanted: Wanted) -> list[dict[str, Any]]:
     return found
 
 
-async def _fill(trail: FilledTrail) -> None:
+async def _fill(trail: ExportTrail) -> None:
     for host, times in ((HOST, (5, 1, 3)), (OTHER, (3, 3, -7))):
         await trail.events(host, [{"time_ns": time * S, "path": f"/{time}"} for time in times])
 
 
-async def test_records_come_by_time_and_then_by_host_and_number(trail: FilledTrail) -> None:
+async def test_records_come_by_time_and_then_by_host_and_number(trail: ExportTrail) -> None:
     """However they came in; each has an id that names it."""
     await _fill(trail)
     found = _records(trail, Wanted(EVENTS))
@@ -48,7 +48,7 @@ async def test_records_come_by_time_and_then_by_host_and_number(trail: FilledTra
     ]
 
 
-async def test_an_export_goes_on_after_any_record_of_it(trail: FilledTrail) -> None:
+async def test_an_export_goes_on_after_any_record_of_it(trail: ExportTrail) -> None:
     """What came and what comes then are the whole, with nothing twice."""
     await _fill(trail)
     whole = [one["id"] for one in _records(trail, Wanted(EVENTS))]
@@ -57,7 +57,7 @@ async def test_an_export_goes_on_after_any_record_of_it(trail: FilledTrail) -> N
         assert [one["id"] for one in rest] == whole[place + 1 :]
 
 
-async def test_times_and_a_condition_choose(trail: FilledTrail) -> None:
+async def test_times_and_a_condition_choose(trail: ExportTrail) -> None:
     """The end is not part of it; a condition is what stands behind WHERE."""
     await _fill(trail)
     some = _records(trail, Wanted(EVENTS, since_ns=1 * S, until_ns=5 * S))
@@ -87,7 +87,7 @@ async def test_times_and_a_condition_choose(trail: FilledTrail) -> None:
     ],
 )
 async def test_a_condition_is_one_expression_and_reads_nothing_else(
-    trail: FilledTrail, where: str
+    trail: ExportTrail, where: str
 ) -> None:
     """It is refused with words for who wrote it, before or as it is read."""
     await trail.events(HOST, [{"path": "/x"}])
@@ -99,14 +99,14 @@ async def test_a_condition_is_one_expression_and_reads_nothing_else(
 @pytest.mark.parametrize(
     "after", ["", "events", "events/a/b", "holds/x", f"events/{HOST}/9", f"events/{HOST}/1/2"]
 )
-async def test_a_place_that_is_none_is_refused(trail: FilledTrail, after: str) -> None:
+async def test_a_place_that_is_none_is_refused(trail: ExportTrail, after: str) -> None:
     """Nobody gets everything again, or nothing, for a misspelt id."""
     await trail.events(HOST, [{}])
     with pytest.raises(Refusal, match="after"):
         _records(trail, Wanted(EVENTS, after=after))
 
 
-async def test_every_table_can_be_exported(trail: FilledTrail) -> None:
+async def test_every_table_can_be_exported(trail: ExportTrail) -> None:
     """Those without rows too, in every format."""
     hold = opened(HOST)
     await trail.rows(opened_row(hold, encode(hold), 5))
@@ -124,7 +124,7 @@ async def test_every_table_can_be_exported(trail: FilledTrail) -> None:
                 assert data.startswith(b"PAR1") and data.endswith(b"PAR1")
 
 
-async def test_a_cancelled_export_ends(trail: FilledTrail) -> None:
+async def test_a_cancelled_export_ends(trail: ExportTrail) -> None:
     """It says so, and reads no further."""
     await _fill(trail)
     download: Download = Downloads(trail.connection, str).open(Wanted(EVENTS), Format.JSONL)

@@ -65,6 +65,6 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 )
 def test_an_error_names_what_is_wrong(tmp_path: Path, text: str, part: str) -> None:
     """Before anything is started."""
-    with pytest.raises(ConfigError, match="collector.toml") as caught:
+    with pytest.raises(ConfigError, match=r"collector\.toml") as caught:
         _load(tmp_path, text)
     assert part in str(caught.value)

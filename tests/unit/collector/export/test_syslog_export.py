@@ -11,7 +11,7 @@ import pytest
 
 from collector.export.settings import Beginning, Export, ExportKind, Transport
 from tests.support.exporting import exporting, until, until_idle
-from tests.support.filled_trail import HOST, FilledTrail
+from tests.support.export_trail import HOST, ExportTrail
 from tests.support.rsyslog import rsyslog
 from tests.support.trail_rows import event
 
@@ -35,7 +35,7 @@ def settings(port: int, transport: str = "tcp", **changes: Any) -> Export:
 
 @pytest.mark.parametrize("transport", ["tcp", "tls", "udp"])
 async def test_rsyslog_reads_what_is_sent(
-    trail: FilledTrail, tmp_path: Path, transport: str
+    trail: ExportTrail, tmp_path: Path, transport: str
 ) -> None:
     """Every part of the header, and a record that no text in it can end or forge."""
     row = {"kind": "exec", "action": "deny", "time_ns": event("exec")["time_ns"], **_HOSTILE}
@@ -58,7 +58,7 @@ async def test_rsyslog_reads_what_is_sent(
 
 
 async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """In order, with the numbers going on."""
     await trail.events(HOST, [{}] * 30)
@@ -73,7 +73,7 @@ async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(
 
 
 async def test_a_killed_receiver_gets_repeats_under_their_numbers(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """Whoever drops a number that they have already has each record once, and all of them."""
     await trail.events(HOST, [{}] * 100)
@@ -136,7 +136,7 @@ async def _frames(connection: socket.socket, count: int) -> list[bytes]:
 
 
 async def test_a_connection_that_is_cut_in_a_message_is_begun_anew(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """All of the delivery is sent again, byte for byte, from the beginning of a message."""
     # More than the two kernels keep between them.
@@ -157,7 +157,7 @@ async def test_a_connection_that_is_cut_in_a_message_is_begun_anew(
 
 
 async def test_a_receiver_that_closes_behind_a_delivery_gets_it_again(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """Its kernel had confirmed it, and it may not have read it."""
     await trail.events(HOST, [{"detail": "x" * 300_000}])
@@ -174,7 +174,7 @@ async def test_a_receiver_that_closes_behind_a_delivery_gets_it_again(
 
 
 async def test_a_receiver_that_reads_nothing_is_left_and_tried_again(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """After the time that it may take; the export's own lag grows, and nobody else waits."""
     await trail.events(HOST, [{"detail": "x" * 9_000}] * 100)
@@ -190,7 +190,7 @@ async def test_a_receiver_that_reads_nothing_is_left_and_tried_again(
 
 
 async def test_a_datagram_to_nobody_is_told_where_this_machine_knows(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """Elsewhere nobody says so, which is what UDP is."""
     await trail.events(HOST, [{}])
@@ -202,7 +202,7 @@ async def test_a_datagram_to_nobody_is_told_where_this_machine_knows(
 
 
 async def test_a_certificate_of_nobody_we_trust_gets_nothing(
-    trail: FilledTrail, tmp_path: Path
+    trail: ExportTrail, tmp_path: Path
 ) -> None:
     """The records stay here, and the trouble says why."""
     await trail.events(HOST, [{}])

@@ -106,7 +106,10 @@ def test_every_facility_has_its_number() -> None:
         )
         numbers[facility.value] = int(data[1 : data.index(b">")]) // 8
     assert numbers == {
-        **{"daemon": 3, "auth": 4, "authpriv": 10, "audit": 13},
+        "daemon": 3,
+        "auth": 4,
+        "authpriv": 10,
+        "audit": 13,
         **{f"local{place}": 16 + place for place in range(8)},
     }
     assert EVENTS.name == "events"

@@ -16,7 +16,7 @@ from collector.export.position import SLACK_NS
 from collector.export.settings import Beginning, Export, ExportKind, Shape
 from collector.trail.rows import opened_row
 from tests.support.exporting import SECRET, exporting, until, until_idle, write_target
-from tests.support.filled_trail import HOST, OTHER, FilledTrail
+from tests.support.export_trail import HOST, OTHER, ExportTrail
 from tests.support.ocsf_schema import faults
 from tests.support.receiver import Received, Receiver, receiver
 from tests.support.wire_host import opened
@@ -49,14 +49,14 @@ def ids(posts: list[Received]) -> list[str]:
     return [record["id"] for post in posts for record in post.json["records"]]
 
 
-async def _hold(trail: FilledTrail, received_ns: int) -> str:
+async def _hold(trail: ExportTrail, received_ns: int) -> str:
     hold = opened(HOST)
     await trail.rows(opened_row(hold, encode(hold), received_ns))
     return f"holds/{hold.hold}"
 
 
 async def test_everything_comes_once_signed_and_numbered(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """Events of each host in order, each delivery with an id, each record with a number."""
     await trail.events(HOST, [{}] * 6)
@@ -83,7 +83,7 @@ async def test_everything_comes_once_signed_and_numbered(
 
 @pytest.mark.parametrize("answer", ["lost", "reset", "429 1", 500, 503, 400, 301, 403])
 async def test_what_was_not_acknowledged_is_sent_again_under_its_id(
-    trail: FilledTrail, far: Receiver, tmp_path: Path, answer: str | int
+    trail: ExportTrail, far: Receiver, tmp_path: Path, answer: str | int
 ) -> None:
     """Also where it is refused: an export leaves nothing out, and says what is wrong."""
     await trail.events(HOST, [{}] * 3)
@@ -101,7 +101,7 @@ async def test_what_was_not_acknowledged_is_sent_again_under_its_id(
 
 
 async def test_a_receiver_that_takes_less_gets_less(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """What it has refused for its size comes in halves."""
     await trail.events(HOST, [{}] * 4)
@@ -113,7 +113,7 @@ async def test_a_receiver_that_takes_less_gets_less(
 
 
 async def test_a_restart_goes_on_where_it_was(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """Nothing comes twice, nothing is left out, and the numbers go on."""
     await trail.events(HOST, [{}] * 5)
@@ -131,7 +131,7 @@ async def test_a_restart_goes_on_where_it_was(
 
 
 async def test_an_export_that_begins_now_leaves_out_what_is_there(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """The default: a SIEM is not flooded with years."""
     await trail.events(HOST, [{}] * 5)
@@ -150,7 +150,7 @@ async def test_an_export_that_begins_now_leaves_out_what_is_there(
 
 
 async def test_what_comes_late_is_not_missed(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """A batch behind later ones, and a row that was received a little before one that was taken."""
     early = trail.next_batch(HOST, [{}] * 2)
@@ -170,7 +170,7 @@ async def test_what_comes_late_is_not_missed(
 
 
 async def test_a_slow_receiver_delays_only_itself(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """The trail is written meanwhile, and another export goes its way."""
     await trail.events(HOST, [{}] * 4)
@@ -190,7 +190,7 @@ async def test_a_slow_receiver_delays_only_itself(
 
 @pytest.mark.parametrize("shape", list(Shape))
 async def test_records_are_in_the_format_that_was_chosen(
-    trail: FilledTrail, far: Receiver, tmp_path: Path, shape: Shape
+    trail: ExportTrail, far: Receiver, tmp_path: Path, shape: Shape
 ) -> None:
     """OCSF by its schema, ECS, or rows as they are."""
     await trail.events(HOST, [{"kind": "exec", "argv": ["sh", "a\nb\0"], "result": -13, "pid": 7}])
@@ -209,7 +209,7 @@ async def test_records_are_in_the_format_that_was_chosen(
 
 
 async def test_a_damaged_place_stops_only_the_export_and_says_so(
-    trail: FilledTrail, far: Receiver, tmp_path: Path
+    trail: ExportTrail, far: Receiver, tmp_path: Path
 ) -> None:
     """Moved away, it begins anew, with the same ids."""
     place = tmp_path / "exports.sqlite3"

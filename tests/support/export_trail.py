@@ -21,7 +21,7 @@ HOST, OTHER = HostId("a" * 32), HostId("b" * 32)
 
 
 @dataclass
-class FilledTrail:
+class ExportTrail:
     """An open trail and the heads of the chains of its hosts."""
 
     connection: duckdb.DuckDBPyConnection
@@ -57,12 +57,12 @@ class FilledTrail:
 
 
 @asynccontextmanager
-async def filled_trail(directory: Path) -> AsyncIterator[FilledTrail]:
+async def export_trail(directory: Path) -> AsyncIterator[ExportTrail]:
     """Give an empty trail."""
     connection = open_trail(Trail(file=str(directory / "trail.duckdb")))
     writer = Writer(connection, on_fatal=lambda why: None)
     try:
-        yield FilledTrail(connection, writer)
+        yield ExportTrail(connection, writer)
     finally:
         await asyncio.to_thread(writer.close)
         connection.close()
