@@ -19,6 +19,8 @@ from agent.sensor.interface import Sensor
 from agent.transport.sender import EventSender
 from rules.errors import RulesError
 from rules.modes import HostMode
+from wire.redaction.logs import redact_logs
+from wire.redaction.redactor import Redactor
 
 OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    redact_logs(Redactor())
     try:
         code: int = options.run(options)
     except NotRunningError as error:
@@ -51,10 +54,10 @@ def _left(config: AgentConfig) -> Sensor:
     return left_sensor(config)
 
 
-def _events(sensor: Sensor, book: RuleBook, sender: EventSender) -> Events:
+def _events(sensor: Sensor, book: RuleBook, sender: EventSender, redactor: Redactor) -> Events:
     from agent.events import EventPipeline
 
-    return EventPipeline(sensor, book, sender.add)
+    return EventPipeline(sensor, book, sender.add, redactor)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import emergency
+from agent import emergency, redaction
 from agent import identity as identities
 from agent.clock import Alarm, BootAlarm, SystemClock, boot_id
 from agent.config import AgentConfig
@@ -37,6 +37,8 @@ from agent.why.denials import Denials
 from agent.why.server import prepare
 from rules.modes import HostMode
 from wire.acts import Act
+from wire.redaction.logs import redact_logs
+from wire.redaction.redactor import Redactor
 from wire.signing import Verifier
 
 log = logging.getLogger("holdfast.agent")
@@ -60,6 +62,7 @@ class Core:
     keeper: Keeper
     claims: Claims
     denials: Denials
+    redactor: Redactor
 
 
 @contextmanager
@@ -100,6 +103,8 @@ def core(
     who = identities.load(config.identity) if started else emergency.identity(config)
     subjects = resolve(config.subjects, place=str(config.place)) if started else ()
     _many_files()
+    redactor = redaction.redactor(config.redaction, config.state)
+    redact_logs(redactor)
     loop = asyncio.get_running_loop()
     clock = SystemClock()
     with (
@@ -112,7 +117,7 @@ def core(
             link = Link(who)
             sender = EventSender(spool, link, who.host, clock)
             outbox = Outbox(journal, link)
-            report = EventReport(sender, clock)
+            report = EventReport(sender, clock, redactor)
             if spool.moved is not None:
                 report.notice("spool_damaged", f"put aside as {spool.moved}; its events are lost")
             boot = boot_id()
@@ -130,7 +135,7 @@ def core(
             def alarm(call: Callable[[], None]) -> Alarm:
                 return BootAlarm(loop, call)
 
-            claims = Claims()
+            claims = Claims(redactor.text)
             denials = Denials(_denials(config, report) if started else None)
             parts = Parts(
                 host=_host(who, config, boot, refuses=gated),
@@ -145,6 +150,7 @@ def core(
                 said=outbox.wake,
                 claims=claims,
                 denials=denials,
+                redactor=redactor,
             )
             keeper = Keeper(parts, alarm)
             try:
@@ -161,6 +167,7 @@ def core(
                     keeper=keeper,
                     claims=claims,
                     denials=denials,
+                    redactor=redactor,
                 )
             finally:
                 keeper.close()

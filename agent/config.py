@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.errors import ConfigError
+from agent.redaction import RedactionTable
+from agent.redaction import read as read_redaction
+from wire.redaction.settings import Settings
 
 DEFAULT_CONFIG = Path("/etc/holdfast/agent.toml")
 DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
@@ -53,6 +56,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     holds_per_subject: int = 100
     audit_socket: str = "/run/audispd_events"
     audit_key: str = "holdfast"
+    redaction: RedactionTable = RedactionTable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ class AgentConfig:
     audit_socket: Path
     audit_key: str
     subjects: tuple[SubjectConfig, ...]
+    redaction: Settings
 
     @property
     def socket(self) -> Path:
@@ -208,6 +213,7 @@ def _made(path: Path, file: _File) -> AgentConfig:
         holds_per_subject=file.holds_per_subject,
         audit_socket=here / file.audit_socket,
         audit_key=file.audit_key,
+        redaction=read_redaction(path, file.redaction),
         subjects=tuple(
             SubjectConfig(
                 name=subject.name,

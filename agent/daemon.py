@@ -28,6 +28,7 @@ from agent.why.server import WhyServer
 from rules.modes import HostMode
 from wire import subjects
 from wire.messages import HostRecord
+from wire.redaction.redactor import Redactor
 
 log = logging.getLogger("holdfast.agent")
 
@@ -46,7 +47,7 @@ class Events(Protocol):
         """Stop reading, after what is there has been read."""
 
 
-MakeEvents = Callable[[Sensor, RuleBook, EventSender], Events]
+MakeEvents = Callable[[Sensor, RuleBook, EventSender, Redactor], Events]
 
 
 class Daemon:
@@ -95,7 +96,9 @@ class Daemon:
             holds = parts.keeper.start()
             parts.keeper.warden.start()
             events = (
-                self._make_events(self._sensor, book, parts.sender) if self._make_events else None
+                self._make_events(self._sensor, book, parts.sender, parts.redactor)
+                if self._make_events
+                else None
             )
             control = ControlServer(
                 self._config.socket,

@@ -17,6 +17,7 @@ from agent.rulings import Ruled
 from agent.sensor.interface import Losses, Observed, Sensor
 from rules.model import Action
 from wire.acts import Act
+from wire.redaction.redactor import Redactor
 
 log = logging.getLogger("holdfast.agent.events")
 
@@ -49,12 +50,19 @@ class Decider(Protocol):
 class EventPipeline:
     """Drains the sensor's rings whenever there is something, and hands on columns."""
 
-    def __init__(self, sensor: Sensor, rules: Decider, add: Callable[[Columns, int], None]) -> None:
+    def __init__(
+        self,
+        sensor: Sensor,
+        rules: Decider,
+        add: Callable[[Columns, int], None],
+        redactor: Redactor | None = None,
+    ) -> None:
         """`add(columns, count)` takes event rows by column, as wire.events names them."""
+        self._redactor = redactor or Redactor()
         self._sensor = sensor
         self._rules = rules
         self._add = add
-        self._observed = ObservedColumns(self._row)
+        self._observed = ObservedColumns(self._row, self._redactor.path)
         self._digest = rules.digest
         self._lost = sensor.told()  # also what was lost while no agent ran is still to be told
         self._at_once = _LEAST
@@ -129,7 +137,9 @@ class EventPipeline:
         for act in acts:
             action, rule, detail = self._ruling(act)
             if action is not None:
-                rows.append(act_row(act, action=action, rule=rule, detail=detail))
+                # The rules have seen it as it is.
+                shown = self._redactor.act(act)
+                rows.append(act_row(shown, action=action, rule=rule, detail=detail))
         return to_columns(rows)
 
     def _ruling(self, act: Act) -> tuple[str | None, str | None, str]:
@@ -146,7 +156,9 @@ class EventPipeline:
     def _row(self, observed: Observed) -> Row | None:
         act = self._sensor.act_of(observed)
         action, rule, detail = self._ruling(act)
-        return None if action is None else act_row(act, action=action, rule=rule, detail=detail)
+        if action is None:
+            return None
+        return act_row(self._redactor.act(act), action=action, rule=rule, detail=detail)
 
     def _gaps(self, now: Losses) -> Columns:
         before = self._lost

@@ -28,9 +28,15 @@ class ObservedColumns:
     `unread` counts acts that no version of ours has written, until who reads it sets it to 0.
     """
 
-    def __init__(self, row_of: Callable[[Observed], Row | None]) -> None:
-        """`row_of` says what the row of an act is, None if no rule cares: asked once per sort."""
+    def __init__(
+        self, row_of: Callable[[Observed], Row | None], redacted: Callable[[str], str]
+    ) -> None:
+        """`row_of` says what the row of an act is, None if no rule cares: asked once per sort.
+
+        `redacted` takes secrets out of a program's name, which a process may choose.
+        """
         self._row_of = row_of
+        self._program = lru_cache(maxsize=1024)(lambda comm: redacted(text(comm)))
         self.unread = 0  # acts that nobody can read
         # By what was done: of acts that worked, of acts that failed.
         self._sorts: tuple[dict[bytes, _Template], dict[bytes, _Template]] = ({}, {})
@@ -62,7 +68,7 @@ class ObservedColumns:
             if template is not None:
                 kept.append((act.boot_ns, act.times, *who))
                 templates.append(template)
-        return _columns(kept, templates) if kept else to_columns([])
+        return _columns(kept, templates, self._program) if kept else to_columns([])
 
     def _learn(self, sorts: dict[bytes, _Template], what: bytes, act: Observed) -> _Template:
         try:
@@ -77,7 +83,11 @@ class ObservedColumns:
         return template
 
 
-def _columns(kept: list[tuple[object, ...]], templates: list[tuple[object, ...]]) -> Columns:
+def _columns(
+    kept: list[tuple[object, ...]],
+    templates: list[tuple[object, ...]],
+    program: Callable[[bytes], str],
+) -> Columns:
     offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     # In the order of kept, which ends as WHO does; of the process's own start no column tells.
     boot, counts, _, root_start, result, root, tgid, tid, uid, gid, login, comm = map(
@@ -92,7 +102,7 @@ def _columns(kept: list[tuple[object, ...]], templates: list[tuple[object, ...]]
         "uid": uid,
         "gid": gid,
         "login_uid": [None if one == NO_LOGIN else one for one in login],
-        "program": list(map(_program, comm)),
+        "program": list(map(program, comm)),
         "argv": nothing,
         "result": [None if one == NOT_OVER else one for one in result],
         "hold": nothing,
@@ -106,8 +116,3 @@ def _columns(kept: list[tuple[object, ...]], templates: list[tuple[object, ...]]
 @lru_cache(maxsize=1024)
 def _session(root: int, start_ns: int) -> str:
     return f"{root}-{start_ns}"
-
-
-@lru_cache(maxsize=1024)
-def _program(comm: bytes) -> str:
-    return text(comm)

@@ -7,24 +7,28 @@ from agent.rows import act_row, notice_row
 from agent.transport.sender import EventSender
 from wire.acts import Act
 from wire.ids import HoldId
+from wire.redaction.redactor import Redactor
 
 log = logging.getLogger("holdfast.agent")
 
 
 class EventReport:
-    """Writes held acts and notices into the events, and notices into the log as well."""
+    """Writes held acts and notices into the events, and notices into the log as well; redacted."""
 
-    def __init__(self, sender: EventSender, clock: Clock) -> None:
+    def __init__(self, sender: EventSender, clock: Clock, redactor: Redactor) -> None:
         self._sender = sender
         self._clock = clock
+        self._redactor = redactor
 
     def held(
         self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
     ) -> None:
         """Record one act that was held."""
-        self._sender.add_row(act_row(act, action=action, rule=rule, hold=hold, detail=detail))
+        shown, words = self._redactor.act(act), self._redactor.words(detail)
+        self._sender.add_row(act_row(shown, action=action, rule=rule, hold=hold, detail=words))
 
     def notice(self, name: str, words: str) -> None:
         """Record something that the host itself has to say."""
+        words = self._redactor.words(words)
         log.warning("%s: %s", name, words)
         self._sender.add_row(notice_row(self._clock.now_ns(), name, words))

@@ -6,6 +6,7 @@ from typing import cast
 from wire.acts import Act, Kind
 from wire.events import NAMES
 from wire.ids import HoldId
+from wire.redaction.marks import START
 
 Row = Mapping[str, object]
 Columns = dict[str, list[object]]
@@ -24,6 +25,7 @@ def act_row(
             ("second_path_cut", act.second_path_cut),
             ("unresolved", bool(act.path) and not act.path_resolved),
             ("addresses_cut", act.addresses_cut),
+            ("redacted", _has_marks(act)),
         )
         if is_so
     ]
@@ -59,6 +61,12 @@ def act_row(
         "target_pid": act.target.pid if act.target else None,
         "target_comm": act.target.comm if act.target else None,
     }
+
+
+def _has_marks(act: Act) -> bool:
+    """Return whether secrets were taken out of what the row tells of an act."""
+    texts = (act.executable, act.filename, act.path, act.second_path, act.process.comm, *act.argv)
+    return any(START in text for text in texts)
 
 
 def _signed(number: int) -> int:

@@ -12,7 +12,9 @@ from collector import admin
 from collector import config as configuration
 from collector.admin import ConfigFile
 from collector.errors import CollectorError
+from collector.redact import REDACTOR
 from wire.messages import Severity
+from wire.redaction.logs import redact_logs
 
 app = typer.Typer(
     name="holdfast-collector",
@@ -175,6 +177,7 @@ def run(config: ConfigFile = configuration.DEFAULT_FILE) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    redact_logs(REDACTOR)
     # They repeat what the collector says itself, connection by connection.
     for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

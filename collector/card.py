@@ -13,10 +13,12 @@ from collector.alike import ONE, Alike
 from collector.commandtext import Shown, environment_text, one_line, process_text, shown_arguments
 from collector.happened import guarantee_words, happened_words
 from collector.progress import clock, state_line
-from collector.sanitize import clean, quote
+from collector.redact import secrets_in
+from collector.sanitize import Clean, clean, quote
 from collector.words import count
 from wire.acts import KINDS_OF_CHANGE, Act, Guarantee, Kind, Process, identity
 from wire.messages import Decision, HoldOpened, HoldState, OnDeny, OnTimeout
+from wire.redaction import marks
 from wire.targets import target
 
 COMMAND_LIMIT = 4000
@@ -98,10 +100,11 @@ def render(
     states: Sequence[HoldState] = (),
     decision: Decision | None = None,
     alike: Alike = ONE,
+    notes: Sequence[str] = (),
 ) -> Card:
     """Return the card of a hold, with what the host has said since and what people decided.
 
-    `alike`: the identical holds that are one request with it.
+    `alike`: the identical holds that are one request with it. `notes`: the centre's own remarks.
     """
     act = opened.act
     sheet = _Sheet()
@@ -115,12 +118,12 @@ def render(
         _where(sheet, act, opened)
     _why(sheet, opened)
     _said(sheet, states, decision, alike.noted)
-    if sheet.redacted:
-        sheet.add("Redacted", f"{count(sheet.redacted, 'value')} that may be secret; not shown")
+    if words := sheet.redacted_words():
+        sheet.add("Redacted", words)
     return Card(
         title=_title(act) + (f" ({alike.count} identical)" if alike.count > 1 else ""),
         severity=opened.rule.severity.value,
-        state_line=state_line(opened, states, decision),
+        state_line=state_line(opened, states, decision, notes),
         facts=tuple(sheet.facts),
         tree=_tree(act),
         happened=happened_words(act),
@@ -138,6 +141,16 @@ class _Sheet:
         self.facts: list[Fact] = []
         self.hidden_bytes = 0
         self.redacted = 0
+        self.marks = 0
+
+    def redacted_words(self) -> str:
+        """Return how many secrets are not shown; empty if none is."""
+        words = []
+        if self.marks:
+            words.append(f"{count(self.marks, 'value')} that may be secret, taken out by the host")
+        if self.redacted:
+            words.append(f"{count(self.redacted, 'value')} that may be secret; not shown")
+        return "; ".join(words)
 
     def add(self, label: str, text: str) -> None:
         """Add a line that is safe already."""
@@ -145,20 +158,27 @@ class _Sheet:
 
     def quote(self, label: str, text: str, *, before: str = "", after: str = "") -> None:
         """Add a line that quotes someone else's text."""
-        safe = clean(text, _FACT_LIMIT)
-        self.hidden_bytes += safe.hidden_bytes
+        safe = self._safe(text)
         self.add(label, before + safe.text + after)
 
     def name(self, label: str, text: str, *, after: str = "") -> None:
         """Add a line that names a file; quoted, so that its end is visible."""
-        safe = clean(text, _FACT_LIMIT)
-        self.hidden_bytes += safe.hidden_bytes
+        safe = self._safe(text)
         self.add(label, quote(safe.text) + after)
+
+    def _safe(self, text: str) -> Clean:
+        secrets = secrets_in(text)
+        safe = clean(text, _FACT_LIMIT, secrets)
+        self.hidden_bytes += safe.hidden_bytes
+        self.redacted += len(secrets)
+        self.marks += marks.count(text)
+        return safe
 
     def show(self, label: str, shown: Shown) -> None:
         """Add a line made by commandtext."""
         self.hidden_bytes += shown.hidden_bytes
         self.redacted += shown.redacted
+        self.marks += shown.marks
         self.add(label, shown.text)
 
 
@@ -251,7 +271,10 @@ def _asked(sheet: _Sheet, act: Act, owner: str) -> None:
 def _why(sheet: _Sheet, opened: HoldOpened) -> None:
     rule, asked = opened.rule, opened.act.kind is Kind.ASK
     sheet.quote("Rule", rule.id)
-    sheet.quote("Why", rule.description)
+    # In the words of the host's configuration, which may well be about passwords.
+    description = clean(rule.description, _FACT_LIMIT)
+    sheet.hidden_bytes += description.hidden_bytes
+    sheet.add("Why", description.text)
     sheet.quote("Severity", rule.severity.value)
     # Only what is held before it happens can be refused; elsewhere a refusal is a kill.
     refused = rule.on_deny is OnDeny.REFUSE and opened.act.guarantee is Guarantee.HELD
@@ -291,12 +314,16 @@ def _target(act: Act) -> str:
     """Return what an act is aimed at: the command, the file or the address."""
     if act.kind is Kind.ASK:
         action = clean(act.executable, _TITLE_LIMIT).text
-        return f"{action} on {clean(act.path, _TITLE_LIMIT).text}"
+        return f"{action} on {_safe(act.path)}"
     if act.kind is Kind.EXEC:
         return one_line(act.argv or (act.filename or act.executable,), _TITLE_LIMIT)
     if act.kind in (Kind.OPEN, Kind.CONNECT, Kind.SEND, Kind.LISTEN):
-        return clean(act.path or _address(act), _TITLE_LIMIT).text
-    return clean(target(act), _TITLE_LIMIT).text
+        return _safe(act.path or _address(act))
+    return _safe(target(act))
+
+
+def _safe(text: str) -> str:
+    return clean(text, _TITLE_LIMIT, secrets_in(text)).text
 
 
 def _tree(act: Act) -> tuple[str, ...]:

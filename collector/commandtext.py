@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from collector.redact import Span, secrets_in_arguments, secrets_in_variable
 from collector.sanitize import byte_length, clean, quote
 from wire.acts import Process
+from wire.redaction import marks
 
 _WHOLE = 1 << 30
 _Piece = tuple[str, int]  # what is shown, and how many bytes it hides
@@ -17,11 +18,15 @@ _Piece = tuple[str, int]  # what is shown, and how many bytes it hides
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A safe text, what it leaves out, how many secrets it redacts, and its length in words."""
+    """A safe text, what it leaves out, how many secrets it redacts, and its length in words.
+
+    `marks`: how many secrets its host has taken out before.
+    """
 
     text: str
     hidden_bytes: int = 0
     redacted: int = 0
+    marks: int = 0
     measure: str = ""
 
 
@@ -37,7 +42,9 @@ def shown_arguments(
     sizes = [byte_length(argument) + 1 for argument in argv]
     pieces, hidden = _fitted(lambda at: _argument(argv[at], spans[at], limit), sizes, limit)
     own_bytes = sum(sizes)
-    measure = f"{len(argv)} in {block_bytes or own_bytes} bytes, sha256 {_digest(argv)}"
+    measure = f"{len(argv)} in {block_bytes or own_bytes} bytes"
+    if not any(spans):  # it would tell whether a guess of what is hidden is right
+        measure += f", sha256 {_digest(argv)}"
     if cut:
         missing = max(block_bytes - own_bytes, 1)
         hidden += missing
@@ -49,6 +56,7 @@ def shown_arguments(
         text=" ".join(pieces) or "(no arguments)",
         hidden_bytes=hidden,
         redacted=sum(map(len, spans)),
+        marks=marks.count(*argv),
         measure=measure,
     )
 
@@ -85,8 +93,9 @@ def environment_text(environment: Mapping[str, str], limit: int) -> Shown:
         moved = [(start + shift, end + shift) for start, end in spans]
         pairs.append((f"{name}={value}", moved))
     sizes = [byte_length(text) + 1 for text, _ in pairs]
+    taken = marks.count(*(text for text, _ in pairs))
     texts, hidden = _fitted(lambda at: _argument(*pairs[at], limit), sizes, limit)
-    return Shown(text=" ".join(texts), hidden_bytes=hidden, redacted=redacted)
+    return Shown(text=" ".join(texts), hidden_bytes=hidden, redacted=redacted, marks=taken)
 
 
 def _argument(text: str, spans: Sequence[Span], limit: int) -> _Piece:

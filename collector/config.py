@@ -64,6 +64,7 @@ class Trail:
     query_seconds: float = 10.0
     query_workers: int = 2
     process_memory: str = "4GB"
+    grace_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,7 @@ _MOST: dict[str, int] = {
     "trail.threads": 1024,
     "trail.query_seconds": 86_400,
     "trail.query_workers": 256,
+    "trail.grace_seconds": 86_400,
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,

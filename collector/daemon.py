@@ -31,7 +31,7 @@ from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
-from collector.export.bell import Bell, TellingWriter
+from collector.export.bell import Bell
 from collector.export.downloads import Downloads
 from collector.export.exporter import Exporters
 from collector.export.names import host_names
@@ -39,14 +39,21 @@ from collector.export.wiring import set_up as set_up_exports
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
+from collector.identity.questions import SavedQuestions
 from collector.ingest.feed import Feed
 from collector.ingest.said import SaidIntake
+from collector.ingest.sign_ins import SignInCopy
 from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.wiring import signing_in
+from collector.report.reports import Reports
+from collector.trail.analysts.publisher import NAME as VIEWS_FILE
+from collector.trail.analysts.publisher import ViewsPublisher
 from collector.trail.reader import Reader
+from collector.trail.segments.keeper import Keeper
+from collector.trail.segments.retired import Retired
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
@@ -152,6 +159,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks += _tasks(stop, deciding, services.channels)
     tasks += [_watched(stop, "export", one) for one in storage.exporters.work()]
+    identities = Path(config.identities.file)
+    copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
+    tasks.append(_watched(stop, "sign-ins", copy.run()))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)
@@ -173,6 +183,10 @@ async def _services(
     tokens = Tokens(Path(config.identities.file))
     stack.callback(tokens.close)
     await tokens.check("")  # opens the file
+    reports = Reports(storage.sql)
+    stack.push_async_callback(reports.close)
+    questions = SavedQuestions(Path(config.identities.file))
+    stack.callback(questions.close)
     ways_in = signing_in(config, stack)
     extras = Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
     answers = Answers(deciding.decider, policies, ways_in.links, ways_in.base, extras)
@@ -185,6 +199,8 @@ async def _services(
         reader=storage.reader,
         writer=storage.writer,
         sql=storage.sql,
+        reports=reports,
+        questions=questions,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
@@ -254,9 +270,17 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
     def fatal(why: str) -> None:
         loop.call_soon_threadsafe(stop.because, f"the trail cannot be used any more: {why}")
 
-    bell = Bell()
-    writer = TellingWriter(connection, on_fatal=fatal, bell=bell)
+    writer = Writer(connection, on_fatal=fatal)
     stack.push_async_callback(asyncio.to_thread, writer.close)
+    trail = trail_id(connection)
+    retired = Retired(config.trail.grace_seconds)
+    keeper = Keeper(connection, writer, retired)
+    stack.push_async_callback(asyncio.to_thread, keeper.close)
+    views_file = Path(config.trail.file).with_name(VIEWS_FILE)
+    publisher = ViewsPublisher(connection, writer, retired, path=views_file, trail=trail)
+    stack.push_async_callback(asyncio.to_thread, publisher.close)
+    keeper.start()
+    publisher.start()
     reader = Reader(connection)
     stack.push_async_callback(asyncio.to_thread, reader.close)
     sql = SqlRunner(
@@ -266,8 +290,14 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
     names = host_names(Path(config.identities.file))
     downloads = Downloads(connection, names)
     stack.callback(downloads.close)
+    bell = Bell()
+
+    def written(_: frozenset[str]) -> None:
+        loop.call_soon_threadsafe(bell.ring)
+
+    writer.listen(written)
     exporters = set_up_exports(config, connection, bell, names)
-    return _Storage(trail_id(connection), writer, reader, sql, downloads, exporters)
+    return _Storage(trail, writer, reader, sql, downloads, exporters)
 
 
 async def _join_nats(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import CheckFresh, Decider
-from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
@@ -114,7 +113,7 @@ async def start_deciding(
         limits=config.grants,
         check_fresh=fresh,
     )
-    open_before = await book.load(Recall(publisher, verifier))
+    open_before = await book.load()
     undecided.take_up(open_before)
     return Deciding(
         book=book,

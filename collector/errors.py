@@ -8,6 +8,7 @@ CollectorError
 │   └── UnconfirmedError   sent, and no acknowledgement came back
 ├── TrailError        the DuckDB file cannot be read or written
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
+├── ReportError       a chart or a page of the record cannot be made
 ├── ChannelError      a channel does not take a card, and would not if it were asked again
 │   └── TooLargeError      because there is more in it than a receiver takes at a time
 ├── ChannelBusyError  a channel did not take a card now; it is tried again
@@ -47,6 +48,10 @@ class TrailError(CollectorError):
 
 class SqlError(CollectorError):
     """A query that is not one plain SELECT, or that DuckDB refuses."""
+
+
+class ReportError(CollectorError):
+    """A chart, or a page about the record, that cannot be made."""
 
 
 class ChannelError(CollectorError):

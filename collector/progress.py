@@ -36,16 +36,19 @@ _NAME_LIMIT = 80
 
 
 def state_line(
-    opened: HoldOpened, states: Sequence[HoldState] = (), decision: Decision | None = None
+    opened: HoldOpened,
+    states: Sequence[HoldState] = (),
+    decision: Decision | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
-    """Return where the request stands; times are UTC."""
+    """Return where the request stands, with what the centre has remarked; times are UTC."""
     ordered = sorted(states, key=lambda state: state.sequence)
     end = next((state for state in ordered if state.state in _ENDS), None)
     outcome = next((state for state in ordered if state.state in _OUTCOMES), None)
     line = _wait(opened, end, outcome, decision)
     if decision is not None and end is not None and _too_late(end, decision):
         line += f"; too late: {_said(decision)}"
-    return line
+    return "; ".join((line, *notes))
 
 
 def _wait(

@@ -86,8 +86,8 @@ def clean(text: str, limit: int = LIMIT, secrets: Sequence[Span] = ()) -> Clean:
     r"""Return `text` made visible in about `limit` characters (at least 40).
 
     When it is longer, its start and its end are kept, and a mark between them says how many bytes
-    are hidden and gives the digest of the whole. `secrets` are sorted, separate (start, end) spans
-    that are replaced by `\{redacted}`; they do not count as hidden.
+    are hidden and, if nothing in it is secret, gives the digest of the whole. `secrets` are sorted,
+    separate (start, end) spans that are replaced by `\{redacted}`; they do not count as hidden.
     """
     if not secrets and len(text) <= limit and _is_plain(text):
         return Clean(text, 0)
@@ -135,7 +135,9 @@ def _cut(units: list[_Unit], text: str, limit: int, secrets: Sequence[Span]) -> 
     backwards = _with_secrets(text, secrets, backwards=True)
     tail = _fitting(backwards, limit - limit * 3 // 4)[::-1]
     hidden = byte_length(text) - sum(byte_length(unit.source) for unit in head + tail)
-    mark = rf"\{{{hidden} bytes hidden, sha256 {short_digest(text)}}}"
+    # Of a text with secrets it would tell whether a guess of them is right.
+    digest = "" if secrets else f", sha256 {short_digest(text)}"
+    mark = rf"\{{{hidden} bytes hidden{digest}}}"
     shown = ["".join(unit.shown for unit in part) for part in (head, tail)]
     return Clean(shown[0] + mark + shown[1], hidden)
 

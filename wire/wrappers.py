@@ -5,6 +5,7 @@ Each has its reason. The names are those of files, without a directory and witho
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 _SHELL = "a shell runs whatever it reads"
 _INTERPRETER = "an interpreter runs whatever a file says"
@@ -43,6 +44,12 @@ _NAMES: Mapping[str, str] = {
 WRAPPERS: Mapping[str, str] = {
     name: reason for reason, names in _NAMES.items() for name in names.split()
 }
+# Whoever is given a text by these may have it read by a shell, or as a program.
+_READERS = frozenset(
+    name
+    for reason in (_SHELL, _INTERPRETER, _ELSEWHERE, _BUILDER)
+    for name in _NAMES[reason].split()
+) | {"su", "runuser", "watch", "xargs", "parallel", "script", "screen", "tmux", "at", "batch"}
 # python3.11, perl5.36.0, lua5.4, ruby-3.1, mawk-1.3, php8.2, ld-linux-x86-64.so.2
 _VERSION = re.compile(r"[-.]?\d[\d.]*$")
 _SEVERAL = re.compile(r"(?<=\w)[.-](?=[a-z])")
@@ -50,8 +57,17 @@ _SEVERAL = re.compile(r"(?<=\w)[.-](?=[a-z])")
 
 def never_granted(name: str) -> str | None:
     """Return why no grant covers the program of a file of this name, None if one may."""
+    return next((WRAPPERS[form] for form in _forms(name) if form in WRAPPERS), None)
+
+
+@lru_cache(maxsize=4096)
+def hands_on_text(name: str) -> bool:
+    """Return whether a program of this name may read its arguments as commands or programs."""
+    return any(form in _READERS for form in _forms(name))
+
+
+def _forms(name: str) -> tuple[str, ...]:
     base = name.rpartition("/")[2]
     # Also nc.openbsd, bash-static, python3.11-minimal: one too many costs a question, no more.
     first = _SEVERAL.split(base)[0]
-    forms = (base, _VERSION.sub("", base), _VERSION.sub("", first))
-    return next((WRAPPERS[form] for form in forms if form in WRAPPERS), None)
+    return base, _VERSION.sub("", base), _VERSION.sub("", first)

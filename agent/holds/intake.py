@@ -95,32 +95,35 @@ def _can_fail(act: Act) -> bool:
 
 
 def take(
-    held: HeldAct, ruled: Ruled, host: Host, *, boot_ns: int, now_ns: int
+    held: HeldAct, shown: Act, ruled: Ruled, host: Host, *, boot_ns: int, now_ns: int
 ) -> tuple[Hold, HoldOpened | None]:
     """Return the hold of a held act, and what the centre is told if a person is to be asked.
 
-    A rule that denies or lets pass decides at once. The kernel holds a superset of what rules
-    ask for, so an act that no rule matches passes, on the ground of the rules as they are.
+    `shown` is the act as it may leave the host. Its marks are of the secrets they stand for, so its
+    digest is the digest of this act alone. A rule that denies or lets pass decides at once. The
+    kernel holds a superset of what rules ask for, so an act that no rule matches passes, on the
+    ground of the rules as they are.
     """
-    act, rule = held.act, ruled.rule
+    rule = ruled.rule
     hold_id = HoldId(new_id())
     why = Why(ground=Ground.RULE, reason=rule.id if rule else "")
-    digest = act_digest(act)
+    digest = act_digest(shown)
     # Kept until somebody answers: such a wait has no end that an answer could miss.
     ends = bool(ruled.timeout_ns and rule and rule.on_timeout is not OnTimeout.KEEP)
     deadline = boot_ns + ruled.timeout_ns if ends else 0
     hold = Hold(
         id=hold_id,
         key=held.key,
-        process=ProcessId.of(act.process),
-        session=act.session,
-        subject=act.subject,
-        act_boot_ns=act.boot_ns,
+        process=ProcessId.of(held.act.process),
+        session=held.act.session,
+        subject=held.act.subject,
+        act_boot_ns=held.act.boot_ns,
         boot_id=host.boot_id,
         digest=digest,
         rule=rule.id if rule else "",
         voice=Voice.ASKED,
-        refuse=host.refuses and _can_fail(act) and rule is not None and _refuses(rule),
+        refuse=host.refuses and _can_fail(held.act) and rule is not None and _refuses(rule),
+        act=held.act,
     )
     if ruled.action is Action.DENY:
         scope = rule.kill if rule else KillScope.PROCESS
@@ -136,8 +139,8 @@ def take(
         deadline_boot_ns=deadline,
         deadline_ns=now_ns + ruled.timeout_ns if ends else 0,
         rule=rule,
-        owner=host.responsible.get(act.subject, ""),
-        act=act,
+        owner=host.responsible.get(shown.subject, ""),
+        act=shown,
         digest=digest,
     )
     asking = replace(hold, deadline_boot_ns=deadline, on_timeout=rule.on_timeout, kill=rule.kill)

@@ -20,6 +20,7 @@ from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Resume
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
 from rules.model import Action
 from wire.messages import Ground, HoldOpened, KillScope
+from wire.redaction.marks import has_marks
 
 log = logging.getLogger("holdfast.agent.holds")
 
@@ -74,7 +75,8 @@ class Keeper:
             if entry is None:
                 self._take_up(replace(hold, key=NO_KEY))
             else:
-                self._take_up(replace(hold, subject=entry.act.subject))
+                act = None if entry.unread else entry.act
+                self._take_up(replace(hold, subject=entry.act.subject, act=act))
         for entry in held.values():
             self._take(entry)
         self._settle_by_orders()
@@ -142,7 +144,10 @@ class Keeper:
             opened = self._p.journal.opened(hold.id) if hold.waiting else None
             if opened is None:
                 continue
-            ruled = self._p.judge(opened.act)
+            act = hold.act or opened.act
+            if hold.act is None and has_marks(act):
+                continue  # what it was exactly is not known any more, so people decide
+            ruled = self._p.judge(act)
             fate = newly_ruled(ruled)
             if fate is None or ruled.action is None:
                 continue
@@ -157,7 +162,7 @@ class Keeper:
     def release_all(self, reason: str, by: str) -> int:
         """Let go of everything nobody has denied, on the ground `emergency`; return how many."""
         self._drain()
-        why = Why(ground=Ground.EMERGENCY, by=by, reason=reason)
+        why = Why(ground=Ground.EMERGENCY, by=by, reason=self._p.redactor.words(reason))
         step = self._machine.plan_release_all(why, self._p.clock.now_ns())
         return self._all(step, "release_all", Pass(why))
 
@@ -256,13 +261,14 @@ class Keeper:
             self._ended.note(held.act)
             return
         ruled = self._p.judge(held.act)
+        shown = self._p.redactor.act(held.act)
         now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
-        hold, opened = take(held, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
+        hold, opened = take(held, shown, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
         if self._p.journal.is_over(hold) and not self._p.control.is_alive(hold.process):
             # An earlier run recorded its end and had no time to tell the kernel.
             self._settler.forget(held.key)
             return
-        self._p.denials.seen(hold.id, held.act)
+        self._p.denials.seen(hold.id, shown)
         if opened is not None:
             claim = self._p.claims.of(held.act.session, now_ns)
             opened = replace(
@@ -291,7 +297,7 @@ class Keeper:
                 hold, opened = quarantined(hold, quarantine), None
         if opened is None:
             return self._machine.plan_open(hold, None, now_ns)
-        opened, grant = self._desk.judge(opened)
+        opened, grant = self._desk.judge(opened, held.act)
         if grant is not None:
             return self._machine.plan_granted(hold, opened, grant, now_ns)
         limit = self._beyond.reached(hold)
@@ -350,7 +356,8 @@ class Keeper:
         for held in stuck:
             nothing = Ruled(action=None, rule=None)
             now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
-            hold, _ = take(held, nothing, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
+            shown = self._p.redactor.act(held.act)
+            hold, _ = take(held, shown, nothing, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
             hold = replace(hold, fate=fate)
             self._settler.commit(self._machine.plan_open(hold, None, now_ns))
             self._stuck.pop(held.key, None)

@@ -1,10 +1,11 @@
 """One hold as the host keeps it: a frozen value, from the stop to what the host did."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.release import ProcessId
 from agent.sensor.interface import HeldKey
+from wire.acts import Act
 from wire.ids import HoldId, OrderId, VerdictId
 from wire.messages import Ground, HoldOpened, HoldState, HoldStateName, KillScope, OnTimeout
 
@@ -87,6 +88,9 @@ class Hold:
     # denied at once since enough of its session or subject wait.
     subject: str = ""
     capped: Limit | None = None
+    # The act as the kernel saw it, with its secrets: by this rules and programs are judged. Only
+    # the held map has it besides, so it is not known of a hold that is no longer there.
+    act: Act | None = field(default=None, compare=False, repr=False)
 
     @property
     def waiting(self) -> bool:

@@ -8,14 +8,14 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.clock import Clock
 from agent.errors import AgentError, ControlError
 from agent.holds.intake import Host
 from agent.holds.machine import Machine
-from agent.holds.model import Hold, Step
+from agent.holds.model import Hold, Say, Step
 from agent.holds.parents import Parents
 from agent.journal import Journal
 from agent.orders.programs import Programs
@@ -27,7 +27,8 @@ from agent.why.claims import Claims
 from agent.why.denials import Denials
 from wire.acts import Act
 from wire.ids import HoldId
-from wire.messages import KillScope
+from wire.messages import HoldOpened, KillScope
+from wire.redaction.redactor import Redactor
 from wire.signing import Verifier
 
 log = logging.getLogger("holdfast.agent.holds")
@@ -68,6 +69,7 @@ class Parts:
     programs: Programs = field(default_factory=Programs)
     claims: Claims = field(default_factory=Claims)
     denials: Denials = field(default_factory=lambda: Denials(None))
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Settler:
@@ -106,6 +108,7 @@ class Settler:
         """Journal a step and make it so; raise JournalError, with nothing changed."""
         if not step:
             return
+        step = replace(step, says=tuple(map(self._told, step.says)))
         self._p.journal.record(step, self._p.clock.now_ns())
         self._machine.accept(step)
         for hold in step.holds:
@@ -113,6 +116,13 @@ class Settler:
         self.changed.set()
         if step.says:
             self._p.said()
+
+    def _told(self, say: Say) -> Say:
+        """Return a message as it may leave the host: it may quote names, errors and people."""
+        words = self._p.redactor.words
+        if isinstance(say, HoldOpened):
+            return replace(say, not_grantable=words(say.not_grantable))
+        return replace(say, detail=words(say.detail), reason=words(say.reason))
 
     def guard(self, hold: Hold) -> None:
         """See to it that a process with a hold is stopped, and that its end is noticed."""

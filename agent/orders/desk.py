@@ -9,6 +9,7 @@ from agent.orders.check import Known, New, OrderChecker, Refused
 from agent.orders.grants import Grants
 from agent.orders.warden import Warden
 from agent.release import ProcessId
+from wire.acts import Act
 from wire.ids import request_of
 from wire.messages import HoldOpened
 from wire.orders import Grant, GrantRevoked, Order, Quarantine, QuarantineLifted
@@ -40,9 +41,9 @@ class Desk:
             notice=parts.report.notice,
         )
 
-    def judge(self, opened: HoldOpened) -> tuple[HoldOpened, Grant | None]:
+    def judge(self, opened: HoldOpened, act: Act) -> tuple[HoldOpened, Grant | None]:
         """Return what the centre is told of a hold, and the grant that covers it, if one does."""
-        return self._grants.judge(opened)
+        return self._grants.judge(opened, act)
 
     def quarantine_of(self, subject: str) -> Quarantine | None:
         """Return the quarantine of a subject that is in force, None if there is none."""
@@ -94,7 +95,7 @@ class Desk:
             return
         order: Grant | Quarantine | None = self.quarantine_of(opened.act.subject)
         if order is None:
-            _, order = self.judge(opened)
+            _, order = self.judge(opened, hold.act or opened.act)
             # The request that it was made with has an answer of its own, which is on its way.
             if order is None or order.request == request_of(hold.id):
                 return

@@ -20,13 +20,14 @@ class Grants:
         self._clock = clock
         self._boot_id = boot_id
 
-    def judge(self, opened: HoldOpened) -> tuple[HoldOpened, Grant | None]:
+    def judge(self, opened: HoldOpened, seen: Act) -> tuple[HoldOpened, Grant | None]:
         """Return what the centre is told of a hold, and the grant that covers it, if one does.
 
-        The process must be stopped: its program is looked at, as it is now.
+        The process must be stopped: its program is looked at, as it is now, by the act as it was
+        `seen`. A grant has secrets as marks, which only the same secrets have; so has the hold.
         """
         act, rule = opened.act, opened.rule.id
-        program = self._programs.look(act)
+        program = self._programs.look(seen)
         told = replace(opened, program=program.state, not_grantable=program.why_not)
         if program.why_not:
             return told, None

@@ -1,6 +1,7 @@
 """What each session has last said about why it acts: a claim, believed by nobody. Pure, bounded."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import WhyError
@@ -37,7 +38,9 @@ class _Said:
 class Claims:
     """The last claim of each session, of the newest sessions; of each only so many a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, redacted: Callable[[str], str] = str) -> None:
+        """`redacted` takes secrets out of what is said: nothing else of it is kept."""
+        self._redacted = redacted
         self._said: OrderedDict[str, _Said] = OrderedDict()
 
     def state(self, session: str, text: object, name: object, now_ns: int) -> Claim:
@@ -46,8 +49,8 @@ class Claims:
         left = _BURST if known is None else self._left(known, now_ns)
         if left < 1:
             raise WhyError("this session has said too much of late; wait a second")
-        said = _checked("text", text, LONGEST_TEXT)
-        called = _checked("session", name, LONGEST_NAME)
+        said = self._redacted(_checked("text", text, LONGEST_TEXT))
+        called = self._redacted(_checked("session", name, LONGEST_NAME))
         if not said:
             raise WhyError("nothing is said; say in a few words what you are about to do, and why")
         # A name stays until another is given.

@@ -17,6 +17,7 @@ from collector.api import (
     export,
     figures,
     orders,
+    reports,
     requests,
     sessions,
     trail,
@@ -62,6 +63,7 @@ def build(services: Services) -> FastAPI:
     app.include_router(trail.router, prefix=BASE)
     app.include_router(export.router, prefix=BASE)
     app.include_router(figures.router, prefix=BASE)
+    app.include_router(reports.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)
     app.include_router(auth.router, prefix=BASE)
     app.include_router(browser_sign_in.router)

@@ -2,11 +2,13 @@
 
 import logging
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from collector.api.errors import documented
 from collector.api.models_people import DeviceIn, DeviceOut, DeviceState, SignedOut, WaysIn
-from collector.api.services import CallerDep, ServicesDep
+from collector.api.services import CallerDep, ServicesDep, address_of
+from collector.errors import Refusal
+from collector.identity.journal import Via
 from collector.oidc.device import Admitted
 
 log = logging.getLogger(__name__)
@@ -44,9 +46,14 @@ async def begin_device(services: ServicesDep) -> DeviceOut:
     summary="Ask how such a sign-in stands",
     responses=documented(403, 404, 410, 413, 422, 502),
 )
-async def poll_device(asked: DeviceIn, services: ServicesDep) -> DeviceState:
+async def poll_device(asked: DeviceIn, request: Request, services: ServicesDep) -> DeviceState:
     """Return the token once the person has signed in, or how long to wait."""
-    found = await services.signing_in.on_device().poll(asked.handle)
+    device, address = services.signing_in.on_device(), address_of(request)
+    try:
+        found = await device.poll(asked.handle, address=address)
+    except Refusal as refusal:
+        await services.signing_in.refused.note(Via.DEVICE, refusal.message, address)
+        raise
     if isinstance(found, Admitted):
         log.info("%s signed in on the command line", found.person.name)
         return DeviceState(signed_in=True, wait_s=0, token=found.token, expires_ns=found.expires_ns)
@@ -54,6 +61,7 @@ async def poll_device(asked: DeviceIn, services: ServicesDep) -> DeviceState:
 
 
 @router.post("/logout", summary="End the token that asks", responses=documented(401, 403, 503))
-async def logout(caller: CallerDep, services: ServicesDep) -> SignedOut:
+async def logout(caller: CallerDep, request: Request, services: ServicesDep) -> SignedOut:
     """End a token that `holdfast login` got; others are an administrator's to end."""
-    return SignedOut(ended=await services.tokens.end_login(caller.token))
+    ended = await services.tokens.end_login(caller.token, address=address_of(request))
+    return SignedOut(ended=ended)

@@ -53,7 +53,7 @@ class EventStream(Response):
         with self._book.listen(self._queue, self._who) as listener:
             tasks = {
                 asyncio.create_task(self._send(listener, send)),
-                asyncio.create_task(_until_gone(receive)),
+                asyncio.create_task(until_gone(receive)),
                 # `_send` may hang in a write to a client that reads nothing: end it from outside.
                 asyncio.create_task(listener.overrun.wait()),
             }
@@ -105,6 +105,6 @@ class EventStream(Response):
         return f"id: {next(self._ids)}\nevent: {name}\ndata: {data}\n\n"
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -17,12 +17,15 @@ from collector.errors import Refusal
 from collector.export.downloads import Downloads
 from collector.export.exporter import Exporters
 from collector.identity.hosts import HostNames
+from collector.identity.journal import Via
 from collector.identity.machines import Scope
 from collector.identity.people import Caller, Tokens
+from collector.identity.questions import SavedQuestions
 from collector.nats.publish import Publisher
 from collector.oidc.wiring import SigningIn
 from collector.orders.desk import OrderDesk
 from collector.orders.issue import Issuer
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
@@ -40,6 +43,8 @@ class Services:
     reader: Reader
     writer: Writer
     sql: SqlRunner
+    reports: Reports
+    questions: SavedQuestions
     names: HostNames
     shower: Shower
     tokens: Tokens
@@ -70,19 +75,27 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
+def address_of(request: Request) -> str:
+    """Return the address that a request comes from, as far as this side can see."""
+    return request.client.host if request.client else ""
+
+
 async def any_caller(
+    request: Request,
     services: ServicesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
     """Return who the bearer token proves; raise Refusal 401."""
     known = await services.tokens.check(given.credentials) if given else None
     if known is None:
+        why = "there is no valid token in the Authorization header"
+        if given is not None:
+            why = "the token is unknown, expired or revoked"
+            await services.signing_in.refused.note(Via.API, why, address_of(request))
         raise Refusal(
             401,
             "unauthorized",
-            "there is no valid token in the Authorization header"
-            if given is None
-            else "the token is unknown, expired or revoked",
+            why,
             "send `Authorization: Bearer <token>`; `holdfast-collector token create` makes one",
         )
     return known

@@ -63,7 +63,9 @@ class Shower:
         key = (record.id, record.hold, opened.host_name, record.length)
         card = self._cards.pop(key, None)
         if card is None:
-            card = as_dict(render(opened, record.states, record.decision, alike(record)))
+            card = as_dict(
+                render(opened, record.states, record.decision, alike(record), record.notes)
+            )
         self._cards[key] = card
         if len(self._cards) > _KEPT_CARDS:
             self._cards.popitem(last=False)

@@ -5,16 +5,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from collector.api.errors import documented
+from collector.api.events_stream import until_gone
 from collector.api.fields import Time
 from collector.api.models_people import WhoAmI
 from collector.api.models_trail import EventPage, HostList, HostOut, QueryColumn, QueryIn, QueryOut
 from collector.api.requests import Limit, to_ns
 from collector.api.services import AnyCallerDep, ServicesDep, TrailReaderDep
 from collector.approvals.register import hosts_of
-from collector.errors import Refusal
+from collector.errors import Refusal, SqlError
 from collector.trail.reader import EventFilter
 from wire.event_kinds import EventKind
 from wire.ids import HostId
@@ -103,10 +104,24 @@ async def events(
     summary="Ask the trail in SQL",
     responses=documented(401, 403, 413, 422),
 )
-async def query(question: QueryIn, _: TrailReaderDep, services: ServicesDep) -> QueryOut:
-    """Run one SELECT, read-only, without files or network, limited in time, rows and bytes."""
+async def query(
+    question: QueryIn, _: TrailReaderDep, services: ServicesDep, request: Request
+) -> QueryOut:
+    """Run one SELECT, read-only, without files or network, limited in time, rows and bytes.
+
+    It is stopped when whoever asked goes away.
+    """
     await services.book.caught_up()  # who has answered finds the answer here
-    result = await services.sql.run(question.sql, question.limit)
+    asking = asyncio.ensure_future(services.sql.run(question.sql, question.limit))
+    gone = asyncio.create_task(until_gone(request.receive))
+    try:
+        await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        asking.cancel()  # nothing, if it is done
+    if not asking.done():
+        raise SqlError("nobody waits for the answer any more")  # which nobody reads
+    result = asking.result()
     return QueryOut(
         columns=[QueryColumn(name=name, type=kind) for name, kind in result.columns],
         rows=result.rows,

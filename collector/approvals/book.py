@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from collector.approvals.known import Known
-from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Changed, Outcome, Register
 from collector.errors import Refusal
 from collector.trail.reader import Reader
 from wire.ids import HoldId, RequestId
-from wire.messages import HoldOpened, Vote
+from wire.messages import HoldOpened
 
 SHORTEST_PREFIX = 6
 # How long the trail is waited for at most: it may not be writable at all.
@@ -63,21 +62,16 @@ class Book:
         # How long each record was when it was last told of, newest last.
         self._told: OrderedDict[RequestId, int] = OrderedDict()
 
-    async def load(self, recall: Recall | None = None) -> tuple[Record, ...]:
+    async def load(self) -> tuple[Record, ...]:
         """Take up every unfinished request from the trail; return them.
 
         A collector that was killed may have left answers in the trail whose hold is not there yet:
-        it comes again from the stream, and must find them. Without `recall` votes are as the trail
-        has them.
+        it comes again from the stream, and must find them.
         """
         await self._reader.visit_holds(self._known.add)
         early, unfinished = await self._reader.early(), await self._reader.unfinished()
-        votes = {one.vote: one for one in early if isinstance(one, Vote)}
-        if recall is not None:
-            votes = await recall.votes(votes.values())
-            unfinished = await recall.records(unfinished)
         for message in early:
-            self.register.said(votes[message.vote] if isinstance(message, Vote) else message)
+            self.register.said(message)
         self.register.restore(unfinished)
         return self.register.unfinished()
 

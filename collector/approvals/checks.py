@@ -9,6 +9,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.errors import Refusal
 from collector.identity.names import forms_of
 from collector.identity.people import Caller
+from collector.redact import REDACTOR
 from wire.messages import Answer, Ground, Vote
 
 LONGEST_REASON = 4000
@@ -207,7 +208,10 @@ def check_answer(record: Record, applied: Applied, *, reason: str, digest: str |
 
 
 def check_text(text: str, *, longest: int, name: str) -> str:
-    """Return the text without outer blanks; raise Refusal if it is too long."""
+    """Return what a person has typed as it may be kept: without secrets and outer blanks.
+
+    Raises Refusal if it is too long.
+    """
     if len(text) > longest:
         raise Refusal(
             422,
@@ -215,7 +219,7 @@ def check_text(text: str, *, longest: int, name: str) -> str:
             f"{name} has {len(text)} characters, more than {longest}",
             "shorten it",
         )
-    return text.strip()
+    return REDACTOR.words(text.strip())
 
 
 def _ended_by_host(record: Record) -> Refusal:

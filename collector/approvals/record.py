@@ -53,6 +53,10 @@ _LAST_WORDS = {*_OUTCOMES, HoldStateName.CANCELLED, HoldStateName.SUPERSEDED}
 _DECIDED = {Answer.APPROVE: RequestState.APPROVED, Answer.DENY: RequestState.DENIED}
 
 
+# By which way a remark of the centre's own comes; people have channels.
+CENTRE_VIA = "centre"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A request. `states` is in the order of the host's own sequence.
@@ -111,6 +115,11 @@ class Record:
         said = len(self.states) + len(self.votes) + len(self.comments)
         others = sum(1 + one.length for one in self.others)
         return said + (self.decision is not None) + others + self.past
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the centre itself has remarked; unlike what people remark, every card shows it."""
+        return tuple(one.text for one in self.comments if one.via == CENTRE_VIA)
 
     @property
     def ended_by_host(self) -> RequestState | None:

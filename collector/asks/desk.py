@@ -20,6 +20,7 @@ from collector.asks.settings import AskSettings, bounded
 from collector.errors import CentreError, Refusal, UnconfirmedError
 from collector.identity.people import Caller
 from collector.nats.publish import Publisher, Stored
+from collector.redact import REDACTOR
 from wire import subjects
 from wire.codec import decode_as, encode
 from wire.errors import WireError
@@ -152,9 +153,9 @@ class Asks:
             machine=caller.machine,
             owner=", ".join(dict.fromkeys((*_answer_for(caller), *wanted.on_behalf_of))),
             action=wanted.action,
-            resource=wanted.resource,
-            why=wanted.why,
-            details=dict(sorted(wanted.details.items())),
+            resource=REDACTOR.words(wanted.resource),
+            why=REDACTOR.words(wanted.why),
+            details=dict(sorted(REDACTOR.variables(wanted.details, again=True).items())),
             severity=bounded(wanted.severity, settings),
             opened_ns=now_ns,
             deadline_ns=now_ns + timeout_s * _NS,

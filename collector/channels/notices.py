@@ -25,12 +25,12 @@ Shown = Record | Capped
 def version_of(shown: Shown) -> int:
     """Return how much has happened that a card shows, from 1 on.
 
-    Remarks are not part of it, nor what hosts say of the session: the summary shows that.
+    Remarks of people are not part of it, nor what hosts say of the session: the summary shows that.
     """
     if isinstance(shown, Capped):
         return shown.version
     beside = sum(state.capped is not None for one in shown.holds for state in one.states)
-    return 1 + shown.length - len(shown.comments) - beside
+    return 1 + shown.length - len(shown.comments) + len(shown.notes) - beside
 
 
 class Notices:
@@ -110,7 +110,7 @@ class Notices:
         card = self._cards.pop(key, None)
         if card is None:
             opened = replace(record.opened, host_name=self.host_name(record.opened))
-            card = render(opened, record.states, record.decision, alike(record))
+            card = render(opened, record.states, record.decision, alike(record), record.notes)
         self._cards[key] = card
         if len(self._cards) > _KEPT_CARDS:
             self._cards.popitem(last=False)

@@ -62,13 +62,16 @@ def ask(
     ] = False,
 ) -> None:
     """Ask for approval and wait: exit 0 approved, 3 denied, 4 expired, 5 withdrawn."""
+    from wire.redaction.redactor import Redactor
+
+    redactor = Redactor()
     body = {
         "action": action,
-        "resource": resource,
-        "why": why,
+        "resource": redactor.text(resource),
+        "why": redactor.text(why),
         "severity": severity,
         "timeout_s": None if timeout is None else _seconds(timeout),
-        "details": _details(detail or []),
+        "details": redactor.variables(_details(detail or [])),
         "on_behalf_of": on_behalf_of or [],
     }
     try:

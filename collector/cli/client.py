@@ -23,6 +23,7 @@ from collector.words import clock
 Facts = dict[str, Any]
 
 _TIMEOUT_S = 30.0
+_PAGE_S = 300.0  # many questions, one after another
 # The centre sends a sign of life every 15 seconds.
 _SILENCE_S = 45.0
 _SORTING_S = 600.0
@@ -88,6 +89,17 @@ class Centre:
             return _facts(self._client.get(route, params=given))
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
+
+    def page(self, route: str, /, **filters: str | int | None) -> bytes:
+        """Return a page of HTML; filters that are None are left out."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        try:
+            response = self._client.get(route, params=given, timeout=_PAGE_S)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            raise refusal(response)
+        return response.content
 
     def post(self, path: str, body: Mapping[str, Any], *, changes: bool = True) -> Facts:
         """Return the answer to something said; `changes` says whether it alters anything."""

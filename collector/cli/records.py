@@ -1,4 +1,4 @@
-"""Commands about the record: hosts, events, figures, exports, trail sql."""
+"""Commands about the record: hosts, events, figures, exports; and those of the trail."""
 
 import sys
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from collector.cli.errors import UsageError
 from collector.cli.export import export, exports
+from collector.cli.reports import evidence, report
 from collector.cli.run import Run, command
 from collector.cli.words import instant
 from wire.event_kinds import EventKind
@@ -23,6 +24,8 @@ def add_to(app: typer.Typer) -> None:
     trail = typer.Typer(help="Ask the trail, the record of everything.", no_args_is_help=True)
     command(trail)(sql)
     command(trail)(export)
+    command(trail)(report)
+    command(trail)(evidence)
     app.add_typer(trail, name="trail")
 
 

@@ -11,7 +11,7 @@ from collector.errors import ConfigError
 TABLES = (
     *("events", "holds", "hold_states", "votes", "comments", "decisions", "grants"),
     *("grant_revocations", "quarantines", "quarantine_lifts", "order_effects", "hosts"),
-    *("chain_breaks", "rejected"),
+    *("chain_breaks", "rejected", "sign_ins"),
 )
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}")
 _ADDRESS = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[\w.-]+)):(?P<port>[0-9]{1,5})")

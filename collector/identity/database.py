@@ -85,7 +85,40 @@ ALTER TABLE token ADD COLUMN authenticated_ns INTEGER;
 _RESPONSIBLE = """
 ALTER TABLE token ADD COLUMN responsible TEXT NOT NULL DEFAULT '[]';
 """
-STEPS = (_FIRST, _SIGNED_IN, _RESPONSIBLE)
+# What was done with who is let in, and up to where each trail has it; see journal.
+_JOURNAL = """
+CREATE TABLE sign_in (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    what TEXT NOT NULL,
+    via TEXT NOT NULL,
+    person TEXT NOT NULL,
+    role TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    address TEXT NOT NULL,
+    done_by TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    time_ns INTEGER NOT NULL,
+    sign_in TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE sign_in_copied (
+    trail TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) STRICT;
+"""
+# Questions of the trail that somebody has saved for all.
+_QUESTIONS = """
+CREATE TABLE question (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    sql TEXT NOT NULL,
+    "by" TEXT NOT NULL,
+    saved_ns INTEGER NOT NULL
+) STRICT;
+"""
+STEPS = (_FIRST, _SIGNED_IN, _RESPONSIBLE, _JOURNAL, _QUESTIONS)
 _VERSION = len(STEPS)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from collector.errors import Refusal
 from collector.identity.database import Live, connect, digest
+from collector.identity.journal import Entry, What, note
 from collector.identity.people import Caller, caller_of
 from collector.identity.signed_in import find_person
 
@@ -54,13 +55,13 @@ class Links:
         """Return what a code is about, to be shown before it is used; raise Refusal."""
         return await self._live.ask(lambda asked: _claimed(asked, code))
 
-    async def finish_link(self, code: str, caller: Caller) -> Claimed:
+    async def finish_link(self, code: str, caller: Caller, *, address: str = "") -> Claimed:
         """Use a code: the account is the caller's from now on. Raise Refusal.
 
         The caller must have said yes to what `claimed` shows: whoever follows a link that someone
         else has sent would otherwise lend them their name.
         """
-        return await asyncio.to_thread(self._finish, code, caller)
+        return await asyncio.to_thread(self._finish, code, caller, address)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -101,12 +102,12 @@ class Links:
             )
         return code
 
-    def _finish(self, code: str, caller: Caller) -> Claimed:
+    def _finish(self, code: str, caller: Caller, address: str) -> Claimed:
         with connect(self._live.database) as connection:
             connection.execute("BEGIN IMMEDIATE")
             claimed = _claimed(connection, code)
             person = connection.execute(
-                "SELECT id FROM person WHERE name = ?", (caller.name,)
+                "SELECT id, issuer, subject FROM person WHERE name = ?", (caller.name,)
             ).fetchone()
             if not caller.signed_in or person is None:
                 raise Refusal(
@@ -120,6 +121,18 @@ class Links:
                 "INSERT INTO link VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " person = excluded.person, linked_ns = excluded.linked_ns",
                 (claimed.channel, claimed.account, person[0], time.time_ns()),
+            )
+            note(
+                connection,
+                Entry(
+                    what=What.ACCOUNT_LINKED,
+                    via=claimed.channel,
+                    person=caller.name,
+                    role=caller.role.value,
+                    proof=f"{claimed.channel}:{claimed.account}",
+                    identity=f"{person[1]} {person[2]}",
+                    address=address,
+                ),
             )
         return claimed
 

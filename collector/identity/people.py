@@ -16,6 +16,7 @@ from typing import Any
 
 from collector.errors import StateError
 from collector.identity.database import Live, connect, damaged, digest, texts
+from collector.identity.journal import Entry, Via, What, note_alone, note_token
 from collector.identity.roles import Role as Role
 from collector.identity.signed_in import Person, find_person, lasting_names, once, theirs
 
@@ -121,8 +122,12 @@ def store_token(
     responsible: Sequence[str] = (),
     person: Person | None = None,
     authenticated_ns: int = 0,
+    address: str = "",
 ) -> str:
-    """Return a new token of any kind; one of `holdfast login` is bound to its person."""
+    """Return a new token of any kind; one of `holdfast login` is bound to its person.
+
+    `address`: of who gets it, where it goes over the network.
+    """
     token_id, secret = secrets.token_hex(6), secrets.token_hex(32)
     with connect(database) as connection:
         connection.execute(
@@ -137,6 +142,10 @@ def store_token(
                 json.dumps(list(responsible)),
             ),
         )
+        if kind is TokenKind.LOGIN:
+            note_token(connection, token_id, What.SIGN_IN, Via.DEVICE, address=address)
+        else:
+            note_token(connection, token_id, What.TOKEN_MADE, Via.ADMINISTRATION)
     return f"hft_{token_id}_{secret}"
 
 
@@ -159,9 +168,13 @@ class Tokens:
         """Return who a token proves, or None; raise StateError if the file cannot be used."""
         return await self._live.ask(lambda asked: _proved(self._live.database, asked, token))
 
-    async def end_login(self, token_id: str) -> bool:
+    async def end_login(self, token_id: str, *, address: str = "") -> bool:
         """End a token if `holdfast login` got it; return whether it did."""
-        return await asyncio.to_thread(_end_login, self._live.database, token_id)
+        return await asyncio.to_thread(_end_login, self._live.database, token_id, address)
+
+    async def note(self, entry: Entry) -> None:
+        """Write down what was done by a token that stays as it is; raise StateError."""
+        await asyncio.to_thread(note_alone, self._live.database, entry)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -254,6 +267,8 @@ def revoke_token(database: Path, token_id: str) -> bool:
             "UPDATE token SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL",
             (time.time_ns(), token_id),
         )
+        if changed.rowcount:
+            note_token(connection, token_id, What.TOKEN_REVOKED, Via.ADMINISTRATION)
         return changed.rowcount == 1
 
 
@@ -276,12 +291,14 @@ def _facts(database: Path, row: tuple[Any, ...]) -> TokenFacts:
     )
 
 
-def _end_login(database: Path, token_id: str) -> bool:
+def _end_login(database: Path, token_id: str, address: str) -> bool:
     with connect(database) as connection:
         changed = connection.execute(
             "UPDATE token SET revoked_ns = ? WHERE id = ? AND kind = ? AND revoked_ns IS NULL",
             (time.time_ns(), token_id, TokenKind.LOGIN.value),
         )
+        if changed.rowcount:
+            note_token(connection, token_id, What.SIGN_OUT, Via.DEVICE, address=address)
         return changed.rowcount == 1
 
 

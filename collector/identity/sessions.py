@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.identity.database import Live, connect, digest
+from collector.identity.journal import Entry, Via, What, note
 from collector.identity.people import Caller, caller_of
 from collector.identity.signed_in import Person, find_person
 
@@ -35,7 +36,9 @@ class Sessions:
     def __init__(self, database: Path) -> None:
         self._live = Live(database)
 
-    def create(self, person: Person, *, authenticated_ns: int, expires_ns: int) -> str:
+    def create(
+        self, person: Person, *, authenticated_ns: int, expires_ns: int, address: str = ""
+    ) -> str:
         """Return the value of a new cookie for someone who has just signed in; it may block.
 
         `authenticated_ns` is of this sign-in: another browser's proof says nothing about it.
@@ -48,6 +51,7 @@ class Sessions:
                 "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
                 (digest(cookie), person.id, authenticated_ns, now, expires_ns),
             )
+            note(connection, _entry(What.SIGN_IN, cookie, person, address))
         return cookie
 
     async def check(self, cookie: str) -> Session | None:
@@ -59,9 +63,10 @@ class Sessions:
             return None
         return await self._live.ask(lambda asked: self._find(asked, cookie))
 
-    async def end(self, cookie: str) -> None:
+    async def end(self, cookie: str, *, address: str = "") -> None:
         """End a session, if there is one."""
-        await asyncio.to_thread(self._end, cookie)
+        if _COOKIE.fullmatch(cookie):
+            await asyncio.to_thread(self._end, cookie, address)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -82,14 +87,36 @@ class Sessions:
             self._live.database,
             connection,
             person,
-            proof=f"session-{kept[:12]}",
+            proof=_proof(cookie),
             authenticated_ns=authenticated_ns,
         )
         return Session(caller, _csrf(cookie), authenticated_ns, expires_ns)
 
-    def _end(self, cookie: str) -> None:
+    def _end(self, cookie: str, address: str) -> None:
         with connect(self._live.database) as connection:
-            connection.execute("DELETE FROM session WHERE digest = ?", (digest(cookie),))
+            gone = connection.execute(
+                "DELETE FROM session WHERE digest = ? RETURNING person", (digest(cookie),)
+            ).fetchone()
+            person = gone and find_person(self._live.database, connection, gone[0])
+            if person:
+                note(connection, _entry(What.SIGN_OUT, cookie, person, address))
+
+
+def _entry(what: What, cookie: str, person: Person, address: str) -> Entry:
+    return Entry(
+        what=what,
+        via=Via.BROWSER,
+        person=person.name,
+        role=person.role.value,
+        proof=_proof(cookie),
+        identity=person.identity,
+        address=address,
+    )
+
+
+def _proof(cookie: str) -> str:
+    """Return what names a session and is no secret."""
+    return f"session-{digest(cookie)[:12]}"
 
 
 def _csrf(cookie: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from collector.errors import Refusal, StateError
 from collector.identity.database import connect, damaged, texts
+from collector.identity.journal import Entry, Via, What, note, who_runs_this
 from collector.identity.roles import Role
 
 _COLUMNS = (
@@ -40,6 +41,11 @@ class Person:
     authenticated_ns: int
     signed_in_ns: int
     known_until_ns: int
+
+    @property
+    def identity(self) -> str:
+        """The provider, and its own name for the person, which never changes."""
+        return f"{self.issuer} {self.subject}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +122,25 @@ def list_people(database: Path) -> tuple[Person, ...]:
 def remove_person(database: Path, name: str) -> None:
     """Forget a person, and end what they are signed in with; raise StateError if unknown."""
     with connect(database) as connection:
-        gone = connection.execute("DELETE FROM person WHERE lower(name) = lower(?)", (name,))
-        if not gone.rowcount:
+        gone = connection.execute(
+            "DELETE FROM person WHERE lower(name) = lower(?) RETURNING name, role, issuer, subject",
+            (name,),
+        ).fetchone()
+        if gone is None:
             raise StateError(
                 f"nobody has signed in as {name!r}; `holdfast-collector person list` shows who has"
             )
+        note(
+            connection,
+            Entry(
+                what=What.PERSON_REMOVED,
+                via=Via.ADMINISTRATION,
+                person=gone[0],
+                role=gone[1],
+                identity=f"{gone[2]} {gone[3]}",
+                done_by=who_runs_this(),
+            ),
+        )
 
 
 def theirs(

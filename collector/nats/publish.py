@@ -86,22 +86,6 @@ class Publisher:
             ) from error
         return Stored(message.data or b"", message.headers or {})
 
-    async def every(self, stream: str, subject: str) -> list[Stored]:
-        """Return all messages of a subject, oldest first; raise UnconfirmedError."""
-        found: list[Stored] = []
-        after = 0
-        try:
-            while True:
-                message = await self._js.get_msg(stream, after + 1, subject, next=True)
-                found.append(Stored(message.data or b"", message.headers or {}))
-                after = message.seq or after + 1
-        except nats.js.errors.NotFoundError:
-            return found
-        except (TimeoutError, nats.errors.Error) as error:
-            raise UnconfirmedError(
-                f"{subject} cannot be read back: {error or 'no answer'}"
-            ) from error
-
     async def _send(self, stream: str, subject: str, data: bytes, headers: dict[str, str]) -> None:
         headers |= {Header.MSG_ID.value: self._message_id(), Header.EXPECTED_STREAM.value: stream}
         sent = False  # whether the server may have seen it

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from collector.api.services import ServicesDep
+from collector.api.services import ServicesDep, address_of
 from collector.errors import Refusal
+from collector.identity.journal import Via
 from collector.oidc.sign_in import CALLBACK_PATH, PENDING_S
 from collector.oidc.wiring import SigningIn
 from collector.web.cookies import cookie_name, set_session
@@ -54,13 +55,15 @@ async def callback(request: Request, ways: WaysInDep) -> Response:
     """Take the browser back from the provider: a new session, whatever it had before."""
     browser = ways.in_browser()
     pending = request.cookies.get(_pending(ways.base), "")[:_LONGEST_COOKIE]
+    address = address_of(request)
     try:
-        proved = await browser.finish(pending, dict(request.query_params))
+        proved = await browser.finish(pending, dict(request.query_params), address=address)
     except Refusal as refusal:
         log.warning("a sign-in was refused: %s", refusal.message)
+        await ways.refused.note(Via.BROWSER, refusal.message, address)
         raise
     log.info("%s signed in, %s", proved.person.name, proved.person.role.value)
-    await ways.sessions.end(request.cookies.get(cookie_name(ways.base), ""))
+    await ways.sessions.end(request.cookies.get(cookie_name(ways.base), ""), address=address)
     response = RedirectResponse(proved.target, HTTPStatus.SEE_OTHER)
     hours_s = int(browser.settings.session_hours * 3600)
     set_session(response, ways.base, proved.cookie, max_age_s=hours_s)

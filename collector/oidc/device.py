@@ -84,8 +84,11 @@ class DeviceSignIn:
             facts["interval"],
         )
 
-    async def poll(self, handle: str) -> Admitted | int:
-        """Return the token, or how many seconds to wait before asking again."""
+    async def poll(self, handle: str, *, address: str = "") -> Admitted | int:
+        """Return the token, or how many seconds to wait before asking again.
+
+        `address` is where the program asks from.
+        """
         self._forget_old()
         waiting = self._waiting.get(handle)
         if waiting is None:
@@ -108,7 +111,7 @@ class DeviceSignIn:
         if self._waiting.pop(handle, None) is None:
             raise not_proved("it was asked for twice at once")
         identity = await self._sign_in.identify(answer, nonce=None, max_age_s=None)
-        return Admitted(*await self._sign_in.token(identity))
+        return Admitted(*await self._sign_in.token(identity, address=address))
 
     def _not_yet(self, handle: str, waiting: _Waiting, answer: Answer) -> int:
         if answer.error == "slow_down":

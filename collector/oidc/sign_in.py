@@ -80,8 +80,8 @@ class SignIn:
         )
         return Begun(url, cookie)
 
-    async def finish(self, cookie: str, answer: Mapping[str, str]) -> Proved:
-        """Return who came back with an answer that belongs to this browser's own question."""
+    async def finish(self, cookie: str, answer: Mapping[str, str], *, address: str = "") -> Proved:
+        """Return who came back, from `address`, with an answer to this browser's own question."""
         found = _COOKIE.fullmatch(cookie)
         if found is None or int(found[2]) <= time.time():
             raise not_proved("it was begun in another browser, or more than ten minutes ago")
@@ -107,6 +107,7 @@ class SignIn:
             person,
             authenticated_ns=identity.authenticated_ns,
             expires_ns=self._expires_ns(),
+            address=address,
         )
         return Proved(person, session, _unpacked(found[4]))
 
@@ -127,7 +128,7 @@ class SignIn:
             remember, self._database, identity, known_until_ns=time.time_ns() + known_ns
         )
 
-    async def token(self, identity: Identity) -> tuple[str, Person, int]:
+    async def token(self, identity: Identity, *, address: str = "") -> tuple[str, Person, int]:
         """Return a token of the command line, whose it is, and when it ends (ns)."""
         person, expires_ns = await self.admit(identity), self._expires_ns()
         token = await asyncio.to_thread(
@@ -139,6 +140,7 @@ class SignIn:
             kind=TokenKind.LOGIN,
             person=person,
             authenticated_ns=identity.authenticated_ns,
+            address=address,
         )
         return token, person, expires_ns
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from collector.config import Config
 from collector.identity.links import Links
+from collector.identity.refused import RefusedSignIns
 from collector.identity.sessions import Sessions
 from collector.oidc.device import DeviceSignIn
 from collector.oidc.provider import Provider
@@ -23,6 +24,7 @@ class SigningIn:
     base: str
     browser: SignIn | None
     device: DeviceSignIn | None
+    refused: RefusedSignIns
 
     @property
     def offered(self) -> bool:
@@ -48,11 +50,13 @@ def signing_in(config: Config, stack: AsyncExitStack) -> SigningIn:
     sessions, links = Sessions(database), Links(database)
     stack.callback(sessions.close)
     stack.callback(links.close)
+    refused = RefusedSignIns(database)
+    stack.push_async_callback(refused.close)
     tls = bool(config.api.tls_certificate)
     base = base_url(config.web, listen=config.api.listen, tls=tls)
     if not config.oidc.issuer:
-        return SigningIn(sessions, links, base, None, None)
+        return SigningIn(sessions, links, base, None, None, refused)
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)
     browser = SignIn(config.oidc, provider, sessions, database=database, base=base)
-    return SigningIn(sessions, links, base, browser, DeviceSignIn(browser))
+    return SigningIn(sessions, links, base, browser, DeviceSignIn(browser), refused)

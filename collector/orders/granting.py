@@ -1,19 +1,29 @@
 """Makes the grant that a decision comes to: once, whoever brings it and however often.
 
-The stream admits one message under the id, which follows from the votes.
+The stream admits one message under the id, which follows from the votes. Where the centre was away
+for longer than the grant would have lived, the request is told so in a remark of the centre's own.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 
-from collector.approvals.record import Record
+from collector.approvals.record import CENTRE_VIA, Record
 from collector.nats.publish import Publisher
 from collector.orders.ledger import Ledger
 from collector.orders.terms import grant_of
 from wire import subjects
 from wire.codec import encode
+from wire.ids import VoteId
+from wire.messages import Comment
 from wire.orders import Grant
 from wire.signing import Signer
+
+CENTRE = "Holdfast"
+NO_GRANT = (
+    "no grant was made: the whole time that it was approved for was over before the centre, which "
+    "had been away, could make it"
+)
 
 
 class Granting:
@@ -34,7 +44,8 @@ class Granting:
     async def grant(self, record: Record) -> Grant | None:
         """Return the grant of a decided request, made now if it was not; raise CentreError.
 
-        None if its votes come to none, or one whose life is over by now.
+        It is also made when the hold has ended meanwhile: it is about later acts. None if its votes
+        come to none, or one whose life is over by now.
         """
         for hold in record.holds:
             wanted = grant_of(hold)
@@ -45,6 +56,7 @@ class Granting:
                 return known.grant
             if wanted.expires_ns > self._clock():
                 return await self._make(wanted)
+            await self._say_none(hold, wanted)
         return None
 
     async def _make(self, grant: Grant) -> Grant:
@@ -58,3 +70,23 @@ class Granting:
         if stored is None:  # what another collector has made comes from the stream
             self._ledger.take(grant)
         return grant
+
+    async def _say_none(self, hold: Record, grant: Grant) -> None:
+        """Say once that no grant was made, unless the stream has one that is not heard of yet."""
+        name = hashlib.sha256(f"no grant {grant.order}".encode()).hexdigest()[:32]
+        known = any(one.comment == name for one in hold.comments)
+        subject = subjects.order(grant.host, grant.order)
+        if known or await self._publisher.stored(subjects.ORDERS, subject) is not None:
+            return
+        remark = Comment(
+            comment=VoteId(name),
+            request=hold.id,
+            by=CENTRE,
+            via=CENTRE_VIA,
+            text=NO_GRANT,
+            time_ns=self._clock(),
+        )
+        data = encode(remark)
+        await self._publisher.append(
+            subjects.VOTES, subjects.vote(hold.id), data, self._signer.headers(data)
+        )

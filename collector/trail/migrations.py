@@ -61,4 +61,13 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE hosts ADD COLUMN without_effect VARCHAR[] DEFAULT []",
         "ALTER TABLE hosts ALTER COLUMN without_effect SET NOT NULL",
     ),
+    # Until then the time that an approval was for stood in the grant alone, and who signed in only
+    # in the log.
+    6: (
+        "ALTER TABLE votes ADD COLUMN grant_minutes BIGINT",
+        "ALTER TABLE votes ADD COLUMN grant_uses BIGINT",
+        "ALTER TABLE votes ADD COLUMN grant_whole_subject BOOLEAN",
+    ),
+    # Events were a table: its rows are moved into segments while the collector works.
+    7: ("ALTER TABLE events RENAME TO events_old",),
 }

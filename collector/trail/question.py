@@ -13,12 +13,15 @@ from typing import Any
 import duckdb
 
 from collector.errors import SqlError
-from collector.trail.schema import TABLES
+from collector.trail.macros import MACROS
+from collector.trail.schema import EVENTS, TABLES
 from collector.trail.views import VIEWS
 
 LONGEST_SQL = 16_384
 
-RELATIONS = frozenset({table.name for table in TABLES} | set(VIEWS) | {"schema_version"})
+RELATIONS = frozenset(
+    {table.name for table in TABLES} | {EVENTS.name} | set(VIEWS) | {"schema_version"}
+)
 _SCHEMA_VIEWS = frozenset({"tables", "columns"})  # of information_schema: names and types only
 _SHOWN = frozenset({"tables", "__show_tables_expanded"})
 # Everything else is refused: arrow_scan and its like read any address, enable_logging and
@@ -27,7 +30,7 @@ TABLE_FUNCTIONS = frozenset(
     "range generate_series unnest repeat repeat_row json_each json_tree histogram_values "
     "duckdb_tables duckdb_columns duckdb_views duckdb_functions duckdb_types duckdb_keywords "
     "pragma_table_info table_info pragma_version".split()
-)
+) | frozenset(MACROS)
 _BEGINNINGS = frozenset(
     "select with from values table describe desc show summarize pivot unpivot (".split()
 )

@@ -20,6 +20,7 @@ from wire.messages import (
     HoldState,
     HoldStateName,
     Vote,
+    WantedGrant,
 )
 
 Rows = list[tuple[Any, ...]]
@@ -27,7 +28,7 @@ Said = Vote | Comment | Decision
 
 _VOTE = (
     'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names, '
-    "also, also_digests"
+    "also, also_digests, grant_minutes, grant_uses, grant_whole_subject"
 )
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
@@ -143,7 +144,7 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 def _vote(row: tuple[Any, ...]) -> Vote:
     request, vote, by, via, answer, reason, digest, time_ns, *later = row
-    groups, policy, counts, ground, names, also, also_digests = later
+    groups, policy, counts, ground, names, also, also_digests, *wanted = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -160,7 +161,16 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         names=tuple(names),
         also=tuple(HoldId(hold) for hold in also),
         also_digests=tuple(also_digests),
+        grant=_wanted(*wanted),
     )
+
+
+def _wanted(
+    minutes: int | None, uses: int | None, whole_subject: bool | None
+) -> WantedGrant | None:
+    if minutes is None or uses is None:
+        return None
+    return WantedGrant(minutes=minutes, uses=uses, whole_subject=bool(whole_subject))
 
 
 def _comment(row: tuple[Any, ...]) -> Comment:

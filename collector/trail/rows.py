@@ -111,7 +111,18 @@ def state_row(message: HoldState, now_ns: int) -> Row:
 
 def vote_row(message: Vote, signed_by: str, now_ns: int) -> Row:
     """Return the row of a vote."""
-    return _signed(schema.VOTES, message, signed_by, now_ns)
+    wanted = message.grant
+    return checked_row(
+        schema.VOTES,
+        _flat(message)
+        | {
+            "signed_by": signed_by,
+            "received_ns": now_ns,
+            "grant_minutes": wanted.minutes if wanted else None,
+            "grant_uses": wanted.uses if wanted else None,
+            "grant_whole_subject": wanted.whole_subject if wanted else None,
+        },
+    )
 
 
 def comment_row(message: Comment, signed_by: str, now_ns: int) -> Row:
@@ -186,9 +197,7 @@ def arrow_of(table: schema.Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist([dict(row.values) for row in rows], schema=table.schema)
 
 
-def _signed(
-    table: schema.Table, message: Vote | Comment | Decision, signed_by: str, now_ns: int
-) -> Row:
+def _signed(table: schema.Table, message: Comment | Decision, signed_by: str, now_ns: int) -> Row:
     return checked_row(table, _flat(message) | {"signed_by": signed_by, "received_ns": now_ns})
 
 

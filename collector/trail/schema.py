@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 5
+VERSION = 7
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -20,6 +20,11 @@ _DUCKDB = {
     pa.binary(): "BLOB",
     _TEXTS: "VARCHAR[]",
 }
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """Return DuckDB's name of a type."""
+    return _DUCKDB[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,26 @@ EVENT_COLUMNS = pa.schema(
     pa.field(column.name, _ARROW[column.type], nullable=column.null) for column in COLUMNS
 )
 EVENTS = Table(
+    # A view over the Parquet files that `segments` names, and over the tail.
     "events",
     # number counts the events of a host from 1; batch is the batch that brought it.
     pa.schema([*_schema(host=_TEXT, number=_INT, batch=_INT), *EVENT_COLUMNS]),
+)
+EVENTS_TAIL = Table("events_tail", EVENTS.schema)
+SEGMENTS = Table(
+    "segments",
+    _schema(
+        file=_TEXT,
+        rows=_INT,
+        bytes=_INT,
+        first_ns=_INT,  # time of its earliest event
+        last_ns=_INT,
+        level=_INT,  # how often its rows were merged with those of others
+        made_ns=_INT,
+        columns=_INT,  # how many of those of an event it has; the later ones are absent
+        missing_ns_or_null=_INT,  # since when the file is known to be missing
+    ),
+    key=("file",),
 )
 BATCHES = Table(
     "batches",
@@ -176,6 +198,10 @@ VOTES = Table(
         names=_TEXTS,  # further ones of the person, under which they would count as the same
         also=_TEXTS,  # the other holds that the vote is about, where identical ones were folded
         also_digests=_TEXTS,  # the digests of their acts, one for one
+        # For how long, how often and for whom an approval is to count; absent: for this once.
+        grant_minutes_or_null=_INT,
+        grant_uses_or_null=_INT,
+        grant_whole_subject_or_null=_BOOL,
     ),
     key=("vote",),
 )
@@ -279,6 +305,28 @@ HOSTS = Table(
     ),
     key=("record",),
 )
+SIGN_INS = Table(
+    "sign_ins",
+    # What was done with who is let in, from the collector's own file of identities.
+    _schema(
+        sign_in=_TEXT,
+        what=_TEXT,  # sign_in, sign_out, token_made, token_revoked, account_linked, person_removed
+        outcome=_TEXT,  # ok or refused
+        person=_TEXT,  # empty: nobody is proved
+        role=_TEXT,
+        via=_TEXT,  # browser, device, token, slack or another channel, administration
+        proof=_TEXT,  # what proves the person from then on or was ended: an id, never a secret
+        identity=_TEXT,  # the provider's own name for the person, with the provider
+        reason=_TEXT,  # of a refusal
+        address=_TEXT,  # of the network, empty where it is not known
+        done_by=_TEXT,  # another than the person: who ran the command
+        times=_INT,  # how many the row stands for: refusals that are the same are told together
+        time_ns=_INT,  # of the first of them
+        seen_by=_TEXT,  # public key of the collector
+        received_ns=_INT,
+    ),
+    key=("sign_in",),
+)
 REJECTED = Table(
     "rejected",
     _schema(
@@ -295,7 +343,8 @@ REJECTED = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS,
+    EVENTS_TAIL,
+    SEGMENTS,
     BATCHES,
     CHAIN_BREAKS,
     HOLDS,
@@ -309,5 +358,6 @@ TABLES: tuple[Table, ...] = (
     QUARANTINE_LIFTS,
     ORDER_EFFECTS,
     HOSTS,
+    SIGN_INS,
     REJECTED,
 )

@@ -24,7 +24,9 @@ _CHUNK = 256
 _DEEPEST = 100
 _WAITING = 8
 _PATIENCE_S = 5.0
+_AGAIN_S = 0.1
 _STOPPING = "the collector is stopping"
+_GONE = "nobody waits for the answer any more"
 _OURS = (
     duckdb.InternalException,
     duckdb.FatalException,
@@ -42,11 +44,12 @@ class Result:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     sql: str
     limit: int
     done: "Future[Result]"
+    gone: threading.Event  # nobody waits for the answer any more
 
 
 class SqlRunner:
@@ -64,7 +67,7 @@ class SqlRunner:
         self._seconds = seconds
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = workers + _WAITING
-        self._running: set[duckdb.DuckDBPyConnection] = set()
+        self._running: dict[_Job, duckdb.DuckDBPyConnection] = {}
         self._closing = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"trail-sql-{number}", daemon=True)
@@ -77,7 +80,7 @@ class SqlRunner:
         """Interrupt what runs, and wait for it, but not longer than this in all."""
         with self._lock:
             self._closing = True
-            for cursor in self._running:
+            for cursor in self._running.values():
                 cursor.interrupt()
         for _ in self._threads:
             self._jobs.put(None)
@@ -97,12 +100,27 @@ class SqlRunner:
                 503, "busy", "too many queries of the trail run already", "try again in a moment"
             )
         self._room -= 1
-        job = _Job(sql, limit, Future())
+        job = _Job(sql, limit, Future(), threading.Event())
         self._jobs.put(job)
         work = asyncio.wrap_future(job.done)
         work.add_done_callback(self._free)
-        # An asker who goes away does not free the thread before its time.
-        return await asyncio.shield(work)
+        try:
+            # An asker who goes away does not free the thread before its time.
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._forget(job)
+            raise
+
+    def _forget(self, job: _Job) -> None:
+        """Interrupt the query of a job that nobody waits for."""
+        job.gone.set()
+        with self._lock:
+            cursor = self._running.get(job)
+            if cursor is None:
+                return
+            cursor.interrupt()
+        # DuckDB forgets an interruption that comes before the query itself has begun.
+        asyncio.get_running_loop().call_later(_AGAIN_S, self._forget, job)
 
     def _free(self, work: "asyncio.Future[Result]") -> None:
         self._room += 1
@@ -115,18 +133,18 @@ class SqlRunner:
             if not job.done.set_running_or_notify_cancel():
                 continue
             try:
-                result = self._work(job.sql, job.limit)
+                result = self._work(job)
             except Exception as error:  # noqa: BLE001 - the top of the thread; the asker is told
                 job.done.set_exception(error)
             else:
                 job.done.set_result(result)
 
-    def _work(self, sql: str, limit: int) -> Result:
+    def _work(self, job: _Job) -> Result:
         with self._lock:
-            if self._closing:
-                raise SqlError(_STOPPING)
+            if self._closing or job.gone.is_set():
+                raise SqlError(_STOPPING if self._closing else _GONE)
             cursor = self._connection.cursor()
-            self._running.add(cursor)
+            self._running[job] = cursor
         timed_out = threading.Event()
 
         def stop() -> None:
@@ -136,13 +154,15 @@ class SqlRunner:
         timer = threading.Timer(self._seconds, stop)
         timer.start()
         try:
-            check(cursor, sql)
+            check(cursor, job.sql)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return _fetch(cursor, sql, limit)
+            return _fetch(cursor, job.sql, job.limit)
         except duckdb.InterruptException as error:
             raise SqlError(
                 f"the query took longer than {self._seconds:g} seconds and was stopped"
                 if timed_out.is_set()
+                else _GONE
+                if job.gone.is_set()
                 else _STOPPING
             ) from error
         except (duckdb.OutOfMemoryException, MemoryError) as error:
@@ -158,7 +178,7 @@ class SqlRunner:
             timer.cancel()
             timer.join()
             with self._lock:
-                self._running.discard(cursor)
+                self._running.pop(job, None)
             cursor.close()
 
 

@@ -8,8 +8,11 @@ import duckdb
 
 from collector.config import Trail
 from collector.errors import TrailError
+from collector.trail.macros import MACROS
 from collector.trail.migrations import MIGRATIONS
 from collector.trail.schema import TABLES, VERSION
+from collector.trail.segments.files import directory_of, make_directory, root_beside
+from collector.trail.segments.shelf import Shelf
 from collector.trail.views import VIEWS
 from wire.ids import new_id
 
@@ -35,8 +38,8 @@ def open_trail(settings: Trail) -> duckdb.DuckDBPyConnection:
         else:
             connection = duckdb.connect(str(path), config=_options(settings))
         _migrate(connection, path)
-        # Not before: DuckDB takes the default of a new column of lists for a setting.
-        connection.execute("SET lock_configuration = true")
+        _find_segments(connection)
+        _lock(connection, path)
     except (duckdb.Error, OSError) as error:
         raise TrailError(
             f"{path}: the trail cannot be opened: {error}. Only one process may have it open; "
@@ -59,7 +62,6 @@ def trail_id(connection: duckdb.DuckDBPyConnection) -> str:
 
 def _options(settings: Trail) -> dict[str, str | bool | int | float | list[str]]:
     return {
-        "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "python_enable_replacements": "false",
@@ -98,7 +100,33 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             "INSERT INTO schema_version SELECT ?, ?, any_value(trail) FROM schema_version",
             [VERSION, time.time_ns()],
         )
-    # Views hold no data, so each start brings them to what this program knows.
+    connection.execute("COMMIT")
+
+
+def _find_segments(connection: duckdb.DuckDBPyConnection) -> None:
+    """See which files of events are there, and define every view over them.
+
+    Views hold no data, so each start brings them to what this program knows.
+    """
+    directory = directory_of(connection)
+    make_directory(directory)
+    connection.execute("BEGIN")
+    shelf = Shelf(connection, directory)
+    shelf.look()
+    shelf.make_view()
     for name, query in VIEWS.items():
         connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    for statement in MACROS.values():
+        connection.execute(statement)
     connection.execute("COMMIT")
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Leave the segments as the only files that can be read from here on, by whatever SQL.
+
+    Not before the migration: DuckDB takes the default of a new column of lists for a setting.
+    """
+    segments = str(root_beside(path)).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{segments}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

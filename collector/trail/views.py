@@ -1,5 +1,6 @@
 """The views that answer an auditor's questions by name. Times are UTC; see docs/trail.md."""
 
+from collector.trail.audit_views import AUDIT_VIEWS
 from collector.trail.figures import reviewer_figures, rule_figures
 
 # One row per hold, with what people said and what the host did. The host's word on how the wait
@@ -149,6 +150,13 @@ SELECT make_timestamp(time_ns // 1000) AS noticed, host, 'lost on the host' AS k
        coalesce(detail, '') AS detail, 0 AS missing_batches, "count" AS missing_events
 FROM events
 WHERE kind = 'gap'
+UNION ALL BY NAME
+SELECT make_timestamp(missing_ns // 1000) AS noticed, NULL AS host, 'segment missing' AS kind,
+       'the file ' || file || ' is gone; events from ' || make_timestamp(first_ns // 1000)
+         || ' to ' || make_timestamp(last_ns // 1000) AS detail,
+       0 AS missing_batches, rows AS missing_events
+FROM segments
+WHERE missing_ns IS NOT NULL
 ORDER BY noticed DESC
 """
 
@@ -165,6 +173,32 @@ WHERE g.expires_ns > epoch_ns(now())
 GROUP BY ALL
 HAVING count(e.hold) < g.uses
 ORDER BY made DESC
+"""
+
+# A decision for a time has a grant, unless its whole life was over before the centre could make it:
+# the votes say what was wanted, of each thing the least, as collector/orders/terms.py reads them.
+_GRANTS_NOT_MADE = """
+WITH wanted AS (
+  SELECT d.request, min(v.grant_minutes) AS minutes, min(v.grant_uses) AS uses,
+         bool_and(v.grant_whole_subject) AS whole_subject
+  FROM decisions d
+  JOIN votes l ON l.vote = d.votes[-1] AND l.request = d.request
+  JOIN votes v ON (v.request = d.request OR list_contains(v.also, d.request))
+              AND v.answer = 'approve' AND v.ground = 'decision' AND v.time_ns <= d.time_ns
+  WHERE d.answer = 'approve' AND d.ground = 'decision'
+  GROUP BY d.request
+  HAVING count(v.grant_minutes) = count(*)
+)
+SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by", r.host_name AS host, r.subject, r.kind,
+       r.what, w.minutes, w.uses, w.whole_subject, r.outcome AS host_confirmed,
+       CASE WHEN epoch_ns(now()) < d.time_ns + w.minutes * 60000000000 THEN 'it is being made'
+            ELSE 'its time was over before the centre could make it' END AS why,
+       d.request
+FROM wanted w
+JOIN decisions d USING (request)
+JOIN requests r USING (request)
+ANTI JOIN grants g ON g.request = d.request
+ORDER BY "when" DESC
 """
 
 _GRANT_USES = """
@@ -188,6 +222,13 @@ GROUP BY q.quarantine, q.subject, q.everywhere
 ORDER BY since DESC
 """
 
+_WHO_SIGNED_IN = """
+SELECT make_timestamp(time_ns // 1000) AS "when", person, role, what, outcome, via, reason, address,
+       times, done_by, proof, identity
+FROM sign_ins
+ORDER BY time_ns DESC
+"""
+
 VIEWS: dict[str, str] = {
     "requests": _REQUESTS,
     "who_allowed": _WHO_ALLOWED,
@@ -200,5 +241,8 @@ VIEWS: dict[str, str] = {
     "rule_figures": rule_figures(),
     "grants_in_force": _GRANTS_IN_FORCE,
     "grant_uses": _GRANT_USES,
+    "grants_not_made": _GRANTS_NOT_MADE,
     "quarantines_in_force": _QUARANTINES_IN_FORCE,
+    "who_signed_in": _WHO_SIGNED_IN,
+    **AUDIT_VIEWS,
 }

@@ -1,4 +1,4 @@
-"""The one thread that writes DuckDB: what is queued goes into one transaction, then is answered.
+"""The one thread that writes the trail: what is queued goes into one transaction, then is answered.
 
 Duplicates are left out inside that transaction, so a message delivered twice is stored once. Rows
 about requests do not wait behind large batches of events, which have transactions of their own.
@@ -21,6 +21,9 @@ from collector.trail import schema
 from collector.trail.chain import Break
 from collector.trail.heads import Heads
 from collector.trail.rows import EventRows, Row, arrow_of
+from collector.trail.segments.files import directory_of
+from collector.trail.segments.shelf import Shelf, Swap
+from collector.trail.segments.spill import Spill
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ class Job:
     rows: tuple[Row, ...]
     batches: tuple[EventRows, ...]
     done: "Future[None]"
+    swap: Swap | None = None
+    write_out: bool = False  # have the tail of the events become a file
 
     @property
     def events(self) -> int:
@@ -61,6 +66,9 @@ class Writer:
         self._turn = 0
         self._closing = False
         self._heads = Heads(self._connection)
+        self.shelf = Shelf(self._connection, directory_of(connection))
+        self._spill = Spill(self._connection, self.shelf)
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._thread = threading.Thread(target=self._run, name="trail-writer", daemon=True)
         self._failing = False
         self._thread.start()
@@ -78,6 +86,29 @@ class Writer:
             self._changed.notify()
         # A caller who is cancelled must not take the future with it: the thread sets it.
         await asyncio.shield(asyncio.wrap_future(job.done))
+
+    def swap(self, change: Swap) -> "Future[None]":
+        """Have segments take the place of others; the future fails with TrailError if not."""
+        return self._queue(Job((), (), Future(), swap=change))
+
+    def write_out(self) -> "Future[None]":
+        """Have the tail of the events become a segment, however short it is."""
+        return self._queue(Job((), (), Future(), write_out=True))
+
+    @property
+    def tail_rows(self) -> int:
+        """How many events are in no segment yet."""
+        return self._spill.tail
+
+    def listen(self, changed: Callable[[frozenset[str]], None]) -> None:
+        """Call with the names of the tables after each commit, from the writer's thread."""
+        self._listeners.append(changed)
+
+    def _queue(self, job: Job) -> "Future[None]":
+        with self._changed:
+            self._queues[0].append(job)
+            self._changed.notify()
+        return job.done
 
     def close(self) -> None:
         """Write what is queued, then end the thread and its cursor."""
@@ -123,6 +154,8 @@ class Writer:
         self._failing = False
         for job in jobs:
             job.done.set_result(None)
+        for changed in self._listeners:
+            changed(_tables_of(jobs))
         return True
 
     def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
@@ -132,7 +165,13 @@ class Writer:
             rows = [row for job in jobs for row in job.rows if row.table is table]
             if rows:
                 self._insert(table, [arrow_of(table, rows)], repeated=repeated)
+        self._spill.begin()
         self._append_events([batch for job in jobs for batch in job.batches])
+        for job in jobs:
+            if job.swap:
+                self.shelf.swap(job.swap)
+            if job.write_out:
+                self._spill.write_out()
         self._connection.execute("COMMIT")
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
@@ -151,6 +190,15 @@ class Writer:
             self._connection.execute("ROLLBACK")
         except duckdb.Error as undo:
             log.debug("trail: rollback: %s", undo)
+        try:
+            self.shelf.load()
+            self._spill.load()
+        except duckdb.Error as error:
+            # DuckDB has given the file up. Whether it was committed the next start finds out, so
+            # the files stay.
+            log.debug("trail: after the rollback: %s", error)
+            return
+        self._spill.undo(kept=frozenset(one.file for one in self.shelf.all))
 
     def _insert(
         self, table: schema.Table, parts: Sequence[pa.Table], *, repeated: bool = True
@@ -172,11 +220,21 @@ class Writer:
         judged = [(batch, self._heads.take(batch)) for batch in batches]
         fresh = [batch for batch, breaks in judged if breaks is not None]
         breaks = [(batch, one) for batch, found in judged for one in found or ()]
-        self._insert(schema.EVENTS, [batch.data for batch in fresh])
+        self._spill.take([batch.data for batch in fresh])
         if fresh:
             self._insert(schema.BATCHES, [_batch_rows(fresh, now)])
         if breaks:
             self._insert(schema.CHAIN_BREAKS, [_break_rows(breaks, now)])
+
+
+def _tables_of(jobs: Sequence[Job]) -> frozenset[str]:
+    """Return the names of the tables that jobs may have changed."""
+    names = {row.table.name for job in jobs for row in job.rows}
+    if any(job.batches for job in jobs):
+        names |= {schema.EVENTS.name, schema.BATCHES.name, schema.CHAIN_BREAKS.name}
+    if any(job.batches or job.swap or job.write_out for job in jobs):
+        names |= {schema.EVENTS.name, schema.SEGMENTS.name}
+    return frozenset(names)
 
 
 def _batch_rows(batches: Sequence[EventRows], now_ns: int) -> pa.Table:

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from collector.api.services import address_of
 from collector.web.desk import DeskDep, FormDep, PersonDep
 from collector.web.pages import Notice
 
@@ -19,9 +20,12 @@ async def link_page(desk: DeskDep, session: PersonDep, code: str = "") -> Respon
 
 
 @router.post("/auth/link")
-async def link(desk: DeskDep, session: FormDep, code: Annotated[str, Form()] = "") -> Response:
+async def link(
+    request: Request, desk: DeskDep, session: FormDep, code: Annotated[str, Form()] = ""
+) -> Response:
     """Make the account the reader's."""
-    claimed = await desk.services.signing_in.links.finish_link(code, session.caller)
+    links = desk.services.signing_in.links
+    claimed = await links.finish_link(code, session.caller, address=address_of(request))
     notice = Notice(
         "The account is yours now", "Go back to the channel and answer there.", good=True
     )

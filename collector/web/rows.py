@@ -98,7 +98,7 @@ class Rows:
             open=is_open,
             status=stands.word,
             done=stands.done,
-            state_line=state_line(opened, record.states, record.decision),
+            state_line=state_line(opened, record.states, record.decision, record.notes),
             barred=self._barred(record, caller, applied) if is_open else "",
             asked=words.asked(record, applied.policy) if is_open else "",
             stuck=clean(applied.stuck, _STUCK_LIMIT).text if is_open else "",

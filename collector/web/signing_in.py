@@ -8,7 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from collector.api.services import address_of
 from collector.errors import Refusal
+from collector.identity.journal import Via
 from collector.web.cookies import drop_session, set_session
 from collector.web.desk import Desk, DeskDep, FormDep, check_origin, session_of
 from collector.web.pages import Link, Notice, notice_of
@@ -47,15 +49,16 @@ async def sign_in(
 ) -> Response:
     """Begin a session for whoever has a person's token."""
     target = local(target)
-    client = request.client.host if request.client else ""
+    client = address_of(request)
     try:
         check_origin(request, desk)
         desk.attempts.check(client)
-        cookie = await desk.token_sessions.create(token.strip())
+        cookie = await desk.token_sessions.create(token.strip(), address=client)
     except Refusal as refusal:
         if refusal.status == HTTPStatus.UNAUTHORIZED:
             desk.attempts.failed(client)
             log.warning("web: a token from %s was refused", client)
+        await desk.services.signing_in.refused.note(Via.TOKEN, refusal.message, client)
         return _page(desk, target, notice=notice_of(refusal), status=refusal.status)
     response = RedirectResponse(target, HTTPStatus.SEE_OTHER)
     set_session(response, desk.base_url, cookie, max_age_s=LIFE_S)
@@ -66,8 +69,9 @@ async def sign_in(
 async def sign_out(request: Request, desk: DeskDep, _: FormDep) -> Response:
     """End the session, here and in the browser."""
     cookie = request.cookies.get(desk.cookie, "")
-    desk.token_sessions.end(cookie)
-    await desk.services.signing_in.sessions.end(cookie)
+    address = address_of(request)
+    await desk.token_sessions.end(cookie, address=address)
+    await desk.services.signing_in.sessions.end(cookie, address=address)
     response = RedirectResponse("/sign-in?out=true", HTTPStatus.SEE_OTHER)
     drop_session(response, desk.base_url)
     response.headers["Clear-Site-Data"] = '"cache"'  # also what the way back would show

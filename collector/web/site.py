@@ -6,9 +6,11 @@ from fastapi.staticfiles import StaticFiles
 from collector.api.services import Services
 from collector.web import (
     archive,
+    dashboard,
     inbox,
     linking,
     orders,
+    query,
     refusals,
     request_page,
     session_page,
@@ -33,6 +35,16 @@ def add_pages(app: FastAPI, services: Services) -> None:
     )
     refusals.install(app)
     app.add_middleware(PageHeaders)
-    for part in (inbox, request_page, session_page, orders, archive, signing_in, linking):
+    for part in (
+        inbox,
+        request_page,
+        session_page,
+        orders,
+        archive,
+        dashboard,
+        query,
+        signing_in,
+        linking,
+    ):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from collector.errors import Refusal
-from collector.identity.people import Tokens
+from collector.identity.journal import Entry, Via, What
+from collector.identity.people import Caller, Tokens
 from collector.identity.sessions import Session
 
 LIFE_S = 12 * 3600
@@ -33,7 +34,7 @@ class TokenSessions:
         self._tokens = tokens
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def create(self, token: str) -> str:
+    async def create(self, token: str, *, address: str = "") -> str:
         """Return the value of a new cookie for a person's token; raise Refusal for any other."""
         caller = await self._tokens.check(token)
         if caller is None:
@@ -51,6 +52,7 @@ class TokenSessions:
                 "this token is a machine's, and these pages are for people",
                 "sign in with a token of your own",
             )
+        await self._tokens.note(_entry(What.SIGN_IN, caller, address))
         cookie = f"hfw_{secrets.token_hex(32)}"
         self._kept[_digest(cookie)] = _Kept(token, time.time_ns() + LIFE_S * 10**9)
         while len(self._kept) > _MOST:
@@ -76,9 +78,22 @@ class TokenSessions:
             expires_ns=kept.expires_ns,
         )
 
-    def end(self, cookie: str) -> None:
+    async def end(self, cookie: str, *, address: str = "") -> None:
         """End a session, if there is one."""
-        self._kept.pop(_digest(cookie), None)
+        session = await self.check(cookie)
+        if self._kept.pop(_digest(cookie), None) is not None and session is not None:
+            await self._tokens.note(_entry(What.SIGN_OUT, session.caller, address))
+
+
+def _entry(what: What, caller: Caller, address: str) -> Entry:
+    return Entry(
+        what=what,
+        via=Via.TOKEN,
+        person=caller.name,
+        role=caller.role.value,
+        proof=caller.token,
+        address=address,
+    )
 
 
 def _digest(text: str) -> str:

@@ -29,6 +29,7 @@ from wire.messages import (
     Severity,
     Verdict,
 )
+from wire.redaction.redactor import Redactor
 from wire.signing import Signer, Verifier
 
 HOST = HostId("a" * 32)
@@ -117,6 +118,7 @@ class Bench:
     clock: MovedClock = field(default_factory=MovedClock)
     notes: Notes = field(default_factory=Notes)
     signer: Signer = field(default_factory=Signer.generate)
+    redactor: Redactor = field(default_factory=lambda: Redactor(key=b"k" * 32))
 
     def __post_init__(self) -> None:
         self.begin()
@@ -144,6 +146,7 @@ class Bench:
             report=self.notes,
             clock=self.clock,
             said=lambda: None,
+            redactor=self.redactor,
         )
         self.alarms: list[MovedAlarm] = []
 

@@ -131,7 +131,7 @@ class ModelHost(Clock):
         if quarantine is not None:
             self._do(self.machine.plan_open(quarantined(hold, quarantine), None, 1))
             return None
-        opened, grant = self._desk.judge(opened)
+        opened, grant = self._desk.judge(opened, act)
         self.opened[hold.id] = opened
         if grant is not None:
             self._do(self.machine.plan_granted(hold, opened, grant, 1))

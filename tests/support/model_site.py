@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
-from collector.approvals.recall import Recall
 from collector.approvals.record import Record
 from collector.approvals.register import Register
 from collector.approvals.undecided import Undecided
@@ -120,14 +119,6 @@ class FaultyPublisher(Publisher):
             responsible={SUBJECT: OWNER},
         )
         return Stored(encode(record), {})
-
-    async def every(self, stream: str, subject: str) -> list[Stored]:
-        """Return all messages of a subject, oldest first."""
-        return [
-            Stored(one.data, one.headers)
-            for one in self._streams.messages[stream]
-            if one.subject == subject
-        ]
 
     def _fault(self) -> str:
         fault = self.faults.pop(0) if self.faults else ""
@@ -267,7 +258,7 @@ class ModelCollector:
         self.waiting = Waiting(
             self.book, self.decider.settling, self.policies, escalated=_nothing, clock=self._clock
         )
-        unfinished = await self.book.load(Recall(self.publisher, self._verifier))
+        unfinished = await self.book.load()
         self.undecided.take_up(unfinished)
         self.policies.changed = lambda: self.undecided.take_up(self.book.register.unfinished())
         self._intakes: dict[str, Intake] = {
@@ -322,11 +313,9 @@ class ModelCollector:
 
     def _commit(self, message: object) -> None:
         known = cast("HoldOpened | HoldState | Said | Order", message)
-        # The trail has no column for what an approval is for besides.
-        kept = replace(known, grant=None) if isinstance(known, Vote) else known
-        if kept in self._reader.kept:
+        if known in self._reader.kept:
             return
-        self._reader.kept.append(kept)
+        self._reader.kept.append(known)
         if isinstance(known, HoldOpened):
             record = self.book.register.get(RequestId(known.hold))
             self._reader.heard[known.hold] = 0 if record is None else record.heard_ns

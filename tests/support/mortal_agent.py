@@ -47,6 +47,7 @@ from wire import codec, subjects
 from wire.acts import Act
 from wire.ids import MessageId
 from wire.messages import EventBatch, HoldOpened, HoldState, Message, Verdict
+from wire.redaction.redactor import Redactor
 
 WAIT_S = 60
 _LAST_S = 0.5
@@ -268,7 +269,7 @@ def _run(setup: Setup, pipe: Connection, die_at: str, count: int) -> None:
     fate = _Fate(die_at, count)
     _hook(fate.step)
 
-    def commands(_: Sensor, __: RuleBook, sender: EventSender) -> _Commands:
+    def commands(_: Sensor, __: RuleBook, sender: EventSender, ___: Redactor) -> _Commands:
         return _Commands(pipe, fate, sender)
 
     daemon = Daemon(

@@ -14,12 +14,14 @@ from collector.__main__ import main
 from collector.approvals.decide import Decider
 from collector.approvals.settle import Settling
 from collector.ingest.feed import Feed
+from collector.orders.granting import Granting
 from collector.trail.writer import Writer
 
 _TABLES = ("holds", "hold_states", "votes", "decisions", "events")
 _STREAMS = ("HF_HOLDS", "HF_VOTES", "HF_DECISIONS", "HF_EVENTS")
 # Where an answer is on its way through the one door.
 ANSWERING = ("vote", "decision", "verdict")
+GRANTING = ("before the grant is stored", "after the grant is stored")
 POINTS = (
     *(f"{side} the commit of {table}" for table in _TABLES for side in ("before", "after")),
     *(f"before the acknowledgement of {stream}" for stream in _STREAMS),
@@ -31,7 +33,7 @@ class Death:
     """Ends the process at one point, and only there."""
 
     def __init__(self, point: str) -> None:
-        assert point in POINTS, point
+        assert point in (*POINTS, *GRANTING), point
         self._point = point
 
     def at(self, point: str) -> None:
@@ -86,10 +88,11 @@ def _hook(death: Death) -> None:
     steps = ((Decider, "_append"), (Settling, "_decide"), (Settling, "_try_to_deliver"))
     for (owner, method), what in zip(steps, ANSWERING, strict=True):
         setattr(owner, method, _around(getattr(owner, method), what, death))
+    Granting._make = _around(Granting._make, "grant", death)  # type: ignore[method-assign]
 
 
 def _around(method: Any, what: str, death: Death) -> Any:
-    async def around(self: Decider | Settling, *arguments: Any) -> Any:
+    async def around(self: Decider | Settling | Granting, *arguments: Any) -> Any:
         death.at(f"before the {what} is stored")
         done = await method(self, *arguments)
         death.at(f"after the {what} is stored")

@@ -31,12 +31,15 @@ from collector.export.names import host_names
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
+from collector.identity.questions import SavedQuestions
+from collector.identity.refused import RefusedSignIns
 from collector.identity.sessions import Sessions
 from collector.nats.publish import Publisher, Stored
 from collector.oidc.wiring import SigningIn
 from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
 from collector.orders.ledger import Ledger
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -141,6 +144,7 @@ async def pages_alone(
     connection = open_trail(Trail(file=str(directory / "trail.duckdb")))
     reader, writer = Reader(connection), Writer(connection, on_fatal=lambda why: None)
     sql = SqlRunner(connection, seconds=5, workers=1)
+    reports, questions = Reports(sql), SavedQuestions(database)
     book = Book(Register(), reader)
     streams = Streams(book)
     publisher = cast("Publisher", streams)
@@ -170,14 +174,16 @@ async def pages_alone(
         reader=reader,
         writer=writer,
         sql=sql,
+        reports=reports,
+        questions=questions,
         names=names,
         shower=Shower(names, policies),
         tokens=tokens,
         channels=cast("Dispatcher", None),
         asks=cast("Asks", None),
-        signing_in=SigningIn(sessions, links, base, None, None),
         downloads=Downloads(connection, host_names(database)),
         exporters=Exporters([]),
+        signing_in=SigningIn(sessions, links, base, None, None, RefusedSignIns(database)),
         stream_queue=10,
         stream_clients=10,
         stream_clients_per_token=10,
@@ -187,5 +193,6 @@ async def pages_alone(
     try:
         yield PagesAlone(app, book, streams, database)
     finally:
-        for part in (sql, reader, writer, tokens, sessions, links, connection):
+        await reports.close()
+        for part in (questions, sql, reader, writer, tokens, sessions, links, connection):
             part.close()

@@ -56,7 +56,8 @@ async def test_every_page_is_accessible_and_fits(
         await host.say(state(holds[2], 1, HoldStateName.CANCELLED))
         chosen = "&".join(f"request={hold.hold}" for hold in (holds[3], holds[4], long))
         pages = [
-            "/", "/holds", "/holds?state=expired", "/hosts", "/search", "/search?q=make",
+            "/", "/dashboard", "/query?question=per-day", "/holds", "/holds?state=expired",
+            "/hosts", "/search", "/search?q=make",
             f"/review?{chosen}&answer=deny", f"/requests/{long.hold}?answer=approve",
             *(f"/requests/{hold.hold}" for hold in holds), "/requests/00000000", "/nowhere",
             "/holds?state=undecided",

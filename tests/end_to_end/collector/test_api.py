@@ -438,3 +438,16 @@ async def test_a_query_that_eats_memory_fails_alone(people: People) -> None:
         assert (answer.status_code, _error(answer)["code"]) == (422, "bad_sql")
         assert "memory" in _error(answer)["message"].lower()
         assert (await client.get(people.centre.api_url + "/healthz")).json()["status"] == "ok"
+
+
+async def test_a_query_is_stopped_when_its_client_goes(people: People) -> None:
+    """More of them than run at once leave room for the next question at once."""
+    slow = {"sql": "SELECT count(*) FROM range(10000000) a, range(10000000) b", "limit": 1}
+    begun = time.monotonic()
+    for _ in range(3):
+        async with people.client(people.viewer) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post("/trail/query", json=slow, timeout=0.5)
+    assert await people.ask("SELECT 1") == [[1]]
+    # By their own limit, two at a time, they would take until then at least.
+    assert time.monotonic() - begun < 10

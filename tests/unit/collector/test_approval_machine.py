@@ -551,7 +551,7 @@ class Site(RuleBasedStateMachine):
             {one.id: one for one in collector.book.register.all()} for collector in self.collectors
         ]
         for request in known[0].keys() & known[1].keys():
-            assert _as_kept(known[0][request]) == _as_kept(known[1][request])
+            assert known[0][request] == known[1][request]
 
     def nothing_is_undecided(self, number: int) -> None:
         """A collector has seen to every vote that it knows of, if it was enough or a denial."""
@@ -570,13 +570,6 @@ class Site(RuleBasedStateMachine):
                 if record.wants_verdict:
                     subject = subjects.verdict(record.opened.host, record.hold)
                     assert subject in self.streams.first
-
-
-def _as_kept(record: Record) -> Record:
-    """Return a record; one that is over, as the trail has it, which keeps no wanted grants."""
-    if not record.finished:
-        return record
-    return replace(record, votes=tuple(replace(vote, grant=None) for vote in record.votes))
 
 
 def _is_silence(record: Record) -> bool:

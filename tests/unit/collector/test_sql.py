@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -286,6 +287,20 @@ class _Failing:
     def close(self) -> None:
         """End it."""
         self._connection.close()
+
+
+async def test_a_query_ends_with_whoever_asked(connection: duckdb.DuckDBPyConnection) -> None:
+    """Long before its time, and its thread serves the next one; also one that has not begun."""
+    runner = SqlRunner(connection, seconds=200, workers=1)
+    slow = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+    tasks = [asyncio.create_task(runner.run(slow, 1)) for _ in range(3)]
+    await asyncio.sleep(0)
+    begun = time.monotonic()
+    for task in tasks:
+        task.cancel()
+    assert (await runner.run("SELECT 1", 1)).rows == [[1]]
+    assert time.monotonic() - begun < 100
+    runner.close()
 
 
 async def test_too_many_at_once_are_turned_away(connection: duckdb.DuckDBPyConnection) -> None:

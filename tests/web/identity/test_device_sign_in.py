@@ -59,7 +59,7 @@ def test_the_command_line_signs_in_without_a_secret(site: Site) -> None:
         assert (waits.status_code, waits.json()["signed_in"]) == (200, False)
         assert waits.json()["wait_s"] >= 1
         approves(site, begun["verification_uri_complete"], login)
-        token = _token(browser, begun)
+        token = token_of(browser, begun)
         proof = Centre.auth(token)
         me = browser.get(f"{API}/whoami", headers=proof).json()
         assert (me["name"], me["role"], me["groups"]) == ("dora@example.com", "reviewer", ["sre"])
@@ -75,7 +75,7 @@ def test_who_has_no_role_gets_no_token(site: Site) -> None:
     with site.browser() as browser:
         begun = begin(site, browser)
         approves(site, begun["verification_uri_complete"], login)
-        answer = _settled(browser, begun)
+        answer = settled(browser, begun)
         assert answer.status_code == 403
         assert answer.json()["error"]["code"] == "no_role"
         assert ask(browser, begun).status_code == 410
@@ -89,7 +89,7 @@ def test_a_spoilt_token_of_a_device_proves_nobody(site: Site) -> None:
         approves(site, begun["verification_uri_complete"], login)
         site.idp.spoil(aud="another-client")
         try:
-            answer = _settled(browser, begun)
+            answer = settled(browser, begun)
         finally:
             site.idp.spoil()
         assert answer.json()["error"]["code"] == "sign_in_failed"
@@ -198,7 +198,7 @@ async def test_a_session_of_a_token_claims_no_account(site: Site) -> None:
         links.close()
 
 
-def _settled(browser: httpx.Client, begun: dict[str, Any]) -> httpx.Response:
+def settled(browser: httpx.Client, begun: dict[str, Any]) -> httpx.Response:
     """Ask as the command line does, as often as the provider allows, until it is over."""
     for _ in range(WAIT_S):
         answer = ask(browser, begun)
@@ -208,8 +208,8 @@ def _settled(browser: httpx.Client, begun: dict[str, Any]) -> httpx.Response:
     raise AssertionError("the sign-in never ended")
 
 
-def _token(browser: httpx.Client, begun: dict[str, Any]) -> str:
-    answer = _settled(browser, begun)
+def token_of(browser: httpx.Client, begun: dict[str, Any]) -> str:
+    answer = settled(browser, begun)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["token"])
 

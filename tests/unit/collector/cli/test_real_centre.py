@@ -158,6 +158,26 @@ async def test_the_record_can_be_asked(running: Centre, tmp_path: Path) -> None:
         assert "events" in await vera.json("events", "--host", "web-3", "--since", "1h")
 
 
+async def test_reports_are_shown_and_kept_as_pages(running: Centre, tmp_path: Path) -> None:
+    """As a table, as JSON and as a page; a wrong period or place is told with its remedy."""
+    vera = Person(running, tmp_path, "vera5@example.com", "viewer")
+    async with wire_host(running.enroll("web-9")) as host, vera.watching() as watch:
+        hold = await host.open(act=exec_act("make"))
+        await watch.until(hold.hold, state="open")
+        code, out, err = await vera.run("trail", "report", "--from", "1h")
+        assert (code, err) == (0, "") and "Holds by rule" in out and "net.upload" in out
+        page = tmp_path / "soc2.html"
+        words = ("trail", "evidence", "--framework", "soc2", "--from", "1h")
+        code, out, err = await vera.run(*words, "-o", str(page))
+        assert (code, out) == (0, "") and "written to" in err
+        assert page.read_text().startswith("<!doctype html>") and "<svg" in page.read_text()
+        found = await vera.json(*words)
+        assert {one["finding"] for one in found["controls"]} <= {"observed", "gap", "not assessed"}
+        assert (await vera.run("trail", "report", "--from", "1h", "--to", "2h"))[0] == 2
+        assert (await vera.run("trail", "report", "-o", str(tmp_path / "no" / "x.html")))[0] == 1
+        assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
 async def test_a_grant_is_made_listed_and_revoked(running: Centre, tmp_path: Path) -> None:
     """`approve --for`, `grants` and `grants revoke`, against what the host is told."""
     ann = Person(running, tmp_path, "ann4@example.com", "reviewer")

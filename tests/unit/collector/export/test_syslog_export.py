@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from collector.export.settings import Beginning, Export, ExportKind, Transport
-from tests.support.exporting import exporting, until, until_idle
 from tests.support.export_trail import HOST, ExportTrail
+from tests.support.exporting import exporting, until, until_idle
 from tests.support.rsyslog import rsyslog
 from tests.support.trail_rows import event
 

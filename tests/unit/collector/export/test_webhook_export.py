@@ -15,8 +15,8 @@ from collector.export.bell import Bell
 from collector.export.position import SLACK_NS
 from collector.export.settings import Beginning, Export, ExportKind, Shape
 from collector.trail.rows import opened_row
-from tests.support.exporting import SECRET, exporting, until, until_idle, write_target
 from tests.support.export_trail import HOST, OTHER, ExportTrail
+from tests.support.exporting import SECRET, exporting, until, until_idle, write_target
 from tests.support.ocsf_schema import faults
 from tests.support.receiver import Received, Receiver, receiver
 from tests.support.wire_host import opened

@@ -1,0 +1,1 @@
+"""What the trail comes to: charts, the dashboard, and evidence for auditors."""
