@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.export.ecs_base import Names, file, host, made
-from collector.export.values import Facts, Row, base_name, without_nothing
+from collector.export.values import Facts, Row, base_name, ip, without_nothing
 
 _SEVERITY = {"info": 2, "low": 3, "medium": 4, "high": 5, "critical": 6}
 _FINDING = ("alert", "intrusion_detection", ("info",))
@@ -46,6 +46,8 @@ def record(table: str, time: str, row: Row, names: Names) -> Facts:
         "reason": row.get("reason") or row.get("detail"),
     }
     by = row.get("by")
+    if table == "sign_ins":
+        said |= _signed_in(row)
     facts: Facts = {
         "host": host(row["host"], names) if row.get("host") else None,
         "user": {"name": by} if by else None,
@@ -54,8 +56,29 @@ def record(table: str, time: str, row: Row, names: Names) -> Facts:
         ),
         "message": row.get("text") or row.get("reason") or row.get("claim") or row.get("detail"),
         **(_held(row) if table == "holds" else {}),
+        **(_from(row) if table == "sign_ins" else {}),
     }
     return made(row, table=table, time_ns=row[time], event=said, facts=facts, left_out=_LEFT_OUT)
+
+
+def _signed_in(row: Row) -> Facts:
+    what = row["what"]
+    ways = {"sign_in": ("authentication", "start"), "sign_out": ("authentication", "end")}
+    category, kind = ways.get(what, ("iam", "admin"))
+    return {
+        "category": [category],
+        "type": [kind],
+        "action": f"sign_ins:{what}",
+        "outcome": "failure" if row["outcome"] == "refused" else "success",
+    }
+
+
+def _from(row: Row) -> Facts:
+    known = ip(row["address"])
+    return {
+        "source": without_nothing({"address": row["address"], "ip": known}),
+        "user": {"name": row["person"]} if row["person"] else None,
+    }
 
 
 def _held(row: Row) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Callable, Mapping
 
 from collector.export.ocsf_base import (
+    ACCOUNT,
+    AUTHENTICATION,
     BASE,
     ENTITY,
     FINDING,
@@ -23,7 +25,7 @@ from collector.export.ocsf_base import (
     device,
     made,
 )
-from collector.export.values import Facts, Row, base_name, milliseconds, plain, without_nothing
+from collector.export.values import Facts, Row, base_name, ip, milliseconds, plain, without_nothing
 
 _CREATE, _UPDATE, _CLOSE = (
     Activity(FINDING, number, name) for number, name in ((1, "Create"), (2, "Update"), (3, "Close"))
@@ -223,6 +225,28 @@ def _rejected(row: Row, names: Names) -> tuple[Activity, int, Facts]:
     return _CREATE, MEDIUM, facts
 
 
+def _sign_in(row: Row, _: Names) -> tuple[Activity, int, Facts]:
+    what, known = row["what"], ip(row["address"])
+    place = without_nothing({"ip": known, "name": None if known else row["address"]})
+    refused = row["outcome"] == "refused"
+    facts: Facts = {
+        "user": {"name": row["person"] or "unknown"},
+        **(_said_by(row["done_by"]) if row["done_by"] else {}),
+        "src_endpoint": place,
+        "status_id": 2 if refused else 1,
+        "status": "Failure" if refused else "Success",
+        "status_detail": row["reason"],
+        "count": row["times"],
+    }
+    severity = LOW if refused else INFORMATIONAL
+    if what in ("sign_in", "sign_out"):
+        activity = Activity(AUTHENTICATION, *((1, "Logon") if what == "sign_in" else (2, "Logoff")))
+        return activity, severity, {**facts, "service": {"name": "holdfast"}}
+    if what == "person_removed":
+        return Activity(ACCOUNT, 6, "Delete"), severity, facts
+    return Activity(ACCOUNT, OTHER, what or "Other"), severity, facts
+
+
 def _other(row: Row, names: Names) -> tuple[Activity, int, Facts]:
     host = row.get("host")
     facts = {"device": device(str(host), names) if host else None}
@@ -243,4 +267,5 @@ _SHAPES: Mapping[str, _Shape] = {
     "hosts": _host,
     "chain_breaks": _break,
     "rejected": _rejected,
+    "sign_ins": _sign_in,
 }
