@@ -10,7 +10,7 @@ import stat
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,8 @@ from collector.channels.settings import Channels, Teams, Webhook
 from collector.channels.slack import settings as slack_settings
 from collector.channels.slack.settings import Slack
 from collector.errors import ConfigError
+from collector.export import settings as export_settings
+from collector.export.settings import Export
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
 from collector.policy.model import BREAK_GLASS_S
@@ -126,6 +128,7 @@ class Config:
     oidc: Oidc = field(default_factory=Oidc)
     grants: Grants = field(default_factory=Grants)
     log: Log = field(default_factory=Log)
+    export: tuple[Export, ...] = ()
 
 
 _PATHS = {
@@ -149,6 +152,7 @@ _PATHS = {
     ("oidc", "client_secret_file"),
     ("oidc", "tls_ca"),
 }
+_EXPORT_PATHS = ("tls_ca", "tls_certificate", "tls_key")
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"([1-9][0-9]{0,5})\s*(KB|MB|GB|TB)", re.ASCII)
@@ -250,8 +254,14 @@ def keys() -> tuple[str, ...]:
     return tuple(
         f"{section.name}.{key.name}"
         for section in fields(Config)
-        for key in fields(hints[section.name])
+        for key in fields(_of_many(hints[section.name]) or hints[section.name])
     )
+
+
+def _of_many(hint: Any) -> Any:
+    """Return the section that there may be several of, None for one that there is once."""
+    inside = get_args(hint)
+    return inside[0] if inside and is_dataclass(inside[0]) else None
 
 
 def _forbid_unknown(path: Path, raw: object, kind: type, prefix: str) -> None:
@@ -264,12 +274,18 @@ def _forbid_unknown(path: Path, raw: object, kind: type, prefix: str) -> None:
             raise ConfigError(f"{path}: {prefix}{name} is not a key; known here: {known}")
         if is_dataclass(hints[name]):
             _forbid_unknown(path, value, hints[name], f"{prefix}{name}.")
+        elif (several := _of_many(hints[name])) is not None and isinstance(value, list):
+            for one in value:
+                _forbid_unknown(path, one, several, f"{prefix}{name}.")
 
 
 def _absolute(raw: dict[str, object], base: Path) -> dict[str, object]:
     """Return `raw` with every path made absolute; an empty one stays empty."""
     result: dict[str, object] = {}
     for section, values in raw.items():
+        if section == "export" and isinstance(values, list):
+            result[section] = [_export_paths(one, base) for one in values]
+            continue
         if not isinstance(values, dict):
             result[section] = values
             continue
@@ -280,6 +296,13 @@ def _absolute(raw: dict[str, object], base: Path) -> dict[str, object]:
             for key, value in values.items()
         }
     return result
+
+
+def _export_paths(one: object, base: Path) -> object:
+    if not isinstance(one, dict):
+        return one
+    given = {key: one[key] for key in _EXPORT_PATHS if isinstance(one.get(key), str) and one[key]}
+    return one | {key: str(base / value) for key, value in given.items()}
 
 
 def _check(path: Path, config: Config) -> None:
@@ -295,6 +318,7 @@ def _check(path: Path, config: Config) -> None:
     web_settings.check(config.web, place=f"{path}: web")
     slack_settings.check(path, config.slack)
     channel_settings.check(config.channels, place=f"{path}: channels")
+    export_settings.check(config.export, webhooks=bool(config.webhook.directory), place=str(path))
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")

@@ -31,6 +31,11 @@ from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
+from collector.export.bell import Bell
+from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
+from collector.export.names import host_names
+from collector.export.wiring import set_up as set_up_exports
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
@@ -126,6 +131,8 @@ class _Storage:
     writer: Writer
     reader: Reader
     sql: SqlRunner
+    downloads: Downloads
+    exporters: Exporters
 
 
 async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
@@ -151,6 +158,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     server = Server(_application(config, services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks += _tasks(stop, deciding, services.channels)
+    tasks += [_watched(stop, "export", one) for one in storage.exporters.work()]
     identities = Path(config.identities.file)
     copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
     tasks.append(_watched(stop, "sign-ins", copy.run()))
@@ -199,6 +207,8 @@ async def _services(
         channels=start_channels(config, book, policies, stack, answers=answers),
         signing_in=ways_in,
         asks=deciding.asks,
+        downloads=storage.downloads,
+        exporters=storage.exporters,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
@@ -277,7 +287,17 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
-    return _Storage(trail, writer, reader, sql)
+    names = host_names(Path(config.identities.file))
+    downloads = Downloads(connection, names)
+    stack.callback(downloads.close)
+    bell = Bell()
+
+    def written(_: frozenset[str]) -> None:
+        loop.call_soon_threadsafe(bell.ring)
+
+    writer.listen(written)
+    exporters = set_up_exports(config, connection, bell, names)
+    return _Storage(trail, writer, reader, sql, downloads, exporters)
 
 
 async def _join_nats(

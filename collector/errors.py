@@ -10,6 +10,7 @@ CollectorError
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
 ├── ReportError       a chart or a page of the record cannot be made
 ├── ChannelError      a channel does not take a card, and would not if it were asked again
+│   └── TooLargeError      because there is more in it than a receiver takes at a time
 ├── ChannelBusyError  a channel did not take a card now; it is tried again
 └── Refusal           an answer or a comment that the centre does not take, with its code
 """
@@ -55,6 +56,10 @@ class ReportError(CollectorError):
 
 class ChannelError(CollectorError):
     """A card that a channel refuses for good, or a channel that is set up wrongly."""
+
+
+class TooLargeError(ChannelError):
+    """A receiver refuses a post for its size; none of it was taken."""
 
 
 class ChannelBusyError(CollectorError):

@@ -39,6 +39,8 @@ LAYERS: tuple[Layer, ...] = (
         name="unit",
         covers="one part at a time",
         arguments=("tests", *_ELSEWHERE, "-m", "not nats and not kernel and not end_to_end"),
+        # The published fields of ECS come as a package of npm.
+        packages=(*packages.for_node(), *packages.FOR_SYSLOG),
     ),
     Layer(
         name="nats",

@@ -14,6 +14,7 @@ from collector.api import (
     auth,
     channels,
     errors,
+    export,
     figures,
     orders,
     reports,
@@ -60,6 +61,7 @@ def build(services: Services) -> FastAPI:
     app.include_router(asks.router, prefix=BASE)
     app.include_router(orders.router, prefix=BASE)
     app.include_router(trail.router, prefix=BASE)
+    app.include_router(export.router, prefix=BASE)
     app.include_router(figures.router, prefix=BASE)
     app.include_router(reports.router, prefix=BASE)
     app.include_router(channels.router, prefix=BASE)

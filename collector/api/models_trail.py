@@ -88,6 +88,27 @@ class FiguresOut(BaseModel):
     rules: list[RuleFigures]
 
 
+class ExportOut(BaseModel):
+    """One continuous export, and how far it has come."""
+
+    name: str
+    kind: str
+    to: str = Field(description="the webhook, or host and port of syslog")
+    format: str
+    what: list[str]
+    sent: int = Field(description="number of the last record that was taken")
+    lag_s: float = Field(description="age of the oldest record that was not taken; 0: none waits")
+    failures: int = Field(description="deliveries that failed since the start; each is tried again")
+    trouble: str = Field(description="what went wrong last; empty since something worked")
+    worked_ns: int | None = Field(description="when records were last taken, since the start")
+
+
+class ExportsOut(BaseModel):
+    """Every continuous export, in the order of collector.toml."""
+
+    exports: list[ExportOut]
+
+
 class EventPage(BaseModel):
     """Events, newest first; each with host, number and the columns that docs/trail.md lists."""
 

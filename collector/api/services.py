@@ -14,6 +14,8 @@ from collector.approvals.decide import Decider
 from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.errors import Refusal
+from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
 from collector.identity.hosts import HostNames
 from collector.identity.journal import Via
 from collector.identity.machines import Scope
@@ -49,6 +51,8 @@ class Services:
     channels: Dispatcher
     signing_in: SigningIn
     asks: Asks
+    downloads: Downloads
+    exporters: Exporters
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int

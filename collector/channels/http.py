@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from collector.errors import ChannelBusyError, ChannelError
+from collector.errors import ChannelBusyError, ChannelError, TooLargeError
 from collector.sanitize import clean
 
 # They log every address, and an address may be a credential.
@@ -23,6 +23,7 @@ _BUSY = frozenset({408, 425, 429})
 # The gateway knows no more than we do of what became of it.
 _UNSURE = frozenset({500, 502, 504})
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_TOO_LARGE = 413
 _READ = 2000
 _SHOWN = 200
 
@@ -91,7 +92,7 @@ def _failure(answer: httpx.Response, text: str) -> ChannelBusyError | ChannelErr
         return ChannelError(
             f"answered {status}: redirects are not followed; write the last address into the file"
         )
-    return ChannelError(words)
+    return TooLargeError(words) if status == _TOO_LARGE else ChannelError(words)
 
 
 async def _start_of(answer: httpx.Response) -> str:

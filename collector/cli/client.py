@@ -26,6 +26,7 @@ _TIMEOUT_S = 30.0
 _PAGE_S = 300.0  # many questions, one after another
 # The centre sends a sign of life every 15 seconds.
 _SILENCE_S = 45.0
+_SORTING_S = 600.0
 
 _BY_CODE: Mapping[str, type[CliError]] = {
     "own_request": OwnRequestError,
@@ -129,6 +130,20 @@ class Centre:
                 yield from read_events(response.iter_bytes())
         except (httpx.HTTPError, httpx.StreamError, RuntimeError) as error:
             # RuntimeError: the client was closed meanwhile, which is how following is ended.
+            raise self._unreachable(error) from error
+
+    def download(self, route: str, /, **filters: str | int | None) -> Iterator[bytes]:
+        """Yield what a route streams, as it comes; raise UnreachableError if it is cut off."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        # Between two parts the centre may sort for long.
+        timeout = httpx.Timeout(_TIMEOUT_S, read=_SORTING_S)
+        try:
+            with self._client.stream("GET", route, params=given, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_bytes()
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> UnreachableError:

@@ -1,4 +1,4 @@
-"""Commands about the record: hosts, events, figures, trail sql, report and evidence."""
+"""Commands about the record: hosts, events, figures, exports; and those of the trail."""
 
 import sys
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from collector.cli.errors import UsageError
+from collector.cli.export import export, exports
 from collector.cli.reports import evidence, report
 from collector.cli.run import Run, command
 from collector.cli.words import instant
@@ -19,8 +20,10 @@ def add_to(app: typer.Typer) -> None:
     command(app)(hosts)
     command(app)(events)
     command(app)(figures)
+    command(app)(exports)
     trail = typer.Typer(help="Ask the trail, the record of everything.", no_args_is_help=True)
     command(trail)(sql)
+    command(trail)(export)
     command(trail)(report)
     command(trail)(evidence)
     app.add_typer(trail, name="trail")

@@ -84,6 +84,26 @@ def print_hosts(console: Console, hosts: list[dict[str, Any]]) -> None:
             console.print(f"{name}: no effect in {mode} mode: {rules}", markup=False)
 
 
+def print_exports(console: Console, exports: list[dict[str, Any]]) -> None:
+    """Print continuous exports, one row each."""
+    now = time.time_ns()
+    rows = [
+        (
+            visible(export["name"]),
+            visible(export["kind"]),
+            visible(export["to"]),
+            visible(export["format"]),
+            str(export["sent"]),
+            span(int(export["lag_s"] * 1e9)) if export["lag_s"] else "none",
+            span(now - export["worked_ns"]) + " ago" if export["worked_ns"] else "none yet",
+            visible(export["trouble"]),
+        )
+        for export in exports
+    ]
+    columns = ("EXPORT", "KIND", "TO", "FORMAT", "SENT", "LAG", "DELIVERED", "TROUBLE")
+    _print(console, columns, rows)
+
+
 def print_events(console: Console, events: list[dict[str, Any]]) -> None:
     """Print events, one row each."""
     rows = [

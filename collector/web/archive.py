@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
+from collector.api.export import exports as list_exports
 from collector.api.trail import event_cursor, event_place
 from collector.api.trail import hosts as list_hosts
 from collector.approvals.listing import list_records, place_after
@@ -98,9 +99,10 @@ async def holds(
 
 @router.get("/hosts")
 async def hosts(desk: DeskDep, session: PersonDep) -> Response:
-    """List the enrolled hosts, and what each last said of itself."""
+    """List the enrolled hosts, what each last said of itself, and how exports do."""
     found = await list_hosts(session.caller, desk.services)
-    return desk.pages.render("hosts", session=session, hosts=found.hosts)
+    exports = (await list_exports(session.caller, desk.services)).exports
+    return desk.pages.render("hosts", session=session, hosts=found.hosts, exports=exports)
 
 
 @router.get("/search")

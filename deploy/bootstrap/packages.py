@@ -20,6 +20,8 @@ FOR_TESTS = ("sudo",)
 FOR_WEB = ("chromium", "npm")
 # The audit daemon, and its parser for the system's Python, which mode audit reads it by.
 FOR_AUDIT = ("auditd", "python3-audit")
+# What receives what the collector exports; run by the tests, never as a service.
+FOR_SYSLOG = ("rsyslog", "rsyslog-openssl")
 # What the bench compares with.
 FOR_BENCH = ("auditd", "bpftrace")
 # What makes a test's own programs in C.

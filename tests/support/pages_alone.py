@@ -25,6 +25,9 @@ from collector.approvals.register import Register
 from collector.asks.desk import Asks
 from collector.channels.dispatcher import Dispatcher
 from collector.config import Grants, Trail
+from collector.export.downloads import Downloads
+from collector.export.exporter import Exporters
+from collector.export.names import host_names
 from collector.identity.hosts import HostNames
 from collector.identity.links import Links
 from collector.identity.people import Role, Tokens, create_token
@@ -178,6 +181,8 @@ async def pages_alone(
         tokens=tokens,
         channels=cast("Dispatcher", None),
         asks=cast("Asks", None),
+        downloads=Downloads(connection, host_names(database)),
+        exporters=Exporters([]),
         signing_in=SigningIn(sessions, links, base, None, None, RefusedSignIns(database)),
         stream_queue=10,
         stream_clients=10,
