@@ -52,7 +52,7 @@ def link(host: HostId, sequence: int, first: int, previous: str, columns: Column
     gaps = [place for place, kind in enumerate(columns["kind"]) if kind == "gap"]
     try:
         newest: Any = max(columns["time_ns"], default=None)  # type: ignore[type-var]
-        lost: Any = sum(columns["count"][place] for place in gaps)  # type: ignore[misc]
+        lost: Any = sum(columns["count"][place] for place in gaps)
     except TypeError as error:
         raise MessageError(f"events: a time or a count is not a number: {error}") from error
     count = len(columns["kind"])
