@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import nats.errors
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -46,6 +47,9 @@ from collector.oidc.wiring import signing_in
 from collector.report.reports import Reports
 from collector.trail.analysts.publisher import NAME as VIEWS_FILE
 from collector.trail.analysts.publisher import ViewsPublisher
+from collector.proof.anchors import anchors_of
+from collector.proof.file import CheckpointFile
+from collector.proof.keeper import Keeper
 from collector.trail.reader import Reader
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
@@ -53,7 +57,7 @@ from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from collector.web.site import add_pages
-from wire.signing import Verifier
+from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +127,7 @@ class _Storage:
     """The trail's file, its writer and its readers."""
 
     trail: str
+    connection: duckdb.DuckDBPyConnection
     writer: Writer
     reader: Reader
     sql: SqlRunner
@@ -154,12 +159,29 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     identities = Path(config.identities.file)
     copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
     tasks.append(_watched(stop, "sign-ins", copy.run()))
+    keeper = _checkpoints(config, storage, publisher, signer)
+    stack.push_async_callback(keeper.end)
+    tasks.append(_watched(stop, "checkpoints", keeper.run()))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)
     await server.listening.wait()
     log.info("%d requests are not finished", len(deciding.open_before))
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer: Signer) -> Keeper:
+    """Return what signs the trail."""
+    return Keeper(
+        storage.connection,
+        storage.writer,
+        publisher,
+        signer,
+        trail=storage.trail,
+        every_s=config.trail.checkpoint_s,
+        file=CheckpointFile(config.trail.checkpoints),
+        anchors=anchors_of(config.trail),
+    )
 
 
 async def _services(
@@ -278,6 +300,7 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
     return _Storage(trail, writer, reader, sql)
+    return _Storage(trail_id(connection), connection, writer, reader, sql)
 
 
 async def _join_nats(

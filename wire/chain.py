@@ -70,18 +70,20 @@ def groups(host: HostId, sequence: int, first: int, columns: Columns) -> tuple[G
     kinds = columns["kind"]
     if any(len(values) != len(kinds) for values in columns.values()):
         raise MessageError("events: the columns are not of one length; the sender is broken")
-    filled = {name: values for name, values in columns.items() if not _absent(values)}
+    filled = {name: values for name, values in columns.items() if not absent(values)}
     filled.pop("kind", None)
     filled["number"] = list(range(first, first + len(kinds)))
     places: dict[str, list[int]] = {}
     if kinds and kinds.count(kinds[0]) == len(kinds):
-        return (_group(host, sequence, str(kinds[0]), filled),)
+        one = str(kinds[0])
+        return (Group(one, len(kinds), leaf(host, sequence, one, filled)),)
     for place, kind in enumerate(kinds):
         places.setdefault(str(kind), []).append(place)
-    return tuple(
-        _group(host, sequence, kind, {name: _pick(all_, at) for name, all_ in filled.items()})
-        for kind, at in sorted(places.items())
-    )
+    parts = []
+    for one, at in sorted(places.items()):
+        chosen = {name: _pick(values, at) for name, values in filled.items()}
+        parts.append(Group(one, len(at), leaf(host, sequence, one, chosen)))
+    return tuple(parts)
 
 
 def groups_text(parts: Sequence[Group]) -> str:
@@ -93,23 +95,28 @@ def _plain(parts: Sequence[Group]) -> list[tuple[str, int, str]]:
     return [(one.kind, one.count, one.leaf) for one in parts]
 
 
-def _group(host: HostId, sequence: int, kind: str, columns: Columns) -> Group:
-    """Return a group; piece by piece, since the text of a whole batch is long."""
-    leaf = hashlib.sha256(_canonical(("holdfast leaf 2", host, sequence, kind))[:-1])
+def leaf(host: HostId, sequence: int, kind: str, columns: Columns) -> str:
+    """Return the digest (hex) over the events of one kind in a batch, `number` among the columns.
+
+    Raises MessageError for what JSON cannot say.
+    """
+    # Piece by piece, since the text of a whole batch is long.
+    made = hashlib.sha256(_canonical(("holdfast leaf 2", host, sequence, kind))[:-1])
     before = b",{"
     for name in sorted(columns):
-        if not _absent(columns[name]):
-            leaf.update(before + _canonical(name) + b":" + _canonical(columns[name]))
+        if not absent(columns[name]):
+            made.update(before + _canonical(name) + b":" + _canonical(columns[name]))
             before = b","
-    leaf.update(b"}]")
-    return Group(kind, len(columns["number"]), leaf.hexdigest())
+    made.update(b"}]")
+    return made.hexdigest()
 
 
 def _pick(values: Sequence[object], places: Sequence[int]) -> Sequence[object]:
     return itemgetter(*places)(values) if len(places) > 1 else (values[places[0]],)
 
 
-def _absent(values: Sequence[object]) -> bool:
+def absent(values: Sequence[object]) -> bool:
+    """Return whether no event has a value."""
     return not values or (values[0] is None and values.count(None) == len(values))
 
 

@@ -211,27 +211,22 @@ def _odd(message: EventBatch, made: str) -> tuple[Break, ...]:
 
 def _column(message: EventBatch, field: pa.Field) -> pa.Array:
     values = message.columns.get(field.name)
-    if values is None:  # from an agent that does not know it yet
+    # There is none from an agent that does not know the column yet.
+    if values is None or (field.nullable and chain.absent(values)):
         return pa.nulls(message.count, field.type)
+    lists = pa.types.is_list(field.type)
     try:
-        # Not told its type, Arrow takes nothing for what it is not, such as a 2.0 for a 2: the
-        # chain is over what was sent, and must be over what is kept.
-        array = pa.array(values)
-        if array.type != field.type:
-            if not _is_empty(array.type):
-                raise TypeError(f"{field.type} was expected, not {array.type}")
-            array = array.cast(field.type)
-        array.validate(full=True)  # bytes that are not UTF-8 would stop the writer
+        # Arrow takes a 2.0 for a 2. The chain is over what was sent, and must be over what is kept.
+        if not _AS_SENT[field.type].issuperset(map(type, values)):
+            raise TypeError(f"{field.type} was expected")
+        if lists and not all(_is_texts(value) for value in values if value is not None):
+            raise TypeError("lists of text were expected")
+        array = pa.array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise MessageError(f"events: column {field.name}: {error}") from error
     if not field.nullable and array.null_count:
         raise MessageError(f"events: column {field.name} has an absent value")
     return array
-
-
-def _is_empty(kind: pa.DataType) -> bool:
-    """Return whether it is the type of nothing but absent values, or of empty lists."""
-    return bool(pa.types.is_null(kind.value_type if pa.types.is_list(kind) else kind))
 
 
 def arrow_of(table: schema.Table, rows: Sequence[Row]) -> pa.Table:
@@ -275,6 +270,11 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
+_AS_SENT: Mapping[pa.DataType, frozenset[type]] = {
+    pa.int64(): frozenset({int, type(None)}),
+    pa.string(): frozenset({str, type(None)}),
+    pa.list_(pa.string()): frozenset({list, type(None)}),
+}
 # What Arrow would take for each type, so that the writer meets nothing that it refuses.
 _CHECKS: Mapping[pa.DataType, Callable[[object], bool]] = {
     pa.int64(): _is_int,

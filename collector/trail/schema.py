@@ -343,6 +343,24 @@ REJECTED = Table(
     ),
     key=("stream", "stream_sequence", "digest"),
 )
+CHECKPOINTS = Table(
+    "checkpoints",
+    _schema(
+        number=_INT,
+        time_ns=_INT,
+        previous=_TEXT,  # digest of the line of the checkpoint before
+        digest=_TEXT,  # of this line
+        signed_by=_TEXT,
+        line=_TEXT,  # exactly what was signed, with the signature
+    ),
+    key=("number",),
+)
+ANCHORS = Table(
+    "anchors",
+    # What an anchor outside has answered when a checkpoint was given to it.
+    _schema(checkpoint=_INT, anchor=_TEXT, receipt=_TEXT, time_ns=_INT),
+    key=("checkpoint", "anchor"),
+)
 
 TABLES: tuple[Table, ...] = (
     EVENTS_TAIL,
@@ -362,4 +380,6 @@ TABLES: tuple[Table, ...] = (
     HOSTS,
     SIGN_INS,
     REJECTED,
+    CHECKPOINTS,
+    ANCHORS,
 )
