@@ -1,0 +1,38 @@
+"""A forger who knows the form: an event changed, and every link after it made again."""
+
+from pathlib import Path
+
+import duckdb
+
+from wire import chain
+from wire.events import NAMES
+from wire.ids import HostId
+
+
+def forge_events(directory: Path, host: HostId, *, number: int) -> None:
+    """Change the path of an event, and make leaves and links fit, from its batch to the newest."""
+    with duckdb.connect(str(directory / "trail.duckdb")) as connection:
+        connection.execute(
+            "UPDATE events SET path = '/innocent' WHERE host = ? AND number = ?", [host, number]
+        )
+        found = connection.execute(
+            "SELECT sequence, first, previous FROM batches WHERE host = ? AND chain_version = 2 "
+            "ORDER BY sequence",
+            [host],
+        ).fetchall()
+        previous = ""
+        names = ", ".join(f'"{name}"' for name in NAMES)
+        for sequence, first, before in found:
+            rows = connection.execute(
+                f"SELECT {names} FROM events WHERE host = ? AND batch = ? ORDER BY number",
+                [host, sequence],
+            ).fetchall()
+            columns = {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
+            previous = previous or before
+            link = chain.link(host, sequence, first, previous, columns)
+            connection.execute(
+                "UPDATE batches SET previous = ?, chain = ?, groups = ? "
+                "WHERE host = ? AND sequence = ?",
+                [previous, link.chain, chain.groups_text(link.groups), host, sequence],
+            )
+            previous = link.chain
