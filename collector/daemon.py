@@ -49,7 +49,8 @@ from collector.trail.analysts.publisher import NAME as VIEWS_FILE
 from collector.trail.analysts.publisher import ViewsPublisher
 from collector.proof.anchors import anchors_of
 from collector.proof.file import CheckpointFile
-from collector.proof.keeper import Keeper
+from collector.proof.notary import Notary
+from collector.report.reports import Reports
 from collector.trail.reader import Reader
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
@@ -159,9 +160,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     identities = Path(config.identities.file)
     copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
     tasks.append(_watched(stop, "sign-ins", copy.run()))
-    keeper = _checkpoints(config, storage, publisher, signer)
-    stack.push_async_callback(keeper.end)
-    tasks.append(_watched(stop, "checkpoints", keeper.run()))
+    notary = _checkpoints(config, storage, publisher, signer)
+    stack.push_async_callback(notary.end)
+    tasks.append(_watched(stop, "checkpoints", notary.run()))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)
@@ -170,9 +171,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
 
 
-def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer: Signer) -> Keeper:
+def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer: Signer) -> Notary:
     """Return what signs the trail."""
-    return Keeper(
+    return Notary(
         storage.connection,
         storage.writer,
         publisher,

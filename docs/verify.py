@@ -18,6 +18,7 @@ import duckdb
 P = 2**255 - 19
 D = -121665 * pow(121666, P - 2, P) % P
 WINDOW = 100_000  # events that are looked at together
+NOTHING = {type(None)}
 
 
 def canonical(value):
@@ -96,20 +97,15 @@ class Check:
 
     def checkpoints(self):
         copies = {path: lines(path) for path in [self.file, *self.anchors] if path.exists()}
-        previous, full = (
-            "0" * 64,
-            "SELECT number, previous, digest, line FROM checkpoints ORDER BY number",
-        )
-        for number, said, digest, line in self.rows(full):
-            where = f"checkpoint {number}"
+        previous, columns = "0" * 64, "number, previous, digest, line"
+        for number, said, digest, line in self.rows(
+            f"SELECT {columns} FROM checkpoints ORDER BY 1"
+        ):
+            where, whole = f"checkpoint {number}", sha(line.encode())
             for path, kept in copies.items():
-                copy = kept.pop(number, None)
-                if copy not in (None, line):
-                    self.say(
-                        "changed" if path == self.file else "forged",
-                        path.name,
-                        f"{where} is another one",
-                    )
+                copy, what = kept.pop(number, None), "changed" if path == self.file else "forged"
+                if copy not in (None, whole):
+                    self.say(what, path.name, f"{where} is another one")
                 elif copy is None and path == self.file:
                     self.say("truncated", path.name, f"{where} is missing")
             if number != self.number + 1:
@@ -119,33 +115,22 @@ class Check:
             try:
                 body = json.loads(line)
                 signature = body.pop("signature")
-                signed = is_signed(
-                    body["key"], signature, b"holdfast checkpoint 1\0" + canonical(body)
-                )
-                whole = canonical({**body, "signature": signature}).decode() == line
-                if (
-                    not signed
-                    or not whole
-                    or body["number"] != number
-                    or digest != sha(line.encode())
-                ):
+                data = b"holdfast checkpoint 1\0" + canonical(body)
+                same = canonical({**body, "signature": signature}).decode() == line
+                if (body["number"], digest) != (number, whole) or not same:
                     self.say("changed", "checkpoints", where)
+                elif not is_signed(body["key"], signature, data):
+                    self.say("changed", "checkpoints", f"{where}: its signature does not fit")
                 elif not said == body["previous"] == previous:
-                    self.say(
-                        "changed", "checkpoints", f"{where} does not follow from the one before"
-                    )
+                    self.say("changed", "checkpoints", f"{where} does not follow from the last")
                 if self.keys and body["key"] not in self.keys:
                     self.say("forged", "checkpoints", f"{where} is signed by {body['key']}")
-                self.hosts.update(
-                    {host: (sequence, chain) for host, sequence, chain in body["hosts"]}
-                )
-                for name, columns, count, running, marks in body["tables"]:
-                    self.states.setdefault(name, {}).setdefault(columns, []).append(
-                        (count, running, marks)
-                    )
+                self.hosts.update({host: (number, chain) for host, number, chain in body["hosts"]})
+                for name, columns, *state in body["tables"]:
+                    self.states.setdefault((name, columns), []).append(state)
             except (ValueError, KeyError, TypeError) as error:
                 self.say("changed", "checkpoints", f"{where}: {error}")
-            previous = sha(line.encode())
+            previous = whole
         for path, kept in copies.items():
             for number in kept:
                 self.say("truncated", "checkpoints", f"{number} is in {path.name} alone")
@@ -167,12 +152,9 @@ class Check:
         tail = max((at for at in range(len(found)) if at not in set(new)), default=-1) + 1
         new = [at for at in new if at < max(tail, want)]
         for at in sorted({*gone, *new}):
-            what = "changed" if at in gone and at in new else "inserted" if at in new else "dropped"
-            self.say(
-                "truncated" if what == "dropped" and at >= len(found) else what,
-                name,
-                f"row {at + 1}",
-            )
+            lost = "truncated" if at >= len(found) else "dropped"
+            what = lost if at not in new else "changed" if at in gone else "inserted"
+            self.say(what, name, f"row {at + 1}")
         if not gone and not new:
             first = next(at for at in range(want) if signed[at] != found[at])
             self.say("reordered", name, f"from row {first + 1}")
@@ -186,8 +168,8 @@ class Check:
         odd, before = {}, (None, 0, 1, {"0" * 64})
         for host, sequence, kind in self.rows("SELECT host, sequence, kind FROM chain_breaks"):
             odd.setdefault((host, sequence), set()).add(kind)
-        fields = "host, sequence, first, count, previous, chain, gap_events, last_event_ns, groups, chain_version"
-        for row in self.rows(f"SELECT {fields} FROM batches ORDER BY host, sequence, chain"):
+        fields = "host, sequence, first, count, previous, chain, gap_events, last_event_ns, groups"
+        for row in self.rows(f"SELECT {fields}, chain_version FROM batches ORDER BY 1, 2, chain"):
             host, number, first, count, previous, chain, gaps, newest, groups, version = row
             known, where = odd.get((host, number), set()), f"events of {host}"
             last = before if before[0] == host else (host, 0, 1, {"0" * 64})
@@ -196,12 +178,9 @@ class Check:
                 self.say("inserted", where, f"a second batch {number}")
             if number > last[1] + 1 and "gap" not in known:
                 self.say("dropped", where, f"batches {last[1] + 1} to {number - 1}")
-            if (
-                number == last[1] + 1
-                and "broken" not in known
-                and (previous not in last[3] or (first != last[2] and len(last[3]) == 1))
-            ):
-                self.say("changed", where, f"batch {number} does not follow from the one before")
+            fits = previous in last[3] and (first == last[2] or len(last[3]) > 1)
+            if number == last[1] + 1 and "broken" not in known and not fits:
+                self.say("changed", where, f"batch {number} does not follow from the last")
             if self.hosts.get(host) == (number, chain):
                 del self.hosts[host]
             try:
@@ -213,7 +192,8 @@ class Check:
             if version == 2 and sha(canonical(head)) != chain:
                 self.say("changed", where, f"batch {number}")
             whole = version == 2 and not again and not known & {"fork", "unknown_columns"}
-            yield host, number, first, count, kinds, whole, "fork" in known or again
+            fork = "fork" in known or again
+            yield host, number, first, count, kinds if whole else None, fork
             before = (host, number, first + count, last[3] | {chain} if again else {chain})
         for host, (number, _) in self.hosts.items():
             self.say("dropped", f"events of {host}", f"batch {number}, which is signed")
@@ -223,35 +203,20 @@ class Check:
         names = sorted(name for name in names if name not in ("host", "batch", "kind"))
         sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM events"
         sql += " WHERE host = ? AND batch BETWEEN ? AND ? ORDER BY batch, kind, number"
-        size = 0
-
-        def window(batch):  # a host's batches of about as many events as WINDOW
-            nonlocal size
-            size += batch[3]
-            return batch[0], size // WINDOW
-
-        for (host, _), run in itertools.groupby(self.chains(), window):
-            run, found = list(run), {}
-            for (batch, kind), group in itertools.groupby(
-                self.rows(sql, host, run[0][1], run[-1][1]), lambda r: r[:2]
-            ):
-                columns = dict(zip(names, map(list, zip(*(row[2:] for row in group)))))
-                filled = {
-                    name: values
-                    for name, values in columns.items()
-                    if any(v is not None for v in values)
-                }
+        for run in windows(self.chains()):
+            host, found = run[0][0], {}
+            rows = self.rows(sql, host, run[0][1], run[-1][1])
+            for (batch, kind), group in itertools.groupby(rows, lambda row: row[:2]):
+                columns = zip(names, zip(*(row[2:] for row in group)))
+                filled = {name: all_ for name, all_ in columns if set(map(type, all_)) != NOTHING}
                 found.setdefault(batch, {})[kind] = filled
-            for _, batch, first, count, kinds, whole, fork in run:
+            for _, batch, first, count, leaves, fork in run:
                 if not fork:
-                    self.batch(
-                        host, batch, first, count, kinds if whole else None, found.get(batch, {})
-                    )
-        orphans = "SELECT host, batch, count(*) FROM events WHERE (host, batch) NOT IN (SELECT host, sequence FROM batches) GROUP BY ALL"
-        for host, batch, count in self.rows(orphans):
-            self.say(
-                "inserted", f"events of {host}", f"{count} of a batch {batch} that is not there"
-            )
+                    self.batch(host, batch, first, count, leaves, found.get(batch, {}))
+        here = "(SELECT host, sequence FROM batches)"
+        orphans = f"SELECT host, batch FROM events WHERE (host, batch) NOT IN {here} GROUP BY ALL"
+        for host, batch in self.rows(orphans):
+            self.say("inserted", f"events of {host}", f"of a batch {batch} that is not there")
 
     def batch(self, host, batch, first, count, leaves, found):
         have = Counter(number for columns in found.values() for number in columns["number"])
@@ -265,20 +230,16 @@ class Check:
         for kind in sorted({*made, *leaves}):
             if made.get(kind) != leaves.get(kind):
                 numbers = found.get(kind, {}).get("number", [])
-                self.say(
-                    "changed",
-                    f"events of {host}",
-                    f"kind {kind} in batch {batch}: one of {numbers[:20]}",
-                )
+                which = f"kind {kind} in batch {batch}: one of {list(numbers[:20])}"
+                self.say("changed", f"events of {host}", which)
 
     def run(self):
         self.checkpoints()
-        for name, by_columns in sorted(self.states.items()):
-            if name not in self.tables:
-                self.say("dropped", name, "the whole table")
-                continue
-            for columns, states in by_columns.items():
+        for (name, columns), states in sorted(self.states.items()):
+            if name in self.tables:
                 self.table(name, columns, states)
+            else:
+                self.say("dropped", name, "the whole table")
         self.events()
         state = "anchored" if self.anchors else "unanchored, unless an anchor has its checkpoints"
         if not self.keys:
@@ -288,8 +249,25 @@ class Check:
 
 
 def lines(path):
-    found = [(json.loads(line)["number"], line) for line in path.read_text().splitlines()]
-    return dict(found)
+    found = {}
+    for place, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            found[json.loads(line)["number"]] = sha(line.encode())
+        except (ValueError, KeyError, TypeError):
+            found[f"line {place}"] = ""
+    return found
+
+
+def windows(batches):  # lists of the batches of one host, with about so many events
+    run, size = [], 0
+    for batch in batches:
+        if run and (batch[0] != run[0][0] or size > WINDOW):
+            yield run
+            run, size = [], 0
+        run.append(batch)
+        size += batch[3]
+    if run:
+        yield run
 
 
 def without(these, others):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 
+from tests.support.proven_trail import change_events
 from wire import chain
 from wire.events import NAMES
 from wire.ids import HostId
@@ -11,10 +12,9 @@ from wire.ids import HostId
 
 def forge_events(directory: Path, host: HostId, *, number: int) -> None:
     """Change the path of an event, and make leaves and links fit, from its batch to the newest."""
+    changed = f"UPDATE events SET path = '/innocent' WHERE host = '{host}' AND number = {number}"
+    assert change_events(directory, changed)
     with duckdb.connect(str(directory / "trail.duckdb")) as connection:
-        connection.execute(
-            "UPDATE events SET path = '/innocent' WHERE host = ? AND number = ?", [host, number]
-        )
         found = connection.execute(
             "SELECT sequence, first, previous FROM batches WHERE host = ? AND chain_version = 2 "
             "ORDER BY sequence",

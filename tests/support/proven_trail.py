@@ -11,7 +11,7 @@ from collector.config import Trail
 from collector.nats.publish import Stored
 from collector.proof.anchors import Anchor, FileAnchor
 from collector.proof.file import CheckpointFile
-from collector.proof.keeper import Keeper
+from collector.proof.notary import Notary
 from collector.proof.running import PROVEN
 from collector.trail import schema
 from collector.trail.rows import EventRows, Row, checked_row, event_rows
@@ -89,7 +89,7 @@ async def _fill(directory: Path, signer: Signer, anchors: Sequence[Anchor]) -> N
     settings = Trail(file=str(directory / "trail.duckdb"))
     connection = open_trail(settings)
     writer = Writer(connection, on_fatal=lambda _: None)
-    keeper = Keeper(
+    notary = Notary(
         connection,
         writer,
         OneStream(),
@@ -104,7 +104,7 @@ async def _fill(directory: Path, signer: Signer, anchors: Sequence[Anchor]) -> N
     for step in range(5):
         rows = [row(table, step * 3 + n) for table in tables for n in range(1 + (step + 1) % 3)]
         await writer.write(rows=rows, batches=[chain[step] for chain in chains])
-        await keeper.round()
+        await notary.round()
     await asyncio.to_thread(writer.close)
     connection.close()
 
@@ -128,3 +128,8 @@ def change(directory: Path, *statements: str) -> int:
             found = connection.execute(statement).fetchone()
             changed = int(found[0]) if found else 0
         return changed
+
+
+def change_events(directory: Path, statement: str) -> int:
+    """Change events, as `change` does."""
+    return change(directory, statement)

@@ -16,7 +16,7 @@ import duckdb
 from collector.errors import CollectorError, ProofError
 from collector.nats.publish import Stored
 from collector.proof.anchors import Anchor
-from collector.proof.checkpoint import digest_of, sign
+from collector.proof.checkpoint import digest_of, read, sign
 from collector.proof.file import CheckpointFile
 from collector.proof.make import last_line, next_checkpoint
 from collector.trail import schema
@@ -42,7 +42,7 @@ class Stream(Protocol):
         """Return the subject of the newest message under one with wildcards, "" for none."""
 
 
-class Keeper:
+class Notary:
     """One for a trail."""
 
     def __init__(
@@ -113,7 +113,18 @@ class Keeper:
         if self._published is None:
             subject = f"hf.checkpoint.{self._trail}.*"
             newest = await self._publisher.newest_subject(subjects.CHECKPOINTS, subject)
-            self._published = int(newest.rpartition(".")[2]) if newest else 0
+            there = int(newest.rpartition(".")[2]) if newest else 0
+            own = read(self._last)[0].number if self._last else 0
+            if there > own:
+                log.error(
+                    "%s holds checkpoint %d of this trail, and the newest here is %d: its file was "
+                    "put back to an earlier state",
+                    subjects.CHECKPOINTS,
+                    there,
+                    own,
+                )
+            # The newest of both goes there again, to be compared.
+            self._published = max(0, min(there, own) - 1)
         while lines := await asyncio.to_thread(self._lines_after, self._published):
             for number, line in lines:
                 subject = subjects.checkpoint(self._trail, number)
