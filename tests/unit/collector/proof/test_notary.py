@@ -230,7 +230,8 @@ async def test_a_command_gets_the_checkpoint_and_gives_a_receipt(tmp_path: Path)
     """On its standard input; what it prints is kept. Each newest goes there once."""
     kept = tmp_path / "kept"
     script = f"cat >> {kept}; echo receipt $(wc -l < {kept})"
-    anchors = [CommandAnchor(("sh", "-c", script), timeout_s=10), FileAnchor(tmp_path / "copy")]
+    anchors: list[Anchor] = [CommandAnchor(("sh", "-c", script), timeout_s=10)]
+    anchors.append(FileAnchor(tmp_path / "copy"))
     opened = House(tmp_path, OneStream(), anchors)
     for number in (1, 2):
         await opened.votes(number)
