@@ -44,13 +44,12 @@ from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.wiring import signing_in
-from collector.report.reports import Reports
-from collector.trail.analysts.publisher import NAME as VIEWS_FILE
-from collector.trail.analysts.publisher import ViewsPublisher
 from collector.proof.anchors import anchors_of
 from collector.proof.file import CheckpointFile
 from collector.proof.notary import Notary
 from collector.report.reports import Reports
+from collector.trail.analysts.publisher import NAME as VIEWS_FILE
+from collector.trail.analysts.publisher import ViewsPublisher
 from collector.trail.reader import Reader
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
@@ -300,8 +299,7 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
         connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
     )
     stack.push_async_callback(asyncio.to_thread, sql.close)
-    return _Storage(trail, writer, reader, sql)
-    return _Storage(trail_id(connection), connection, writer, reader, sql)
+    return _Storage(trail, connection, writer, reader, sql)
 
 
 async def _join_nats(

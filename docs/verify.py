@@ -85,10 +85,26 @@ class Check:
         )
         self.tables = {row[0] for row in self.db.execute("SHOW TABLES").fetchall()}
         self.states, self.hosts, self.number = {}, {}, 0
+        self.all_events = f"({self.where_events_are(directory)})"
 
     def say(self, what, where, which):
         self.wrong += 1
         print(f"{what}: {where}: {which}")
+
+    def where_events_are(self, directory):
+        if "schema_version" not in self.tables:  # views.duckdb says where they are
+            return "SELECT * FROM events"
+        parts = [f"FROM {name}" for name in ("events_tail", "events_old") if name in self.tables]
+        for name, trail in self.rows(
+            "SELECT file, trail FROM segments, schema_version GROUP BY ALL"
+        ):
+            part = f"FROM '{directory / 'segments' / trail / name}'"
+            try:
+                self.db.execute(f"SELECT count(*) {part}")
+                parts.append(part)
+            except duckdb.Error:
+                self.say("dropped", "segments", f"{name} cannot be read")
+        return " UNION ALL BY NAME ".join(parts)
 
     def rows(self, sql, *values):
         cursor = self.db.cursor().execute(sql, list(values))
@@ -199,9 +215,9 @@ class Check:
             self.say("dropped", f"events of {host}", f"batch {number}, which is signed")
 
     def events(self):
-        names = [row[0] for row in self.db.execute("DESCRIBE events").fetchall()]
+        names = [row[0] for row in self.db.execute(f"DESCRIBE FROM {self.all_events}").fetchall()]
         names = sorted(name for name in names if name not in ("host", "batch", "kind"))
-        sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM events"
+        sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM {self.all_events}"
         sql += " WHERE host = ? AND batch BETWEEN ? AND ? ORDER BY batch, kind, number"
         for run in windows(self.chains()):
             host, found = run[0][0], {}
@@ -214,7 +230,7 @@ class Check:
                 if not fork:
                     self.batch(host, batch, first, count, leaves, found.get(batch, {}))
         here = "(SELECT host, sequence FROM batches)"
-        orphans = f"SELECT host, batch FROM events WHERE (host, batch) NOT IN {here} GROUP BY ALL"
+        orphans = f"SELECT host, batch FROM {self.all_events} WHERE (host, batch) NOT IN {here} GROUP BY ALL"
         for host, batch in self.rows(orphans):
             self.say("inserted", f"events of {host}", f"of a batch {batch} that is not there")
 

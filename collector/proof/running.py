@@ -17,7 +17,7 @@ from collector.trail.schema import TABLES
 from wire.chain import NOTHING_BEFORE
 
 # What is proven otherwise, or is about files that come and go.
-_OTHERWISE = frozenset({"events", "checkpoints", "segments"})
+_OTHERWISE = frozenset({"events", "events_tail", "checkpoints", "segments"})
 PROVEN: tuple[str, ...] = tuple(one.name for one in TABLES if one.name not in _OTHERWISE)
 _MOST_MARKS = 500
 _CHUNK = 2000

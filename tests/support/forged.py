@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.support.proven_trail import change_events
+from tests.support.proven_trail import all_events, change_events
 from wire import chain
 from wire.events import NAMES
 from wire.ids import HostId
@@ -14,6 +14,7 @@ def forge_events(directory: Path, host: HostId, *, number: int) -> None:
     """Change the path of an event, and make leaves and links fit, from its batch to the newest."""
     changed = f"UPDATE events SET path = '/innocent' WHERE host = '{host}' AND number = {number}"
     assert change_events(directory, changed)
+    events = all_events(directory)
     with duckdb.connect(str(directory / "trail.duckdb")) as connection:
         found = connection.execute(
             "SELECT sequence, first, previous FROM batches WHERE host = ? AND chain_version = 2 "
@@ -21,13 +22,9 @@ def forge_events(directory: Path, host: HostId, *, number: int) -> None:
             [host],
         ).fetchall()
         previous = ""
-        names = ", ".join(f'"{name}"' for name in NAMES)
         for sequence, first, before in found:
-            rows = connection.execute(
-                f"SELECT {names} FROM events WHERE host = ? AND batch = ? ORDER BY number",
-                [host, sequence],
-            ).fetchall()
-            columns = {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
+            rows = [one for one in events if (one["host"], one["batch"]) == (host, sequence)]
+            columns = {name: [row[name] for row in rows] for name in NAMES}
             previous = previous or before
             link = chain.link(host, sequence, first, previous, columns)
             connection.execute(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -104,6 +105,8 @@ async def _fill(directory: Path, signer: Signer, anchors: Sequence[Anchor]) -> N
     for step in range(5):
         rows = [row(table, step * 3 + n) for table in tables for n in range(1 + (step + 1) % 3)]
         await writer.write(rows=rows, batches=[chain[step] for chain in chains])
+        if step in (1, 2):
+            await asyncio.wrap_future(writer.write_out())
         await notary.round()
     await asyncio.to_thread(writer.close)
     connection.close()
@@ -130,6 +133,41 @@ def change(directory: Path, *statements: str) -> int:
         return changed
 
 
+def segments_of(directory: Path) -> list[Path]:
+    """Return the files of events."""
+    return sorted((directory / "segments").glob("*/*.parquet"))
+
+
 def change_events(directory: Path, statement: str) -> int:
-    """Change events, as `change` does."""
-    return change(directory, statement)
+    """Change the events, as `change` does: what comes of it is one segment in place of all."""
+    files = segments_of(directory)
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{directory / 'trail.duckdb'}' AS trail")
+        connection.execute(
+            "CREATE TABLE events AS FROM read_parquet(?) UNION ALL BY NAME FROM trail.events_tail",
+            [[str(file) for file in files]],
+        )
+        found = connection.execute(statement).fetchone()
+        # Latest first, as no collector would write them.
+        connection.execute(f"COPY (FROM events ORDER BY number DESC) TO '{files[0]}'")
+        for file in files[1:]:
+            file.unlink()
+        connection.execute("DELETE FROM trail.segments WHERE file != ?", [files[0].name])
+        connection.execute("DELETE FROM trail.events_tail")
+        connection.execute(
+            "UPDATE trail.segments SET bytes = ?, rows = (SELECT count(*) FROM events)",
+            [files[0].stat().st_size],
+        )
+        return int(found[0]) if found else 0
+
+
+def all_events(directory: Path) -> list[dict[str, Any]]:
+    """Return the events by host and number."""
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{directory / 'trail.duckdb'}' AS trail (READ_ONLY)")
+        rows = connection.execute(
+            "FROM read_parquet(?) UNION ALL BY NAME FROM trail.events_tail ORDER BY host, number",
+            [[str(file) for file in segments_of(directory)]],
+        )
+        names = [column[0] for column in rows.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]

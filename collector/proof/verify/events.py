@@ -16,7 +16,7 @@ from wire.ids import HostId
 _AT_ONCE = 200_000  # events
 _MOST_TOLD = 20
 _ORPHANS = """
-SELECT host, batch, min(number), max(number), count(*) FROM events
+SELECT host, batch, min(number), max(number), count(*) FROM {events}
 WHERE (host, batch) NOT IN (SELECT host, sequence FROM batches)
 GROUP BY host, batch ORDER BY ALL LIMIT 20
 """
@@ -24,13 +24,15 @@ GROUP BY host, batch ORDER BY ALL LIMIT 20
 
 def check_events(source: Source, batches: Iterable[Batch], report: Report) -> None:
     """Say which events are not those that their hosts have sealed."""
+    for name, why in source.lost:
+        report.add(What.DROPPED, "segments", f"{name} cannot be read: {why}")
     checked = linked = 0
     for run in _runs(batches):
         for batch, found in _read(source, run):
             found.compare(batch, report)
         checked += sum(batch.count for batch in run if batch.checkable)
         linked += sum(batch.count for batch in run if not batch.checkable)
-    for host, sequence, first, last, count in source.query(_ORPHANS):
+    for host, sequence, first, last, count in source.query(_ORPHANS.format(events=source.events)):
         which = f"{count} events ({first} to {last}) of a batch {sequence} that is not there"
         report.add(What.INSERTED, f"events of {host}", which)
     report.figures["events"] = checked + linked
@@ -95,7 +97,7 @@ def _read(source: Source, run: list[Batch]) -> Iterator[tuple[Batch, _Found]]:
     cursor = source.connection.cursor()
     try:
         table = cursor.execute(
-            f"SELECT {columns} FROM events WHERE host = ? AND batch BETWEEN ? AND ?"  # noqa: S608
+            f"SELECT {columns} FROM {source.events} WHERE host = ? AND batch BETWEEN ? AND ?"  # noqa: S608
             " ORDER BY batch, kind, number",
             [run[0].host, run[0].sequence, run[-1].sequence],
         ).to_arrow_table()

@@ -59,6 +59,9 @@ def check_checkpoints(source: Source, trusted: frozenset[str], report: Report) -
             _take(signed, found)
         previous = own
     for number in in_file:
+        # The views of a collector that runs are a few seconds behind its file of checkpoints.
+        if source.live and number > signed.number:
+            continue
         name = f"checkpoint {number}" if number > 0 else f"line {-number}"
         report.add(What.TRUNCATED, _TABLE, f"{name} is in {_FILE} alone")
     _note(source, signed, trusted, tuple(sorted(keys)), report)

@@ -9,6 +9,8 @@ import duckdb
 
 from collector.errors import ProofError
 from collector.proof.running import PROVEN, columns_of
+from collector.trail.segments.files import root_beside
+from collector.trail.segments.shelf import parquet
 
 _CHUNK = 2000
 _NAMES = ("trail.duckdb", "views.duckdb")
@@ -35,8 +37,33 @@ class Source:
                     f"{self.file}: it has no table {name}; it is not a trail, or of a collector "
                     "that made no checkpoints"
                 )
-        row = self.connection.execute("SELECT any_value(trail) FROM schema_version").fetchone()
+        # views.duckdb says of itself elsewhere what the trail's own file says there.
+        about = "schema_version" if "schema_version" in self._tables else "about"
+        row = self.connection.execute(f"SELECT any_value(trail) FROM {about}").fetchone()  # noqa: S608
         self.trail = str(row[0]) if row else ""
+        self.live = about == "about"
+        self.lost: list[tuple[str, str]] = []  # segments that cannot be read, and why
+        self.events = f"({self._events()})"  # for a FROM
+
+    def _events(self) -> str:
+        """Return the SELECT over all events, of the segments that lie beside the file now."""
+        if self.live or "segments" not in self._tables:
+            return "SELECT * FROM events"
+        directory = root_beside(self.file) / self.trail
+        found: dict[int, list[str]] = {}
+        for name, columns in self.connection.execute(
+            "SELECT file, columns FROM segments"
+        ).fetchall():
+            path = directory / name
+            try:
+                self.connection.execute(f"SELECT count(*) FROM {parquet([str(path)])}")  # noqa: S608
+                found.setdefault(columns, []).append(str(path))
+            except duckdb.Error as error:
+                self.lost.append((name, str(error).partition("\n")[0]))
+        parts = [f"SELECT * FROM {parquet(files)}" for files in found.values()]  # noqa: S608
+        tails = [name for name in ("events_tail", "events_old") if name in self._tables]
+        parts += [f"SELECT * FROM {name}" for name in tails]  # noqa: S608
+        return " UNION ALL BY NAME ".join(parts)
 
     def close(self) -> None:
         """Close the file."""

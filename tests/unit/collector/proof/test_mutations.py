@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -12,7 +13,15 @@ from collector.proof.checkpoint import read
 from collector.proof.running import PROVEN
 from collector.trail.schema import TABLES, Table
 from tests.support.forged import forge_events
-from tests.support.proven_trail import HOSTS, KEY, OTHER_KEY, change, change_events, make_trail
+from tests.support.proven_trail import (
+    HOSTS,
+    KEY,
+    OTHER_KEY,
+    change,
+    change_events,
+    make_trail,
+    segments_of,
+)
 from tests.unit.collector.proof.conftest import Copy
 from wire.events import NAMES
 
@@ -176,6 +185,59 @@ def test_whatever_is_done_to_events_is_named(trail: Copy, case: str) -> None:
     what, which, sql = EVENTS[case]
     assert change_events(trail.directory, sql)
     _both(trail.wrong(), what, f"events of {HOST}", which)
+
+
+def _segment_with(trail: Copy, number: int) -> Path:
+    """Return the segment that has an event."""
+    (file,) = (
+        one
+        for one in segments_of(trail.directory)
+        if duckdb.sql(f"FROM '{one}' WHERE number = {number}").fetchall()
+    )
+    return file
+
+
+def test_events_in_other_files_are_the_same_events(trail: Copy) -> None:
+    """Proofs are over events: as segments are merged, everything stays proven."""
+    change_events(trail.directory, "SELECT 1")
+    assert len(segments_of(trail.directory)) == 1
+    assert trail.wrong() == ([], [])
+
+
+def test_a_segment_that_is_missing_is_named(trail: Copy) -> None:
+    """With the events that were in it."""
+    gone = _segment_with(trail, 6)
+    gone.unlink()
+    found = trail.wrong()
+    _both(found, "dropped", "segments", gone.name)
+    _both(found, "dropped", f"events of {HOST}", "batch 2")
+
+
+def test_a_segment_that_is_cut_is_named(trail: Copy) -> None:
+    """It cannot be read any more."""
+    cut = segments_of(trail.directory)[1]
+    cut.write_bytes(cut.read_bytes()[:-100])
+    _both(trail.wrong(), "dropped", "segments", cut.name)
+
+
+def test_a_segment_that_is_replaced_is_named(trail: Copy) -> None:
+    """By one as long, with another word in it."""
+    file = _segment_with(trail, 6)
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE events AS FROM '{file}'")
+        connection.execute("UPDATE events SET path = '/innocent' WHERE number = 6")
+        connection.execute(f"COPY events TO '{file}'")
+    _both(trail.wrong(), "changed", f"events of {HOST}", "6")
+
+
+def test_the_events_of_two_segments_that_change_places_are_named(trail: Copy) -> None:
+    """A file under the name of another holds what it holds."""
+    first, second = segments_of(trail.directory)
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    assert trail.wrong()[0]
+    second.write_bytes(kept)
+    assert trail.wrong() == ([], [])
 
 
 def test_a_batch_that_is_gone_with_its_events_is_named(trail: Copy) -> None:
