@@ -95,9 +95,7 @@ class Check:
         if "schema_version" not in self.tables:  # views.duckdb says where they are
             return "SELECT * FROM events"
         parts = [f"FROM {name}" for name in ("events_tail", "events_old") if name in self.tables]
-        for name, trail in self.rows(
-            "SELECT file, trail FROM segments, schema_version GROUP BY ALL"
-        ):
+        for name, trail in self.rows("SELECT DISTINCT file, trail FROM segments, schema_version"):
             part = f"FROM '{directory / 'segments' / trail / name}'"
             try:
                 self.db.execute(f"SELECT count(*) {part}")
@@ -208,14 +206,13 @@ class Check:
             if version == 2 and sha(canonical(head)) != chain:
                 self.say("changed", where, f"batch {number}")
             whole = version == 2 and not again and not known & {"fork", "unknown_columns"}
-            fork = "fork" in known or again
-            yield host, number, first, count, kinds if whole else None, fork
+            yield host, number, first, count, kinds if whole else None, "fork" in known or again
             before = (host, number, first + count, last[3] | {chain} if again else {chain})
         for host, (number, _) in self.hosts.items():
             self.say("dropped", f"events of {host}", f"batch {number}, which is signed")
 
     def events(self):
-        names = [row[0] for row in self.db.execute(f"DESCRIBE FROM {self.all_events}").fetchall()]
+        names = [row[0] for row in self.rows(f"DESCRIBE FROM {self.all_events}")]
         names = sorted(name for name in names if name not in ("host", "batch", "kind"))
         sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM {self.all_events}"
         sql += " WHERE host = ? AND batch BETWEEN ? AND ? ORDER BY batch, kind, number"
@@ -230,8 +227,8 @@ class Check:
                 if not fork:
                     self.batch(host, batch, first, count, leaves, found.get(batch, {}))
         here = "(SELECT host, sequence FROM batches)"
-        orphans = f"SELECT host, batch FROM {self.all_events} WHERE (host, batch) NOT IN {here} GROUP BY ALL"
-        for host, batch in self.rows(orphans):
+        orphans = f"SELECT DISTINCT host, batch FROM {self.all_events}"
+        for host, batch in self.rows(f"{orphans} WHERE (host, batch) NOT IN {here}"):
             self.say("inserted", f"events of {host}", f"of a batch {batch} that is not there")
 
     def batch(self, host, batch, first, count, leaves, found):
