@@ -70,6 +70,10 @@ class Finder:
             for form in (NAMED, LOGIN, HEADER, URL, ENTROPY, forms.PRIVATE_KEY)
         }
         self._always = bool(self._settings.patterns or self._settings.names)
+        # Without a hint a long word is only that.
+        self._is_plain = lru_cache(maxsize=4096)(
+            lambda text: not (self._always or _HINT.search(text.lower()) or forms.has_hint(text))
+        )
         self._kept = lru_cache(maxsize=8192)(self._look)
 
     def in_text(self, text: str, *, whole: bool = False, random: bool = True) -> tuple[Found, ...]:
@@ -82,6 +86,13 @@ class Finder:
             return ()
         look = self._look if len(text) > _LONGEST_KEPT else self._kept
         return look(text, whole, random)
+
+    def has_nothing(self, path: str) -> bool:
+        """Return whether nothing is to be found in a path; quick for many of one directory."""
+        directory, _, name = path.rpartition("/")
+        if self._is_plain(directory) and not self._may_have(name):
+            return True
+        return not self.in_text(path, random=False)
 
     def in_arguments(
         self, argv: Sequence[str], *, cut: bool = False

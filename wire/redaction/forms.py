@@ -105,6 +105,11 @@ _COMPILED = {
 }
 
 
+def has_hint(text: str) -> bool:
+    """Return whether a text may have one of the forms, as far as that is cheap to say."""
+    return any(hint in text for hints in HINTS.values() for hint in hints)
+
+
 def in_text(text: str, off: frozenset[str]) -> Iterator[tuple[re.Match[str], str]]:
     """Yield what has one of the forms that are not off, each with the form's name."""
     for name, hints in HINTS.items():

@@ -97,7 +97,7 @@ class Redactor:
         )
 
     def _has_nothing(self, path: str) -> bool:
-        return not path or not self._finder.in_text(path, random=False)
+        return not path or self._finder.has_nothing(path)
 
     def _process(self, process: Process) -> Process:
         argv = self.arguments(process.argv) if process.argv else ()

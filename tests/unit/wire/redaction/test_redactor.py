@@ -204,3 +204,24 @@ def test_log_lines_have_no_secrets() -> None:
     assert "hunter2" not in line
     assert "abc" not in line
     assert count(line) == 2
+
+
+@given(
+    place=st.sampled_from(
+        ["", "/srv/a-directory-with-a-long-name/", "/srv/password=", "/srv/api/"]
+    ),
+    before=st.text("ab/=:", max_size=6),
+    secret=st.one_of(
+        SECRETS,
+        st.just("hooks.slack.com" + "/services/T00000000/B00000000/Zq8vK2mR7tLx"),
+        st.just("discord.com" + "/api/webhooks/123456789012345678/" + "aB3dE6gH9j" * 6),
+        st.just("password=Q7/Q8/Q9"),
+    ),
+    after=st.text("ab/.", max_size=6),
+)
+def test_the_quick_look_at_a_path_misses_nothing(
+    place: str, before: str, secret: str, after: str
+) -> None:
+    """Wherever the secret is cut by a slash, the whole path is looked at."""
+    path = place + before + secret + after
+    assert REDACTOR.act(an_act(path=path)).path == REDACTOR.path(path) != path
