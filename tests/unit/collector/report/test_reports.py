@@ -168,7 +168,12 @@ async def test_a_record_that_is_signed_and_kept_nowhere_else_is_a_gap(
 ) -> None:
     """Until something outside has a checkpoint of the period."""
     assert (await _evidence(reports)).observations["checkpoints"].finding is Finding.NOT_ASSESSED
-    line: dict[str, object] = {"previous": "0" * 64, "digest": "d" * 64, "signed_by": "k" * 64, "line": "{}"}
+    line: dict[str, object] = {
+        "previous": "0" * 64,
+        "digest": "d" * 64,
+        "signed_by": "k" * 64,
+        "line": "{}",
+    }
     add(trail, Row(CHECKPOINTS, line | {"number": 1, "time_ns": BEGIN_NS + HOUR}))
     found = (await _evidence(reports)).observations["checkpoints"]
     assert (found.seen, found.gaps, found.figures["state"]) == (1, 1, "unanchored")
