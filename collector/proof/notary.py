@@ -89,10 +89,14 @@ class Notary:
 
     async def make(self) -> None:
         """Sign the trail as it is, unless that is done; raise CollectorError or duckdb.Error."""
-        if self._last is None:
-            self._last = await asyncio.to_thread(self._read_last)
-        made = await asyncio.to_thread(next_checkpoint, self._connection, self._trail, self._last)
+        # Unless all goes well, the trail is asked which is the newest: a run that is cancelled may
+        # have written one that it never heard of.
+        last, self._last = self._last, None
+        if last is None:
+            last = await asyncio.to_thread(self._read_last)
+        made = await asyncio.to_thread(next_checkpoint, self._connection, self._trail, last)
         if made is None:
+            self._last = last
             return
         line = sign(made, self._signer)
         values = {
@@ -114,7 +118,8 @@ class Notary:
             subject = f"hf.checkpoint.{self._trail}.*"
             newest = await self._publisher.newest_subject(subjects.CHECKPOINTS, subject)
             there = int(newest.rpartition(".")[2]) if newest else 0
-            own = read(self._last)[0].number if self._last else 0
+            last = self._last or await asyncio.to_thread(self._read_last)
+            own = read(last)[0].number if last else 0
             if there > own:
                 log.error(
                     "%s holds checkpoint %d of this trail, and the newest here is %d: its file was "

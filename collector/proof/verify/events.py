@@ -13,7 +13,7 @@ from wire.chain import leaf
 from wire.events import NAMES
 from wire.ids import HostId
 
-_AT_ONCE = 200_000  # events
+_AT_ONCE = 100_000  # events
 _MOST_TOLD = 20
 _ORPHANS = """
 SELECT host, batch, min(number), max(number), count(*) FROM {events}
