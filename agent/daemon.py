@@ -300,7 +300,7 @@ class Daemon:
             "not_taken_up": len(parts.keeper.stuck()),
             "quarantined": {
                 "subjects": [one.subject for one in parts.journal.orders.quarantines()],
-                "processes": len(parts.keeper.warden.processes()),
+                "processes": len(parts.keeper.warden.alive()),
             },
             "grants": len(parts.journal.orders.grants(parts.boot_id)),
             "holds": [

@@ -92,10 +92,12 @@ class Journal:
         A step of which the centre is told nothing must only outlive a crash: after a loss of
         power its processes are gone.
         """
-        durable = bool(step.says or step.used or step.uses)
+        durable = bool(step.says or step.used or step.uses or step.spent)
         with transaction(self._db, self._path, durable=durable):
             for grant in step.uses:
                 self.orders.use(grant)
+            for grant in step.spent:
+                self.orders.spend(grant)
             packed = [codec.encode(say) for say in step.says]
             opened = {
                 say.hold: data

@@ -54,6 +54,7 @@ async def unload(config: AgentConfig, sensor: Sensor, *, force: bool, by: str) -
     with only_one(config), core(config, sensor, _judge(config), started=False) as parts:
         try:
             refuse_watched(config, sensor)
+            parts.keeper.warden.on_caught()
             stopped = {ProcessId.of(entry.act.process).tick for entry in sensor.all_holds()}
             stopped |= {one.tick for one in parts.keeper.warden.alive()}
             held = len(stopped)

@@ -55,7 +55,7 @@ class Signing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trail:
-    """The DuckDB file and what it may use."""
+    """The DuckDB file, what it may use, and where its checkpoints go."""
 
     file: str
     memory_limit: str = "512MB"
@@ -65,6 +65,16 @@ class Trail:
     query_workers: int = 2
     process_memory: str = "4GB"
     grace_seconds: float = 300.0
+    checkpoint_s: float = 60.0
+    checkpoint_file: str = ""
+    anchor_file: str = ""
+    anchor_command: tuple[str, ...] = ()
+    anchor_timeout_s: float = 30.0
+
+    @property
+    def checkpoints(self) -> Path:
+        """The file of checkpoints."""
+        return Path(self.checkpoint_file or Path(self.file).with_name("checkpoints.jsonl"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,8 @@ _PATHS = {
     ("nats", "tls_ca"),
     ("signing", "key_file"),
     ("trail", "file"),
+    ("trail", "checkpoint_file"),
+    ("trail", "anchor_file"),
     ("identities", "file"),
     ("approvals", "policy_file"),
     ("api", "tls_certificate"),
@@ -168,6 +180,8 @@ _MOST: dict[str, int] = {
     "trail.query_seconds": 86_400,
     "trail.query_workers": 256,
     "trail.grace_seconds": 86_400,
+    "trail.checkpoint_s": 86_400,
+    "trail.anchor_timeout_s": 3600,
     "api.stream_queue": 1 << 20,
     "api.stream_clients": 1 << 20,
     "api.stream_clients_per_token": 1 << 20,

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import nats.errors
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -48,6 +49,9 @@ from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
 from collector.oidc.wiring import signing_in
+from collector.proof.anchors import anchors_of
+from collector.proof.file import CheckpointFile
+from collector.proof.notary import Notary
 from collector.report.reports import Reports
 from collector.trail.analysts.publisher import NAME as VIEWS_FILE
 from collector.trail.analysts.publisher import ViewsPublisher
@@ -58,7 +62,7 @@ from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from collector.web.site import add_pages
-from wire.signing import Verifier
+from wire.signing import Signer, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +132,7 @@ class _Storage:
     """The trail's file, its writer and its readers."""
 
     trail: str
+    connection: duckdb.DuckDBPyConnection
     writer: Writer
     reader: Reader
     sql: SqlRunner
@@ -162,12 +167,29 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     identities = Path(config.identities.file)
     copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
     tasks.append(_watched(stop, "sign-ins", copy.run()))
+    notary = _checkpoints(config, storage, publisher, signer)
+    stack.push_async_callback(notary.end)
+    tasks.append(_watched(stop, "checkpoints", notary.run()))
     stack.push_async_callback(_cancel, tasks)
     serving = _watched(stop, "api", server.run_until_stopped())
     stack.push_async_callback(_end_api, server, deciding.book, serving)
     await server.listening.wait()
     log.info("%d requests are not finished", len(deciding.open_before))
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer: Signer) -> Notary:
+    """Return what signs the trail."""
+    return Notary(
+        storage.connection,
+        storage.writer,
+        publisher,
+        signer,
+        trail=storage.trail,
+        every_s=config.trail.checkpoint_s,
+        file=CheckpointFile(config.trail.checkpoints),
+        anchors=anchors_of(config.trail),
+    )
 
 
 async def _services(
@@ -297,7 +319,7 @@ def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage
 
     writer.listen(written)
     exporters = set_up_exports(config, connection, bell, names)
-    return _Storage(trail, writer, reader, sql, downloads, exporters)
+    return _Storage(trail, connection, writer, reader, sql, downloads, exporters)
 
 
 async def _join_nats(

@@ -7,6 +7,7 @@ CollectorError
 │   ├── UnavailableError   no connection; nothing has been stored
 │   └── UnconfirmedError   sent, and no acknowledgement came back
 ├── TrailError        the DuckDB file cannot be read or written
+├── ProofError        a checkpoint that is none, or one that cannot be made or kept
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
 ├── ReportError       a chart or a page of the record cannot be made
 ├── ChannelError      a channel does not take a card, and would not if it were asked again
@@ -44,6 +45,10 @@ class UnconfirmedError(CentreError):
 
 class TrailError(CollectorError):
     """The trail cannot be read or written."""
+
+
+class ProofError(CollectorError):
+    """A checkpoint of the trail that is damaged, or that cannot be made or kept."""
 
 
 class SqlError(CollectorError):

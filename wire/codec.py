@@ -164,7 +164,7 @@ def decode_as(data: bytes, kind: type[M]) -> M:
 
 
 def chain_digest(packed_batch: bytes) -> str:
-    """Return the link (hex) that the next batch carries as `previous`.
+    """Return the link (hex) of a batch of chain 1, which the next carries as `previous`.
 
     The batch holds its own `previous`, so one digest over its bytes chains them all.
     """

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgpack
 
 from wire import codec
+from wire.chain import PACKED, ROWS
 from wire.errors import MessageError
 from wire.messages import EventBatch
 
@@ -90,6 +91,10 @@ def check_columns(batch: EventBatch) -> None:
     """
     if batch.sequence < 1 or batch.first < 1 or batch.count < 0:
         raise MessageError(f"events: sequence, first and count of batch {batch.sequence} are off")
+    if not PACKED <= batch.chain_version <= ROWS:
+        raise MessageError(
+            f"events: chain {batch.chain_version} is not known here; upgrade the collector"
+        )
     for column in COLUMNS:
         values = batch.columns.get(column.name)
         if values is None and column.later:
@@ -111,6 +116,14 @@ def pack_values(values: Sequence[object]) -> bytes:
     packed: bytes = msgpack.packb(values, use_bin_type=True)
     first = packed[0]
     return packed[1 if first < _LIST_16 else 3 if first == _LIST_16 else 5 :]
+
+
+def unpack_values(packed: bytes, count: int) -> list[object]:
+    """Return the values that `pack_values` has packed, `count` of them."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_array_header(count)
+    values: list[object] = msgpack.unpackb(packer.bytes() + packed, raw=False)
+    return values
 
 
 def encode_packed(batch: EventBatch, values: Mapping[str, bytes]) -> bytes:

@@ -300,7 +300,8 @@ class EventBatch:
     """A run of events of one host, by columns (see events.COLUMNS), chained to the one before.
 
     `sequence` counts batches and `first` counts events, each per host and from 1. `previous`
-    is the chain digest (hex) of the batch before, 64 zeros for the first.
+    is the chain digest (hex) of the batch before, 64 zeros for the first. `chain` is that of this
+    one, as the host has made it, and `chain_version` how (see chain).
     """
 
     type: ClassVar[str] = "events"
@@ -310,6 +311,8 @@ class EventBatch:
     first: int
     count: int
     previous: str
+    chain_version: int = 1
+    chain: str = ""  # what chain 1 makes is over the whole message, and so not in it
     columns: dict[str, list[object]]
 
 

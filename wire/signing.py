@@ -46,8 +46,15 @@ class Signer:
 
     def headers(self, data: bytes) -> dict[str, str]:
         """Return the NATS headers that carry the signature over `data`."""
-        signature = self._key.sign(_CONTEXT + data).signature
-        return {SIGNATURE_HEADER: signature.hex(), KEY_HEADER: self.key_id}
+        return {
+            SIGNATURE_HEADER: self.sign(data, context=_CONTEXT),
+            KEY_HEADER: self.key_id,
+        }
+
+    def sign(self, data: bytes, *, context: bytes) -> str:
+        """Return the signature (hex) over `data`, which counts for what has this context alone."""
+        signature: bytes = self._key.sign(context + data).signature
+        return signature.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +68,16 @@ class Verifier:
         if not headers or SIGNATURE_HEADER not in headers or KEY_HEADER not in headers:
             raise SignatureError("the message is not signed")
         key_id = headers[KEY_HEADER]
-        if key_id not in self.trusted:
-            raise SignatureError(f"signed by key {key_id[:16]}, which is not trusted here")
+        self.check_bytes(data, key=key_id, signature=headers[SIGNATURE_HEADER], context=_CONTEXT)
+        return key_id
+
+    def check_bytes(self, data: bytes, *, key: str, signature: str, context: bytes) -> None:
+        """Raise SignatureError unless a trusted key (hex) made this signature (hex) over `data`."""
+        if key not in self.trusted:
+            raise SignatureError(f"signed by key {key[:16]}, which is not trusted here")
         try:
-            nacl.signing.VerifyKey(bytes.fromhex(key_id)).verify(
-                _CONTEXT + data, bytes.fromhex(headers[SIGNATURE_HEADER])
+            nacl.signing.VerifyKey(bytes.fromhex(key)).verify(
+                context + data, bytes.fromhex(signature)
             )
         except (ValueError, nacl.exceptions.CryptoError) as error:
-            raise SignatureError(f"the signature by key {key_id[:16]} is not valid") from error
-        return key_id
+            raise SignatureError(f"the signature by key {key[:16]} is not valid") from error

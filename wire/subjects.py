@@ -12,6 +12,7 @@ VOTES = "HF_VOTES"
 DECISIONS = "HF_DECISIONS"
 VERDICTS = "HF_VERDICTS"
 ORDERS = "HF_ORDERS"
+CHECKPOINTS = "HF_CHECKPOINTS"
 
 RULES_BUCKET = "hf_rules"
 HOSTS_BUCKET = "hf_hosts"
@@ -53,6 +54,11 @@ def verdict(host: HostId, hold_id: HoldId) -> str:
 def order(host: HostId, order_id: OrderId) -> str:
     """Subject of one signed order to a host: a grant, a quarantine, or the end of either."""
     return f"hf.order.{host}.{order_id}"
+
+
+def checkpoint(trail: str, number: int) -> str:
+    """Subject of one signed checkpoint of a trail."""
+    return f"hf.checkpoint.{trail}.{number}"
 
 
 def verdict_consumer(host: HostId) -> str:
@@ -133,6 +139,15 @@ STREAMS: tuple[Stream, ...] = (
         max_msgs_per_subject=1,
         discard_new_per_subject=True,
     ),
+    # One message per subject: who writes a trail anew cannot put its checkpoints in the place of
+    # those that are there.
+    Stream(
+        name=CHECKPOINTS,
+        subjects=("hf.checkpoint.*.*",),
+        discard="new",
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
+    ),
 )
 
 BUCKETS: tuple[str, ...] = (RULES_BUCKET, HOSTS_BUCKET)
@@ -183,6 +198,7 @@ COLLECTOR_PERMISSIONS = Permissions(
         "hf.decision.*",
         "hf.verdict.*.*",
         "hf.order.*.*",
+        "hf.checkpoint.*.*",
         "$KV.>",
         "$JS.API.>",
         "$JS.ACK.>",

@@ -13,6 +13,7 @@ from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined
 from agent.holds.machine import Machine
 from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
+from agent.holds.uses import Uses
 from agent.orders.desk import Desk
 from agent.release import ProcessId
 from agent.rulings import Ruled
@@ -38,6 +39,7 @@ class Keeper:
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
         self._beyond = Beyond(parts, self._machine, self._settler)
+        self._uses = Uses(parts, self._machine, self._settler, self._desk)
         self._ended = Ended(parts.judge, parts.report)
         self._stuck: dict[HeldKey, HeldAct] = {}
         self._unknown: set[str] = set()
@@ -77,17 +79,23 @@ class Keeper:
             else:
                 act = None if entry.unread else entry.act
                 self._take_up(replace(hold, subject=entry.act.subject, act=act))
+        # Before anything is settled: what the kernel has let pass was used.
+        self._uses.record()
+        self._desk.passes.compare()
         for entry in held.values():
             self._take(entry)
         self._settle_by_orders()
+        self._desk.passes.sync()
         self.on_deadline()
         return len(self._machine)
 
     def on_holds(self) -> None:
         """Take up what the kernel has held, and who has meddled with it, since the last time."""
+        self._uses.record()
         self._drain()
         for attempt in self._p.sensor.new_resumes():
             self._note_attempt(attempt)
+        self.warden.on_caught()
         self._settler.settle()
 
     def on_deadline(self) -> None:
@@ -128,6 +136,7 @@ class Keeper:
 
         Raises JournalError if the disk refuses: then nothing was done, and it must come again.
         """
+        self._uses.record()
         self._drain()
         self._expire()
         self._desk.on_order(data, headers)
@@ -156,6 +165,7 @@ class Keeper:
             self._settler.commit(self._machine.plan_ruled(hold, fate, detail, now_ns))
             self._settler.due(hold.process)
             count += 1
+        self._desk.passes.sync()
         self._settler.settle()
         return count
 
@@ -206,6 +216,7 @@ class Keeper:
         self._alarm.close()
         self.warden.close()
         self._beyond.close()
+        self._uses.close()
         for timer in (self._stuck_timer, self._deadline_timer):
             if timer is not None:
                 timer.cancel()
@@ -276,10 +287,14 @@ class Keeper:
             )
         step = self._plan(held, hold, opened, now_ns)
         hold = step.holds[0]
+        if opened is not None and not step.uses:
+            self._desk.passes.seen(hold.id, held.act, held.key)
         if hold.fate is None:
             # Before the disk: until then only the stop stands between the process and its act.
             self._settler.freeze(hold.process)
         self._settler.commit(step)
+        if step.uses:
+            self._desk.passes.sync()
         self._settler.guard(hold)
         self._report(held, hold, ruled)
         if hold.capped:
@@ -299,6 +314,7 @@ class Keeper:
             return self._machine.plan_open(hold, None, now_ns)
         opened, grant = self._desk.judge(opened, held.act)
         if grant is not None:
+            self._desk.passes.used(grant, held.act, held.key)
             return self._machine.plan_granted(hold, opened, grant, now_ns)
         limit = self._beyond.reached(hold)
         if limit is not None:

@@ -113,6 +113,15 @@ class Machine:
         step = self._by_grant(hold, HoldStateName.APPROVED, grant, now_ns)
         return replace(step, says=(opened, *step.says))
 
+    def plan_used(self, hold: Hold, opened: HoldOpened, grant: Grant, now_ns: int) -> Step:
+        """Record an act that the kernel has let pass by a grant: it is over, and was never held."""
+        step = self.plan_granted(hold, opened, grant, now_ns)
+        passed = step.holds[0]
+        why = passed.fate.why if passed.fate else None
+        detail = "the kernel let it pass by the grant, without a stop"
+        end = self._over(passed, HoldStateName.RELEASED, now_ns, why, detail)
+        return replace(end, says=(*step.says, *end.says), uses=(), spent=(grant.order,))
+
     def plan_superseded(self, hold: Hold, order: Grant | Quarantine, now_ns: int) -> Step:
         """End the wait of a hold by a newer grant that covers it, or by a quarantine."""
         if not hold.waiting:
@@ -370,4 +379,5 @@ def _joined(steps: Iterable[Step]) -> Step:
         says=tuple(say for step in every for say in step.says),
         used=tuple(pair for step in every for pair in step.used),
         uses=tuple(grant for step in every for grant in step.uses),
+        spent=tuple(grant for step in every for grant in step.spent),
     )

@@ -105,14 +105,15 @@ Say = HoldOpened | HoldState
 class Step:
     """What changes at once: holds as they are from now on, and what the centre is told.
 
-    `used` are the verdicts that are spent by it, `uses` the grants of which one use is. A step is
-    journalled before anything acts on it.
+    `used` are the verdicts that are spent by it, `uses` the grants of which one use is, `spent`
+    those of which the kernel has spent one. A step is journalled before anything acts on it.
     """
 
     holds: tuple[Hold, ...] = ()
     says: tuple[Say, ...] = ()
     used: tuple[tuple[VerdictId, HoldId], ...] = ()
     uses: tuple[OrderId, ...] = ()
+    spent: tuple[OrderId, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.holds or self.says or self.used or self.uses)
+        return bool(self.holds or self.says or self.used or self.uses or self.spent)

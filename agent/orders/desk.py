@@ -7,10 +7,11 @@ from agent.holds.model import Hold, Voice
 from agent.holds.settler import Parts, Settler
 from agent.orders.check import Known, New, OrderChecker, Refused
 from agent.orders.grants import Grants
+from agent.orders.passes import Passes
 from agent.orders.warden import Warden
 from agent.release import ProcessId
 from wire.acts import Act
-from wire.ids import request_of
+from wire.ids import OrderId, request_of
 from wire.messages import HoldOpened
 from wire.orders import Grant, GrantRevoked, Order, Quarantine, QuarantineLifted
 
@@ -31,7 +32,21 @@ class Desk:
             verifier=parts.verifier,
             store=self._store,
         )
-        self._grants = Grants(self._store, parts.programs, parts.clock, parts.host.boot_id)
+        self.passes = Passes(
+            self._store,
+            parts.sensor,
+            parts.judge,
+            parts.clock,
+            boot_id=parts.host.boot_id,
+            notice=parts.report.notice,
+        )
+        self._grants = Grants(
+            self._store,
+            parts.programs,
+            parts.clock,
+            parts.host.boot_id,
+            take=self.passes.take,
+        )
         self.warden = Warden(
             self._store,
             parts.sensor,
@@ -44,6 +59,11 @@ class Desk:
     def judge(self, opened: HoldOpened, act: Act) -> tuple[HoldOpened, Grant | None]:
         """Return what the centre is told of a hold, and the grant that covers it, if one does."""
         return self._grants.judge(opened, act)
+
+    def grant(self, order: OrderId) -> Grant | None:
+        """Return a grant that was taken once, whether in force or not."""
+        found = self._store.get(order)
+        return found if isinstance(found, Grant) else None
 
     def quarantine_of(self, subject: str) -> Quarantine | None:
         """Return the quarantine of a subject that is in force, None if there is none."""
@@ -77,6 +97,8 @@ class Desk:
         return any(one.tick == process.tick for one in self._machine.processes())
 
     def _obey(self, order: Order) -> None:
+        if isinstance(order, GrantRevoked | Quarantine):
+            self.passes.sync()  # before anything else: nothing more passes by it
         match order:
             case Grant() | Quarantine():
                 self.settle_waiting()
@@ -88,6 +110,8 @@ class Desk:
             self.warden.look()
             for process in self._machine.processes():
                 self._settler.due(process)
+        if isinstance(order, Grant | QuarantineLifted):
+            self.passes.sync()
 
     def _settle(self, hold: Hold) -> None:
         opened = self._p.journal.opened(hold.id)
@@ -95,9 +119,9 @@ class Desk:
             return
         order: Grant | Quarantine | None = self.quarantine_of(opened.act.subject)
         if order is None:
-            _, order = self.judge(opened, hold.act or opened.act)
             # The request that it was made with has an answer of its own, which is on its way.
-            if order is None or order.request == request_of(hold.id):
+            _, order = self._grants.judge(opened, hold.act or opened.act, but=request_of(hold.id))
+            if order is None:
                 return
         now_ns = self._p.clock.now_ns()
         self._settler.commit(self._machine.plan_superseded(hold, order, now_ns))

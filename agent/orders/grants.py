@@ -1,5 +1,6 @@
 """Finds the grant that answers for a person: the act that was approved, to the letter."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from agent.clock import Clock
@@ -7,6 +8,7 @@ from agent.orders.check import in_time
 from agent.orders.programs import Programs
 from agent.orders.store import OrderStore
 from wire.acts import Act
+from wire.ids import OrderId, RequestId
 from wire.messages import HoldOpened
 from wire.orders import Covered, Grant, covered
 
@@ -14,15 +16,28 @@ from wire.orders import Covered, Grant, covered
 class Grants:
     """The grants of this host, asked about acts that a rule asks about."""
 
-    def __init__(self, store: OrderStore, programs: Programs, clock: Clock, boot_id: str) -> None:
+    def __init__(
+        self,
+        store: OrderStore,
+        programs: Programs,
+        clock: Clock,
+        boot_id: str,
+        *,
+        take: Callable[[OrderId], bool] = lambda _: True,
+    ) -> None:
+        """`take` says whether one of the uses is left that may be spent elsewhere too."""
+        self._take = take
         self._store = store
         self._programs = programs
         self._clock = clock
         self._boot_id = boot_id
 
-    def judge(self, opened: HoldOpened, seen: Act) -> tuple[HoldOpened, Grant | None]:
+    def judge(
+        self, opened: HoldOpened, seen: Act, *, but: RequestId | None = None
+    ) -> tuple[HoldOpened, Grant | None]:
         """Return what the centre is told of a hold, and the grant that covers it, if one does.
 
+        One use of that is the caller's to count. `but`: no grant that was made with this request.
         The process must be stopped: its program is looked at, as it is now, by the act as it was
         `seen`. A grant has secrets as marks, which only the same secrets have; so has the hold.
         """
@@ -32,7 +47,14 @@ class Grants:
         if program.why_not:
             return told, None
         wanted = covered(act, rule, program.state)
-        grant = next((one for one in self._in_force() if _is_for(one, act, wanted)), None)
+        grant = next(
+            (
+                one
+                for one in self._in_force()
+                if one.request != but and _is_for(one, act, wanted) and self._take(one.order)
+            ),
+            None,
+        )
         return (replace(told, grant=grant.order), grant) if grant else (told, None)
 
     def _in_force(self) -> list[Grant]:

@@ -115,6 +115,13 @@ class OrderStore:
                 f"{self._place}: grant {grant} has no use left; nothing passes by it"
             )
 
+    def spend(self, grant: OrderId) -> None:
+        """Count one use that the kernel has let pass already, within the caller's transaction."""
+        self._db.execute(
+            "UPDATE uses SET remaining = remaining - 1 WHERE order_id = ? AND remaining > 0",
+            (grant,),
+        )
+
     def uses_left(self, grant: OrderId) -> int:
         """Return how many uses a grant has left, 0 for one that is not here."""
         rows = self._all("SELECT remaining FROM uses WHERE order_id = ?", grant)

@@ -1,11 +1,13 @@
 """Keeps everybody of a quarantined subject stopped, and lets them run on once it is lifted.
 
 Who belongs to a subject is what the kernel's labels say, never a name or a user. The kernel labels
-each fork before it can run, so looking until nobody is new leaves nobody out.
+each fork before it can run, so looking until nobody is new leaves nobody out. Who comes later, the
+kernel itself stops before it has run, and says so.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from agent.errors import AgentError, ControlError
@@ -16,9 +18,10 @@ from agent.sensor.interface import Sensor
 
 log = logging.getLogger("holdfast.agent.orders")
 
-# How long somebody new may run: a service that is started again, or a login.
+# How long somebody new may run where nothing in the kernel stops them. Only mode audit needs this
+# look: it learns of a process by what that does, and nobody tells it that one was forked.
 _LOOK_S = 0.1
-_AGAIN_S = 1.0
+_AGAIN_S = 1.0  # until what could not be done is tried again
 
 
 class Warden:
@@ -46,6 +49,7 @@ class Warden:
         }
         self._timer: asyncio.TimerHandle | None = None
         self._trouble = ""
+        self._failed = False
 
     def start(self) -> None:
         """Put in force what is on disk, from now on; the sensor must have started."""
@@ -78,16 +82,35 @@ class Warden:
         Never raises: what cannot be done is said once, and tried again.
         """
         self.close()
-        again_s = _LOOK_S
+        self._failed, told = False, True
         try:
+            # First, so that whoever is labelled after the look below is told.
+            told = self._sensor.quarantine({one.subject for one in self._store.quarantines()})
+            self._take_caught()
+            self._sensor.quarantine((), settled=True)
             self._stop_all()
             self._let_go()
-            self._trouble = ""
         except AgentError as error:
-            again_s = _AGAIN_S
             self._tell(str(error))
-        if self._stopped or self._store.quarantines():
-            self._timer = asyncio.get_running_loop().call_later(again_s, self.look)
+        if self._failed:
+            self._again(_AGAIN_S)
+        else:
+            self._trouble = ""
+            if not told and (self._stopped or self._store.quarantines()):
+                self._again(_LOOK_S)
+
+    def on_caught(self) -> None:
+        """Take up whom the kernel has stopped since the last time; never raises."""
+        try:
+            if self._take_caught():
+                self._let_go()
+        except AgentError as error:
+            self._tell(str(error))
+            self._again(_AGAIN_S)
+
+    def _again(self, delay_s: float) -> None:
+        self.close()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self.look)
 
     def stop(self, process: ProcessId, subject: str) -> None:
         """Have one more process kept stopped, which was seen at an act; raise JournalError."""
@@ -110,6 +133,19 @@ class Warden:
             if count:
                 self._notice("quarantined", f"{count} processes of {subject!r} are stopped")
 
+    def _take_caught(self) -> int:
+        """Keep stopped whom the kernel has stopped; who belongs to none in force is let go next."""
+        fresh = [
+            Stopped(process, subject, before=False)
+            for process, subject in self._sensor.caught()
+            if process.tick not in self._stopped and self._control.is_alive(process)
+        ]
+        if fresh:
+            self._take(fresh)
+            for subject, count in Counter(one.subject for one in fresh).items():
+                self._notice("quarantined", f"{count} new processes of {subject!r} are stopped")
+        return len(fresh)
+
     def _fresh(self, subject: str) -> list[Stopped]:
         found = []
         for process in self._sensor.labelled(subject):
@@ -117,7 +153,11 @@ class Warden:
                 continue
             try:
                 # One with a hold is stopped by that, and runs on when it ends.
-                before = not self._holds(process) and self._control.is_stopped(process)
+                before = (
+                    not self._holds(process)
+                    and self._control.is_stopped(process)
+                    and not self._sensor.is_caught(process)
+                )
                 if self._control.is_alive(process):
                     found.append(Stopped(process, subject, before))
             except ControlError as error:  # one must not keep the others
@@ -168,6 +208,7 @@ class Warden:
             self._notice("quarantine_lifted", f"{let_go} processes run on as their holds allow")
 
     def _tell(self, words: str) -> None:
+        self._failed = True
         log.warning("%s", words)
         if words != self._trouble:
             self._notice("quarantine_incomplete", words)

@@ -24,7 +24,18 @@ from agent.audit.told import Told
 from agent.audit.wanted import STOP, Wanted
 from agent.errors import AgentError, ControlError, RecordError, SensorError
 from agent.release import ProcessId
-from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
+from agent.sensor.interface import (
+    Caught,
+    HeldAct,
+    HeldKey,
+    Losses,
+    Observed,
+    Permits,
+    Resume,
+    Subject,
+    Use,
+)
+from agent.sensor.permits import NoPermits
 from rules.superset import KernelTables
 from wire.acts import Act, Kind
 
@@ -39,6 +50,7 @@ class AuditSensor:
     """Implements interface.Sensor and interface.Telling. Not for use from several threads."""
 
     mode = "audit"
+    permits: Permits = NoPermits()
 
     def __init__(self, socket: Path, run: Path, *, key: str = "holdfast") -> None:
         """`socket` is that of auditd's af_unix plugin; `run` is a directory that a reboot empties.
@@ -211,6 +223,22 @@ class AuditSensor:
         """Return the session of a process that belongs to a subject, None of any other."""
         label = self._family.of(pid)
         return label.session if label else None
+
+    def act_of_use(self, use: Use) -> Act:
+        """Refuse: there are none."""
+        raise SensorError(f"nothing passes without a stop here, so not {use.order}")
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Nothing stops anybody by itself here."""
+        return False
+
+    def caught(self) -> list[Caught]:
+        """Nobody, see quarantine."""
+        return []
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Nobody is, see quarantine."""
+        return False
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return who belongs to a subject of this name now."""

@@ -1,12 +1,13 @@
 """The seam between the kernel side and the rest of the agent: what any sensor offers."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol, runtime_checkable
 
 from agent.release import ProcessId
 from rules.superset import KernelTables
 from wire.acts import Act, Kind
+from wire.ids import OrderId
 
 HeldKey = NewType("HeldKey", int)
 # No entry of the held map, whose keys begin anew when it is made anew: the hold is in the journal
@@ -20,6 +21,13 @@ class Observed(NamedTuple):
     boot_ns: int  # of the first
     record: bytes  # a struct observed, as records.h has it, without its boot_ns
     times: int
+
+
+class Caught(NamedTuple):
+    """A process that the kernel has stopped, since its subject is in quarantine."""
+
+    process: ProcessId
+    subject: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,53 @@ class Losses:
     absences: int = 0  # mode audit: times that no records came at all
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the kernel compares with a call to know whether it is one that was granted."""
+
+    subject: int
+    root_pid: int
+    root_start_ns: int
+    uid: int
+    gid: int
+    identity_hash: int
+    identity: bytes  # struct identity without the thread
+
+
+class Use(NamedTuple):
+    """A call that has passed by a grant, without a stop. None: of one that is long gone."""
+
+    order: OrderId | None
+    record: bytes  # for Sensor.act_of_use
+
+
+class Permits(Protocol):
+    """What the kernel side lets pass by itself. Kept by what is pinned, with its counts."""
+
+    def terms_of(self, key: HeldKey) -> Terms | None:
+        """Return what makes a held call that call; None where nothing can pass by itself."""
+
+    def permit(
+        self, order: OrderId, terms: Terms, *, whole_subject: bool, uses: int, expires_boot_ns: int
+    ) -> bool:
+        """Let calls like this pass so often, until then; return whether that is in force."""
+
+    def left(self) -> Mapping[OrderId, int]:
+        """Return how many uses each grant has left here; what was used is told by `uses`."""
+
+    def forbid(self, order: OrderId) -> None:
+        """Let nothing pass by a grant any more."""
+
+    def limit(self, order: OrderId, uses: int) -> None:
+        """Leave a grant so many uses from now on."""
+
+    def take_use(self, order: OrderId) -> bool:
+        """Take one use for an act that the agent itself lets go; False if none is left."""
+
+    def uses(self) -> Iterator[Use]:
+        """Yield each use, oldest first; one is kept until the next is asked for."""
+
+
 @runtime_checkable
 class Telling(Protocol):
     """A sensor that has something to say itself, beside what it has seen."""
@@ -94,11 +149,18 @@ class Telling(Protocol):
 class Sensor(Protocol):
     """Kernel side of the agent. All methods are cheap; none blocks on anything but the kernel.
 
-    Before `start`, `all_holds`, `forget`, `close`, `detach` and `unload` can be used, by who
-    settles what an agent that is gone has left.
+    Before `start`, `all_holds`, `caught`, `forget`, `close`, `detach` and `unload` can be used, by
+    who settles what an agent that is gone has left; `caught` then tells all that there are.
     """
 
     mode: str  # gate, stop or audit
+
+    @property
+    def permits(self) -> Permits:
+        """What passes without a stop."""
+
+    def act_of_use(self, use: Use) -> Act:
+        """Return the act of a use; raise RecordError."""
 
     def start(
         self,
@@ -116,7 +178,7 @@ class Sensor(Protocol):
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
 
     def holds_fd(self) -> int:
-        """Return a descriptor that is readable while new holds or resumes are to be taken."""
+        """Return a descriptor that is readable while holds, resumes or `caught` are to be taken."""
 
     def new_resumes(self) -> list[Resume]:
         """Return who has tried to let a held process run on, since the last call."""
@@ -150,6 +212,19 @@ class Sensor(Protocol):
 
         Of a process that ran before the programs did, the start is known to the clock tick only.
         """
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Have the kernel stop everybody of these subjects, and of no others, who would run.
+
+        Kept by what is pinned. False where nothing in the kernel can: then who asks must look.
+        `settled`: whoever was stopped for one that is over, `caught` has told and is known.
+        """
+
+    def caught(self) -> list[Caught]:
+        """Return whom the kernel has stopped for a quarantine since the last call."""
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Return whether the kernel has stopped a process for a quarantine, nobody else before."""
 
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""

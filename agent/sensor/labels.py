@@ -200,19 +200,43 @@ class Labels:
         start, login = process.start_ns, _login(process.pid)
         return _LABEL.pack(start, root.start_ns, root.pid, root.subject, 0, login)
 
+    def name(self, number: int) -> str:
+        """Return the name of a subject, empty for a number that none has."""
+        return self._name(number) if number else ""
+
+    def numbers(self, subject: str) -> set[int]:
+        """Return the numbers that labels of a subject carry; none if it was never watched."""
+        raw = subject.encode()[: _NAME_TEXT - 1].decode(errors="ignore")
+        return {n for n in range(1, _MAXIMUM_SUBJECTS) if raw and self._name(n) == raw}
+
     def of(self, subject: str) -> list[ProcessId]:
         """Return the processes with the label of a subject; a process may be gone by now."""
-        raw = subject.encode()[: _NAME_TEXT - 1].decode(errors="ignore")
-        numbers = {n for n in range(1, _MAXIMUM_SUBJECTS) if raw and self._name(n) == raw}
+        return [one for number in self.numbers(subject) for one, _ in self.marked(number)]
+
+    def marked(self, number: int) -> list[tuple[ProcessId, int]]:
+        """Return the processes of a subject with the serials of the quarantines they stopped for.
+
+        0 for one that the kernel has never stopped for any.
+        """
         found = []
-        for key in self._labels.all_keys() if numbers else ():
+        for key in self._labels.all_keys():
             label = self._labels.get(key)
             if label is None:
                 continue
-            start_ns, _, _, number, _, _ = _LABEL.unpack(label)
-            if number in numbers:
-                found.append(ProcessId(int.from_bytes(key, "little"), start_ns))
+            start_ns, _, _, subject, mark, _ = _LABEL.unpack(label)
+            if subject == number:
+                found.append((ProcessId(int.from_bytes(key, "little"), start_ns), mark))
         return found
+
+    def mark_of(self, process: ProcessId) -> tuple[int, int]:
+        """Return the number of a process's subject, and the serial as `marked` does; or zeros."""
+        label = self._labels.get(struct.pack("<I", process.pid))
+        if label is None:
+            return 0, 0
+        start_ns, _, _, number, mark, _ = _LABEL.unpack(label)
+        if ProcessId(process.pid, start_ns).tick != process.tick:
+            return 0, 0
+        return number, mark
 
     def close(self) -> None:
         """Give the descriptors back."""

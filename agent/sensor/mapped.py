@@ -7,6 +7,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +15,20 @@ from agent.errors import RecordError, SensorError
 from agent.release import ProcessId
 from agent.sensor import programs
 from agent.sensor.bpf import Map, Ring
-from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
+from agent.sensor.interface import (
+    Caught,
+    HeldAct,
+    HeldKey,
+    Losses,
+    Observed,
+    Permits,
+    Resume,
+    Subject,
+    Use,
+)
 from agent.sensor.labels import Labels, started_ns
+from agent.sensor.permits import NoPermits
+from agent.sensor.quarantines import Quarantines
 from agent.sensor.records import (
     FACTS_BYTES,
     OBSERVED_BYTES,
@@ -46,6 +59,17 @@ class MappedSensor:
     mode: str
     side: Side  # which programs
 
+    @property
+    def permits(self) -> Permits:
+        """What passes without a stop: nothing, unless calls are held before they are made."""
+        return NoPermits()
+
+    def act_of_use(self, use: Use) -> Act:
+        """Return the act of a use; raise RecordError."""
+        return _with_ancestors_arguments(
+            act_of_facts(use.record, self._subjects, _wall_offset_ns())
+        )
+
     def __init__(self, bpffs: Path, cache: Path | None = None) -> None:
         """`bpffs` is the directory that this agent alone pins under.
 
@@ -55,6 +79,8 @@ class MappedSensor:
         self._cache = cache
         self._subjects: list[str] = []
         self._cgroups = False
+        self._quarantined = False
+        self._kinds: frozenset[Kind] = frozenset()
         self._returned: set[int] = set()
         self._fresh: list[HeldAct] = []  # read, and not yet given out
         self._unread = 0
@@ -75,10 +101,12 @@ class MappedSensor:
         self._wake, self._resumes, self._acts, self._execs = (
             Ring(maps / name) for name in ("hf_wake", "hf_resumes", "hf_acts", "hf_execs")
         )
-        self._holds_epoll = _epoll(self._wake, self._resumes)
-        self._events_epoll = _epoll(self._acts, self._execs)
         self._tables = RuleTables(maps)
         self._labels = Labels(maps)
+        self._quarantines = Quarantines(maps, self._labels)
+        self._quarantined = self._quarantines.any_in_force()
+        self._holds_epoll = _epoll(self._wake.fd, self._resumes.fd, self._quarantines.fd)
+        self._events_epoll = _epoll(self._acts.fd, self._execs.fd)
         subjects, self._subjects = self._labels.numbered(subjects)
         self._cgroups = any(one.cgroups for one in subjects)
         # What is wanted and where to look first, then who is watched: from then on acts count.
@@ -93,7 +121,7 @@ class MappedSensor:
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
         # Attached before the rules count and detached after, so that no act falls in between.
-        programs.attach_for(self._directory, tables.kinds, self.side, cgroups=self._cgroups)
+        self._attach(tables.kinds)
         try:
             self._tables.put(tables)
         except OSError as error:
@@ -101,10 +129,25 @@ class MappedSensor:
                 f"the rules do not fit into the kernel's tables ({error.strerror}); "
                 "the rules before them stay in force"
             ) from error
-        programs.detach_others(self._directory, tables.kinds, self.side, cgroups=self._cgroups)
+        self._kinds = tables.kinds
+        self._detach_others()
+
+    def _attach(self, kinds: frozenset[Kind]) -> None:
+        programs.attach_for(
+            self._directory, kinds, self.side, cgroups=self._cgroups, quarantine=self._quarantined
+        )
+
+    def _detach_others(self) -> None:
+        programs.detach_others(
+            self._directory,
+            self._kinds,
+            self.side,
+            cgroups=self._cgroups,
+            quarantine=self._quarantined,
+        )
 
     def holds_fd(self) -> int:
-        """Return a descriptor that is readable while new holds or resumes are to be taken."""
+        """Return a descriptor that is readable while holds, resumes or `caught` are to be taken."""
         return self._holds_epoll.fileno()
 
     def new_resumes(self) -> list[Resume]:
@@ -209,6 +252,34 @@ class MappedSensor:
         """Return who is labelled with a subject of this name; some may be gone."""
         return self._labels.of(subject)
 
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Have the kernel stop everybody of these subjects, and of no others, who would run."""
+        if not self._started:
+            return True  # what is in force stays so, and this agent only settles what was left
+        if settled:
+            self._quarantines.settle()
+            return True
+        # In the map first: whoever is labelled from now on is either told or found by a look.
+        self._quarantines.put(subjects)
+        self._quarantined = self._quarantines.any_in_force()
+        self._attach(self._kinds)
+        self._detach_others()
+        return True
+
+    def caught(self) -> list[Caught]:
+        """Return whom the kernel has stopped for a quarantine since the last call."""
+        if self._started:
+            return self._quarantines.caught()
+        maps = self._directory / "maps"
+        if not (maps / "hf_quarantines").exists():
+            return []
+        with closing(Labels(maps)) as labels, closing(Quarantines(maps, labels)) as quarantines:
+            return quarantines.everybody()
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Return whether the kernel has stopped a process for a quarantine, nobody else before."""
+        return self._quarantines.is_caught(process)
+
     def events_fd(self) -> int:
         """Return a descriptor that becomes readable at the first event after a drain."""
         return self._events_epoll.fileno()
@@ -277,6 +348,7 @@ class MappedSensor:
             for one in (self._counters, self._told, *rings):
                 one.close()
             self._tables.close()
+            self._quarantines.close()
             self._labels.close()
 
     def detach(self) -> None:
@@ -296,11 +368,11 @@ def _check_bpffs(directory: Path) -> None:
     raise SensorError(f"{directory} is not on a BPF file system; run: mount -t bpf bpf /sys/fs/bpf")
 
 
-def _epoll(*rings: Ring) -> select.epoll:
-    """Return one descriptor that is readable while any of the rings has something."""
+def _epoll(*descriptors: int) -> select.epoll:
+    """Return one descriptor that is readable while any of these is."""
     made = select.epoll()
-    for ring in rings:
-        made.register(ring.fd, select.EPOLLIN)
+    for descriptor in descriptors:
+        made.register(descriptor, select.EPOLLIN)
     return made
 
 

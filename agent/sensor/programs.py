@@ -173,25 +173,41 @@ def _run_loader(*options: str) -> Any:
     return json.loads(done.stdout)
 
 
-def attach_for(directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool) -> None:
+def attach_for(
+    directory: Path,
+    kinds: frozenset[Kind],
+    side: Side,
+    *,
+    cgroups: bool,
+    quarantine: bool = False,
+) -> None:
     """Attach the programs that rules about these kinds need; raise SensorError."""
-    for name, place in _needed(directory, kinds, side, cgroups=cgroups).items():
+    for name, place in _needed(
+        directory, kinds, side, cgroups=cgroups, quarantine=quarantine
+    ).items():
         attach_one(directory, name, place)
 
 
-def detach_others(directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool) -> None:
+def detach_others(
+    directory: Path,
+    kinds: frozenset[Kind],
+    side: Side,
+    *,
+    cgroups: bool,
+    quarantine: bool = False,
+) -> None:
     """Detach what no rule needs any more."""
-    needed = _needed(directory, kinds, side, cgroups=cgroups)
+    needed = _needed(directory, kinds, side, cgroups=cgroups, quarantine=quarantine)
     for name in side.optional() - needed.keys():
         (directory / "links" / name).unlink(missing_ok=True)
 
 
 def _needed(
-    directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool
+    directory: Path, kinds: frozenset[Kind], side: Side, *, cgroups: bool, quarantine: bool
 ) -> dict[str, str | None]:
     """Return what is needed and there: a kernel has no place for each program."""
     there = {path.name for path in (directory / "programs").iterdir()}
-    found = side.needed(kinds, cgroups=cgroups)
+    found = side.needed(kinds, cgroups=cgroups, quarantine=quarantine)
     if there.issuperset(RINGS):
         found.pop(RINGS[1], None)
     return {name: place for name, place in found.items() if name in there}

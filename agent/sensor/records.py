@@ -97,7 +97,7 @@ class ActFields(NamedTuple):
     address_family: int
     address: bytes
     path_bytes: int
-    reserved: int
+    grant: int
     number: int
 
 
@@ -315,9 +315,14 @@ def _target(raw: bytes) -> Process:
     return Process(pid=pid, start_ns=start, comm=text(comm), uid=uid)
 
 
+def act_fields(raw: bytes) -> ActFields:
+    """Return the struct act that a struct facts begins with."""
+    return ActFields._make(ACT.unpack_from(raw))
+
+
 def thread_of(raw: bytes) -> int:
     """Return the thread of a struct facts."""
-    return ActFields._make(ACT.unpack_from(raw)).tid
+    return act_fields(raw).tid
 
 
 def identity_of(raw: bytes) -> tuple[int, bytes]:

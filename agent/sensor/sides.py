@@ -7,6 +7,8 @@ from wire.acts import KINDS_OF_PROCESSES, Kind
 
 _ALL = frozenset(KINDS_OF_PROCESSES)
 FOR_CGROUPS = {"on_cgroup_mkdir": "cgroup_mkdir", "on_cgroup_rmdir": "cgroup_rmdir"}
+# Beside whatever else is there: every process pays for it, but only while a quarantine is in force.
+FOR_QUARANTINE = {"on_quarantine_return": "sys_exit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class Side:
     by_kind: Mapping[str, tuple[str | None, frozenset[Kind]]]
     one_for_both: tuple[frozenset[str], str] | None = None
 
-    def needed(self, kinds: frozenset[Kind], *, cgroups: bool) -> dict[str, str | None]:
+    def needed(
+        self, kinds: frozenset[Kind], *, cgroups: bool, quarantine: bool = False
+    ) -> dict[str, str | None]:
         """Return the programs that are needed beside the constant ones, each with its place."""
         found = {name: place for name, (place, wanted) in self.by_kind.items() if wanted & kinds}
         if self.one_for_both is not None:
@@ -30,12 +34,16 @@ class Side:
             if found.keys() >= several:
                 found = {name: place for name, place in found.items() if name not in several}
                 found[one] = "sys_exit"
-        return {**found, **(FOR_CGROUPS if cgroups else {})}
+        return {
+            **found,
+            **(FOR_CGROUPS if cgroups else {}),
+            **(FOR_QUARANTINE if quarantine else {}),
+        }
 
     def optional(self) -> frozenset[str]:
         """Return every program that is attached at some times and not at others."""
         both = {self.one_for_both[1]} if self.one_for_both is not None else set()
-        return frozenset({*self.by_kind, *both, *FOR_CGROUPS})
+        return frozenset({*self.by_kind, *both, *FOR_CGROUPS, *FOR_QUARANTINE})
 
 
 # Any system call tracepoint costs every process of the host about 90 ns a call, so none stays that

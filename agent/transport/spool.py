@@ -9,15 +9,17 @@ import logging
 import re
 import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgpack
 
 from agent.database import open_database, transaction
 from agent.rows import Columns, events_in, gap_row, part, to_columns
-from wire import codec
-from wire.events import LATER, NAMES, encode_packed, pack_values
+from wire import chain, codec
+from wire.errors import MessageError
+from wire.events import LATER, NAMES, encode_packed, pack_values, unpack_values
 from wire.ids import HostId, MessageId, new_id
 from wire.messages import EventBatch
 
@@ -25,7 +27,6 @@ log = logging.getLogger("holdfast.agent.spool")
 
 _VERSION = 1
 _LINK = re.compile(r"[0-9a-f]{64}")
-_FIRST_LINK = "0" * 64
 # Half of what a message may have, so that joining small batches never makes one too large.
 _FILL = codec.LARGEST // 2
 _MOST_JOINED = 512
@@ -63,7 +64,7 @@ class Spool:
         self._db = opened.connection
         self.moved = opened.moved
         if self._db.execute("SELECT count(*) FROM chain").fetchone()[0] == 0:
-            self._db.execute("INSERT INTO chain VALUES (0, 0, ?)", (_FIRST_LINK,))
+            self._db.execute("INSERT INTO chain VALUES (0, 0, ?)", (chain.NOTHING_BEFORE,))
         size, last = self._db.execute(
             "SELECT coalesce(sum(length(columns)), 0), coalesce(max(number), 0) FROM loose"
         ).fetchone()
@@ -131,8 +132,7 @@ class Spool:
     def _seal(self) -> Sealed | None:
         numbers: list[int] = []
         pieces: list[dict[str, bytes]] = []
-        count = 0
-        size = 0
+        count = lost = size = 0
         for number, rows, events_lost, length, packed in self._db.execute(
             "SELECT number, rows, events, length(columns), columns FROM loose "
             "ORDER BY number LIMIT ?",
@@ -146,6 +146,7 @@ class Spool:
             piece, rows = _unpacked(packed, rows, events_lost, sure=sure)
             pieces.append(piece)
             count += rows
+            lost += events_lost
             size += length
         if not pieces:
             return None
@@ -159,6 +160,15 @@ class Spool:
             columns={},
         )
         values = {name: b"".join([piece[name] for piece in pieces]) for name in NAMES}
+        place = (batch.host, batch.sequence, batch.first, batch.previous)
+        try:
+            link = chain.link(*place, _filled(values, count))
+        except (MessageError, ValueError) as error:
+            log.exception("%d events on disk are not what was kept there", lost)
+            gap = to_columns([gap_row(time.time_ns(), lost, f"cannot be sealed: {error}")])
+            values, count = {name: pack_values(gap[name]) for name in NAMES}, 1
+            link = chain.link(*place, gap)
+        batch = replace(batch, count=count, chain_version=chain.ROWS, chain=link.chain)
         sealed = Sealed(batch.sequence, MessageId(new_id()), encode_packed(batch, values))
         self._db.execute("DELETE FROM loose WHERE number <= ?", (numbers[-1],))
         self._db.execute(
@@ -166,7 +176,7 @@ class Spool:
         )
         self._db.execute(
             "UPDATE chain SET sequence = ?, events = ?, previous = ?",
-            (sealed.sequence, events + count, codec.chain_digest(sealed.data)),
+            (sealed.sequence, events + count, batch.chain),
         )
         self._bytes -= size
         return sealed
@@ -214,7 +224,7 @@ class Spool:
 
 def _check(database: sqlite3.Connection) -> None:
     """Raise ValueError unless the chain can go on from what is here."""
-    chain = database.execute("SELECT sequence, events, previous FROM chain").fetchall()
+    links = database.execute("SELECT sequence, events, previous FROM chain").fetchall()
     sealed = [
         sequence
         for sequence, _, _ in database.execute(
@@ -222,10 +232,10 @@ def _check(database: sqlite3.Connection) -> None:
         )
     ]
     loose = "SELECT coalesce(min(min(number, rows, events, gap, length(columns))), 0) FROM loose"
-    last = chain[0][0] if chain else 0
+    last = links[0][0] if links else 0
     if (
-        len(chain) > 1
-        or any(min(row[:2]) < 0 or not _LINK.fullmatch(row[2]) for row in chain)
+        len(links) > 1
+        or any(min(row[:2]) < 0 or not _LINK.fullmatch(row[2]) for row in links)
         or any(not 1 <= sequence <= last for sequence in sealed)
         or database.execute(loose).fetchone()[0] < 0
     ):
@@ -236,6 +246,14 @@ def _packed(columns: Columns) -> bytes:
     """Return columns as they are kept: so that pieces are joined without unpacking a value."""
     packed: bytes = msgpack.packb({name: pack_values(columns[name]) for name in NAMES})
     return packed
+
+
+def _filled(values: Mapping[str, bytes], count: int) -> dict[str, list[object]]:
+    """Return the columns that have values, unpacked: what is absent is most of them."""
+    absent = pack_values([None] * count)
+    return {
+        name: unpack_values(packed, count) for name, packed in values.items() if packed != absent
+    }
 
 
 def _unpacked(kept: bytes, rows: int, events: int, *, sure: bool) -> tuple[dict[str, bytes], int]:

@@ -9,6 +9,7 @@ from collector.cli.errors import UsageError
 from collector.cli.export import export, exports
 from collector.cli.reports import evidence, report
 from collector.cli.run import Run, command
+from collector.cli.verifying import verify
 from collector.cli.words import instant
 from wire.event_kinds import EventKind
 
@@ -26,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     command(trail)(export)
     command(trail)(report)
     command(trail)(evidence)
+    command(trail)(verify)
     app.add_typer(trail, name="trail")
 
 

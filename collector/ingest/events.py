@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from collector.ingest.work import Delivery, Work
 from collector.trail.rows import EventRows, event_rows, host_row
 from wire import subjects
-from wire.codec import chain_digest, decode_as
+from wire.codec import decode_as
 from wire.errors import WireError
 from wire.ids import HostId
 from wire.messages import EventBatch, HostRecord
@@ -64,6 +64,6 @@ def _read_batch(delivery: Delivery) -> EventRows | WireError:
     try:
         batch = decode_as(delivery.data, EventBatch)
         delivery.expect(subjects.event(batch.host), batch.host)
-        return event_rows(batch, chain_digest(delivery.data))
+        return event_rows(batch, delivery.data)
     except WireError as error:
         return error

@@ -86,6 +86,20 @@ class Publisher:
             ) from error
         return Stored(message.data or b"", message.headers or {})
 
+    async def newest_subject(self, stream: str, subject: str) -> str:
+        """Return the subject of the newest message under one with wildcards, "" if there is none.
+
+        Raises UnconfirmedError.
+        """
+        try:
+            return (await self._js.get_last_msg(stream, subject)).subject or ""
+        except nats.js.errors.NotFoundError:
+            return ""
+        except (TimeoutError, nats.errors.Error) as error:
+            raise UnconfirmedError(
+                f"{subject} cannot be read back: {error or 'no answer'}"
+            ) from error
+
     async def _send(self, stream: str, subject: str, data: bytes, headers: dict[str, str]) -> None:
         headers |= {Header.MSG_ID.value: self._message_id(), Header.EXPECTED_STREAM.value: stream}
         sent = False  # whether the server may have seen it

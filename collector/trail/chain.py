@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-NOTHING_BEFORE = "0" * 64
+from wire.chain import NOTHING_BEFORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Break:
 
     kind: `gap` batches are missing before this one; `broken` the batch before was another one
     than the host says; `fork` a second, different batch under a known sequence; `late` a missing
-    batch that came after later ones.
+    batch that came after later ones; `contents` it is not what the host says that it sealed;
+    `unknown_columns` it has columns that cannot be kept.
     """
 
     kind: str

@@ -56,7 +56,7 @@ class Heads:
         head.highest = max(head.highest, batch.sequence)
         if not any(one.kind == "late" for one in found):
             head.link = link
-        return found
+        return (*batch.odd, *found)
 
     def _head(self, host: HostId) -> _Head:
         if host not in self._heads:

@@ -70,4 +70,11 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
     ),
     # Events were a table: its rows are moved into segments while the collector works.
     7: ("ALTER TABLE events RENAME TO events_old",),
+    # Until then a link was over the message as it was sent, and nothing was signed.
+    8: (
+        "ALTER TABLE batches ADD COLUMN chain_version BIGINT DEFAULT 1",
+        "ALTER TABLE batches ALTER COLUMN chain_version SET NOT NULL",
+        "ALTER TABLE batches ADD COLUMN groups VARCHAR DEFAULT '[]'",
+        "ALTER TABLE batches ALTER COLUMN groups SET NOT NULL",
+    ),
 }

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 7
+VERSION = 8
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -94,6 +94,8 @@ BATCHES = Table(
         last_event_ns_or_null=_INT,
         gap_events=_INT,  # events that the host itself reports as lost
         received_ns=_INT,
+        chain_version=_INT,  # 2: over the rows; 1: over the message, which is not kept
+        groups=_TEXT,  # kind, count and digest of its events of each kind, JSON
     ),
 )
 CHAIN_BREAKS = Table(
@@ -101,7 +103,7 @@ CHAIN_BREAKS = Table(
     _schema(
         host=_TEXT,
         sequence=_INT,
-        kind=_TEXT,  # gap, broken, fork or late
+        kind=_TEXT,  # gap, broken, fork, late, contents or unknown_columns
         detail=_TEXT,
         missing_batches=_INT,
         missing_events=_INT,
@@ -341,6 +343,24 @@ REJECTED = Table(
     ),
     key=("stream", "stream_sequence", "digest"),
 )
+CHECKPOINTS = Table(
+    "checkpoints",
+    _schema(
+        number=_INT,
+        time_ns=_INT,
+        previous=_TEXT,  # digest of the line of the checkpoint before
+        digest=_TEXT,  # of this line
+        signed_by=_TEXT,
+        line=_TEXT,  # exactly what was signed, with the signature
+    ),
+    key=("number",),
+)
+ANCHORS = Table(
+    "anchors",
+    # What an anchor outside has answered when a checkpoint was given to it.
+    _schema(checkpoint=_INT, anchor=_TEXT, receipt=_TEXT, time_ns=_INT),
+    key=("checkpoint", "anchor"),
+)
 
 TABLES: tuple[Table, ...] = (
     EVENTS_TAIL,
@@ -360,4 +380,6 @@ TABLES: tuple[Table, ...] = (
     HOSTS,
     SIGN_INS,
     REJECTED,
+    CHECKPOINTS,
+    ANCHORS,
 )

@@ -119,11 +119,16 @@ ORDER BY "when" DESC
 _BREAK_GLASS = """
 SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by" AS who, d.reason, r.kind, r.what,
        r.host_name AS host, r.subject, r.rule, r.severity, d.policy, v.groups, d.via,
-       CASE WHEN r.outcome IS NULL AND EXISTS (
-              SELECT 1 FROM hold_states s WHERE s.hold = r.hold AND s.state = 'held'
-              AND s.verdict IS NOT NULL)
-            THEN 'too late, refused' ELSE coalesce(r.outcome, 'not confirmed') END
-         AS host_confirmed,
+       -- A host that heard of it too late names the verdict and no ground; what
+       -- became of the act had another ground.
+       CASE WHEN r.ground = 'break_glass' THEN r.outcome
+            ELSE CASE WHEN EXISTS (SELECT 1 FROM hold_states s WHERE s.hold = r.hold
+                                   AND s.verdict IS NOT NULL AND s.ground IS NULL)
+                      THEN 'too late, refused'
+                      WHEN r.outcome IS NULL THEN 'not confirmed' ELSE 'not obeyed' END
+                 || coalesce('; then ' || r.outcome || ' (' || r.ground || ')',
+                             CASE r.state WHEN 'cancelled' THEN '; then the process ended' END, '')
+       END AS host_confirmed,
        d.request
 FROM decisions d
 JOIN requests r USING (request)

@@ -247,6 +247,8 @@ def _batch_rows(batches: Sequence[EventRows], now_ns: int) -> pa.Table:
         "chain",
         "last_event_ns",
         "gap_events",
+        "chain_version",
+        "groups",
     )
     rows = [{name: getattr(b, name) for name in names} | {"received_ns": now_ns} for b in batches]
     return pa.Table.from_pylist(rows, schema=schema.BATCHES.schema)

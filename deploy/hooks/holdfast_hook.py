@@ -53,16 +53,26 @@ def _serve(event: str, given: Dict[str, Any]) -> Dict[str, Any]:
 def _claim(given: Dict[str, Any]) -> str:
     """Return what the agent itself gives as its purpose, else which tool it is about to use."""
     tool = str(given.get("tool_name") or "shell")
-    asked = given.get("tool_input")
-    asked = asked if isinstance(asked, dict) else {}
+    asked = _asked(given.get("tool_input"))
     for key in ("description", "instruction", "purpose"):
         if isinstance(asked.get(key), str) and asked[key].strip():
             return f"{tool}: {asked[key]}"
     for key in ("command", "file_path", "path", "url", "query"):
-        value = asked.get(key) or given.get(key)
+        # Beside the tool of an MCP server, Cursor names the command or address of the server.
+        value = asked.get(key) or ("" if "tool_name" in given else given.get(key))
         if isinstance(value, str) and value.strip():
             return f"{tool}: {value}"
     return f"{tool}, without a purpose given"
+
+
+def _asked(given: Any) -> Dict[str, Any]:
+    """Return the parameters of a tool; Cursor gives those of an MCP tool as JSON in a text."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return {}
+    return given if isinstance(given, dict) else {}
 
 
 if __name__ == "__main__":

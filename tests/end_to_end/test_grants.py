@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rules.modes import HostMode
 from tests.support.house import House, Request, house, place_for_all
+from tests.support.sensors import MODE
+from tests.support.tiny_elf import write_creator
 
 pytestmark = pytest.mark.end_to_end
 
@@ -134,16 +139,19 @@ def granted(home: House, worker: Worker, *words: object, **grant: Any) -> dict[s
 
 def taken(home: House, order: str) -> None:
     """Wait until the host has an order, as its own record says."""
-    import sqlite3
+    in_journal(home, "SELECT 1 FROM orders WHERE id = ?", order)
 
+
+def in_journal(home: House, query: str, value: object) -> None:
+    """Wait until the host's own record has a row for a query."""
     journal = home.directory / "agent" / "journal.db"
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as database:
-            if database.execute("SELECT 1 FROM orders WHERE id = ?", [order]).fetchone():
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
+            if database.execute(query, [value]).fetchone():
                 return
         time.sleep(0.02)
-    raise AssertionError(f"the host has not taken {order}")
+    raise AssertionError(f"the host has nothing for {query} with {value}")
 
 
 def refuse(home: House, worker: Worker) -> Request:
@@ -242,6 +250,31 @@ def test_a_file_that_was_granted_opens_again(home: House) -> None:
     assert worker.done() == 0
 
 
+def test_each_use_of_a_granted_file_is_in_the_trail(home: House) -> None:
+    """So many and no more; in gate mode it is the kernel that lets it pass, and nobody stops."""
+    worker = Worker(home)
+    grant = granted(home, worker, "open", home.directory / "secrets" / "one", uses=2)
+    for _ in range(2):
+        worker.do("open", home.directory / "secrets" / "one")
+        assert worker.done() == 0
+    worker.do("open", home.directory / "secrets" / "one")
+    refuse(home, worker)
+    worker.done()
+    use = [grant["grant"], "approved", "released"]
+    home.sql_until(
+        'SELECT "grant", state, outcome FROM grant_uses', lambda rows: rows.count(use) == 2
+    )
+    assert home.sql("SELECT * FROM releases WHERE NOT explained") == []
+    listed = home.call("GET", "/grants?all=true").json()["grants"]
+    found = next(one for one in listed if one["grant"] == grant["grant"])
+    assert (found["state"], found["used"], found["uses"]) == ("used_up", 2, 2)
+    if MODE is HostMode.GATE:
+        home.sql_until(
+            "SELECT count(*) FROM events WHERE contains(detail, 'let pass by the kernel')",
+            lambda rows: rows[0][0] == 2,
+        )
+
+
 def test_a_script_or_a_shell_is_never_granted(home: House) -> None:
     """What they do is not in what a grant compares; the request says so beforehand."""
     script = home.directory / "script"
@@ -323,13 +356,38 @@ def test_a_quarantine_stops_everybody_and_lifting_it_lets_them_go_on(home: House
     home.answer(asked(home, worker), "approve", "again")
 
 
-def test_a_new_process_of_a_quarantined_subject_is_stopped(home: House) -> None:
-    """Whoever comes meanwhile is stopped soon, and what it would do is denied at once."""
+def test_nobody_who_comes_meanwhile_runs_an_instruction(home: House) -> None:
+    """A hundred in a tight loop: each is stopped before its first; lifted, all go on."""
+    place = home.directory / "came"
+    place.mkdir()
+    place.chmod(0o777)
+    write_creator(place / "tiny", place / "made")
+    quarantine = in_quarantine(home)
+    came = [home.start([str(place / "tiny")]) for _ in range(100)]
+    in_journal(home, "SELECT count(*) FROM quarantined HAVING count(*) = ?", len(came))
+    assert all(child.poll() is None for child in came)
+    assert not (place / "made").exists()
+    lifted = home.call("POST", f"/quarantines/{quarantine}/lift", body={"reason": "looked at"})
+    assert lifted.status_code == 200, lifted.text
+    for child in came:
+        assert child.wait(30) in (0, 1)  # the file is there for all but the first
+    assert (place / "made").exists()
+
+
+def in_quarantine(home: House) -> str:
+    """Have everybody in quarantine, and the host know it; return its id."""
     body = {"subject": "ai-worker", "reason": "a look at it"}
     made = home.call("POST", "/quarantines", body=body).json()
     assert made["everywhere"]
     orders = home.sql_until("SELECT order_id FROM quarantines ORDER BY time_ns DESC", bool)
     taken(home, orders[0][0])
+    quarantine: str = made["quarantine"]
+    return quarantine
+
+
+def test_a_new_process_of_a_quarantined_subject_is_stopped(home: House) -> None:
+    """Whoever comes meanwhile is stopped soon, and what it would do is denied at once."""
+    in_quarantine(home)
     child = home.start([str(home.directory / "export"), "--in-quarantine"])
     assert child.wait(30) == -9
     home.sql_until(

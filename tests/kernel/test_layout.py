@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agent.sensor import labels, mapped, records, tables, tickets
+from agent.sensor import labels, mapped, permits, quarantines, records, tables, tickets
 from tests.support.loading import map_sizes
 from tests.support.watched import PINS, Watched
 
@@ -30,6 +30,10 @@ SIZES = {
     "hf_threads": (4, 16),
     "hf_scripts": (4, 568),
     "hf_heartbeat": (4, 16),
+    "hf_granted": (permits._KEY.size, 4),
+    "hf_terms": (4, permits._TERMS.size),
+    "hf_taken": (4, 8),
+    "hf_quarantines": (4, quarantines._QUARANTINE.size),
     "hf_paths": (252, 4),
     "hf_tails": (36, 4),
     "hf_names": (32, 4),
@@ -40,7 +44,7 @@ SIZES = {
     "hf_net6": (24, 8),
     "hf_ports": (8, 4),
 }
-RINGS = {"hf_wake", "hf_resumes", "hf_acts", "hf_execs"}
+RINGS = {"hf_wake", "hf_resumes", "hf_caught", "hf_uses", "hf_acts", "hf_execs"}
 
 
 @pytest.mark.parametrize("name", SIZES)

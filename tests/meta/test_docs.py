@@ -39,6 +39,7 @@ def test_the_architecture_names_every_bucket(bucket: str) -> None:
         subjects.decision(RequestId("<request>")),
         subjects.verdict(HostId("<host>"), HoldId("<hold>")),
         subjects.order(HostId("<host>"), OrderId("<order>")),
+        subjects.checkpoint("<trail>", 1).replace("1", "<number>"),
     ],
 )
 def test_the_architecture_names_every_subject(subject: str) -> None:

@@ -7,8 +7,19 @@ from contextlib import suppress
 
 from agent.errors import SensorError
 from agent.release import ProcessId
-from agent.sensor.interface import HeldAct, HeldKey, Losses, Observed, Resume, Subject
+from agent.sensor.interface import (
+    Caught,
+    HeldAct,
+    HeldKey,
+    Losses,
+    Observed,
+    Permits,
+    Resume,
+    Subject,
+    Use,
+)
 from rules.superset import KernelTables
+from tests.support.fake_permits import FakePermits
 from wire.acts import Act, Kind
 
 
@@ -17,6 +28,7 @@ class HeldMap:
 
     def __init__(self) -> None:
         self.entries: MutableMapping[HeldKey, HeldAct] = {}
+        self.permits = FakePermits()
         self.forgotten: list[HeldKey] = []
         self.unguarded: list[int] = []
         self.admitted: dict[HeldKey, bool] = {}  # False: the call is to fail
@@ -39,6 +51,7 @@ class FakeSensor:
     def __init__(self, held: HeldMap, *, strict: bool = False) -> None:
         self.strict = strict
         self.held = held
+        self.permits: Permits = held.permits
         self.subjects: Sequence[Subject] = ()
         self.tables: KernelTables | None = None
         self.unloaded = False
@@ -122,6 +135,22 @@ class FakeSensor:
     def session_of(self, pid: int) -> str | None:
         """Return the session that a test has given a process."""
         return self.sessions.get(pid)
+
+    def act_of_use(self, use: Use) -> Act:
+        """Return the act of a use that a test has made."""
+        return self.held.permits.acts[int(use.record)]
+
+    def quarantine(self, subjects: Collection[str], *, settled: bool = False) -> bool:
+        """Nothing stops anybody by itself here."""
+        return False
+
+    def caught(self) -> list[Caught]:
+        """Nobody, see quarantine."""
+        return []
+
+    def is_caught(self, process: ProcessId) -> bool:
+        """Nobody is, see quarantine."""
+        return False
 
     def labelled(self, subject: str) -> list[ProcessId]:
         """Return whom a test has labelled."""

@@ -12,7 +12,7 @@ from collector.trail.writer import Writer
 from tests.support.filled_trail import BEGIN_NS, HOST, HOUR, S, add, hold_at
 from tests.support.wire_host import BOOT, batch, state
 from wire.acts import Kind
-from wire.codec import chain_digest, encode
+from wire.codec import encode
 from wire.ids import OrderId, RequestId
 from wire.messages import EventBatch, Ground, HoldStateName
 from wire.orders import Grant, Quarantine, QuarantineLifted, covered
@@ -123,7 +123,7 @@ def fill_orders(trail: duckdb.DuckDBPyConnection) -> None:
 
 def _write(trail: duckdb.DuckDBPyConnection, told: EventBatch) -> None:
     packed = encode(told)
-    rows = event_rows(told, chain_digest(packed))
+    rows = event_rows(told, packed)
 
     async def write() -> None:
         writer = Writer(trail, on_fatal=lambda why: None)

@@ -292,12 +292,20 @@ def place_for_all() -> Iterator[Path]:
 
 
 @contextmanager
-def house(directory: Path, rules: str, keys: str = "") -> Iterator[House]:
+def house(
+    directory: Path, rules: str, keys: str = "", *, centre_keys: str = "", policy: str = ""
+) -> Iterator[House]:
     """Have a whole Holdfast running on `rules` (YAML); nothing of it is left at the end.
 
-    `keys` are further lines for its agent.toml.
+    `keys` are further lines for its agent.toml, `centre_keys` for its collector.toml; `policy` is
+    the file policy.yaml beside that, for which they have to ask.
     """
-    with bpffs.mounted(), test_user() as user, centre(directory) as made:
+    with bpffs.mounted(), test_user() as user, centre(directory, start=False) as made:
+        (made.state / "policy.yaml").write_text(policy, encoding="utf-8")
+        with made.config.open("a", encoding="utf-8") as file:
+            file.write(centre_keys)
+        made.start_nats()
+        made.start_collector()
         built = House(directory, made, user, keys)
         try:
             built.rules.write_text(rules)

@@ -179,6 +179,11 @@ class ModelReader(Reader):
             votes = [
                 one for one in self.kept if isinstance(one, Vote) and opened.hold in _named(one)
             ]
+            comments = {
+                one.comment: one
+                for one in reversed(self.kept)  # of two under one id the first is kept
+                if isinstance(one, Comment) and one.request == RequestId(opened.hold)
+            }
             decisions = [
                 one
                 for one in self.kept
@@ -188,6 +193,7 @@ class ModelReader(Reader):
                 opened,
                 states=tuple(sorted(states, key=lambda one: one.sequence)),
                 votes=tuple(sorted(votes, key=lambda one: (one.time_ns, one.vote))),
+                comments=tuple(sorted(comments.values(), key=lambda c: (c.time_ns, c.comment))),
                 decision=decisions[0] if decisions else None,
                 heard_ns=self.heard[opened.hold],
             )

@@ -15,9 +15,9 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from wire import subjects
+from wire import chain, subjects
 from wire.acts import Act, Guarantee, Kind, Process, act_digest
-from wire.codec import chain_digest, decode, decode_as, encode
+from wire.codec import decode, decode_as, encode
 from wire.events import COLUMNS, ColumnType
 from wire.ids import HoldId, HostId, new_id
 from wire.messages import (
@@ -148,13 +148,17 @@ def batch(
         {"time_ns": time.time_ns() + index, "kind": "exec", "count": 1} | row
         for index, row in enumerate(rows)
     ]
+    columns = {column.name: [row.get(column.name) for row in filled] for column in COLUMNS}
+    previous = previous or chain.NOTHING_BEFORE
     return EventBatch(
         host=host,
         sequence=sequence,
         first=first,
         count=len(filled),
-        previous=previous or "0" * 64,
-        columns={column.name: [row.get(column.name) for row in filled] for column in COLUMNS},
+        previous=previous,
+        columns=columns,
+        chain_version=chain.ROWS,
+        chain=chain.link(host, sequence, first, previous, columns).chain,
     )
 
 
@@ -215,7 +219,7 @@ class WireHost:
         await self.raw(subjects.event(self.id), data)
         self.sequence += 1
         self.first += len(rows)
-        self.previous = chain_digest(data)
+        self.previous = message.chain
         return message
 
     async def raw(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from wire.acts import Act, Kind, Process
@@ -17,6 +18,7 @@ class Redactor:
         self._key = key
         self._finder = Finder(settings)
         self._again = Finder(settings, again=True)
+        self._is_clean = lru_cache(maxsize=4096)(self._has_nothing)
 
     def text(self, text: str) -> str:
         """Return a text from outside, in which even an imitation of a mark gets one."""
@@ -50,6 +52,8 @@ class Redactor:
 
         Acts that differ before differ afterwards: every mark is one of what it stands for.
         """
+        if self._has_paths_only(act) and all(map(self._is_clean, _paths(act))):
+            return act  # as nearly all of a flood
         argv = self.arguments(act.argv, cut=act.argv_cut) if act.argv else ()
         taken = {
             "executable": self.path(act.executable),
@@ -75,11 +79,25 @@ class Redactor:
             changed["argv_bytes"] = max(act.argv_bytes - _size(act.argv) + _size(argv), 0)
         return replace(act, **changed)
 
+    @staticmethod
+    def _has_paths_only(act: Act) -> bool:
+        return not (
+            act.argv
+            or act.process.argv
+            or act.ancestors
+            or act.environment
+            or act.target
+            or act.kind is Kind.SYMLINK
+        )
+
     def _second(self, act: Act) -> str:
         # The text of a symbolic link need not be a path.
         return (
             self.text(act.second_path) if act.kind is Kind.SYMLINK else self.path(act.second_path)
         )
+
+    def _has_nothing(self, path: str) -> bool:
+        return not path or not self._finder.in_text(path, random=False)
 
     def _process(self, process: Process) -> Process:
         argv = self.arguments(process.argv) if process.argv else ()
@@ -96,6 +114,19 @@ class Redactor:
             parts += [text[at:start], mark(kind, text[start:end], self._key)]
             at = end
         return "".join((*parts, text[at:]))
+
+
+def _paths(act: Act) -> tuple[str, ...]:
+    return (
+        act.path,
+        act.executable,
+        act.process.comm,
+        act.filename,
+        act.cwd,
+        act.second_path,
+        act.address,
+        act.operation,
+    )
 
 
 def _size(argv: Sequence[str]) -> int:

@@ -39,22 +39,22 @@ TRACEPOINTS = (
     ("on_open_return", "sys_exit", False),
     ("on_network_return", "sys_exit", False),
     ("on_call_return", "sys_exit", False),
+    ("on_quarantine_return", "sys_exit", False),
 )
-# In gate mode: labels and exec as before; all else is asked of the security functions.
-_GATE_TRACEPOINTS = tuple(
-    row
-    for row in TRACEPOINTS
-    if row[0] in ("on_fork", "on_exec", "on_exit", "on_cgroup_mkdir", "on_cgroup_rmdir")
-)
+# In gate mode: labels, exec and quarantine as before; all else is asked of the security functions.
+_IN_GATE = "on_fork on_exec on_exit on_cgroup_mkdir on_cgroup_rmdir on_quarantine_return".split()
+_GATE_TRACEPOINTS = tuple(row for row in TRACEPOINTS if row[0] in _IN_GATE)
 STOP = "stop"
 _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
 # What an upgrade goes on with: who is watched and held, and what was lost. The tables of the rules
 # are made anew, and so is what has records in it, where their layout has changed.
 _LIVES_ON = (
     "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes "
-    "hf_heartbeat hf_scripts"
+    "hf_heartbeat hf_scripts hf_quarantines hf_caught"
 ).split()
-_RECORDS = ("hf_holds", "hf_acts", "hf_execs", "hf_tickets", "hf_threads")
+_RECORDS = (
+    "hf_holds hf_acts hf_execs hf_tickets hf_threads hf_granted hf_terms hf_taken hf_uses"
+).split()
 
 
 class LoadError(Exception):

@@ -26,6 +26,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   struct label label = {};
   struct config *config = configuration();
   if (!config || !find_label(task, tgid, config, &label, 1)) return 0;
+  stop_for_quarantine(tgid, label.subject);
   if (!(config->kinds & (1 << KIND_EXEC))) return 0;
   struct facts *facts = hf_facts.lookup(&zero);
   struct walk *walk = hf_walk.lookup(&zero);

@@ -49,7 +49,8 @@ static __always_inline int cannot_be_held(u64 task) {
 
 static __always_inline u32 hash_of(struct identity *identity) {
   u64 hash = 0xcbf29ce484222325, *words = (u64 *)identity;
-  for (u32 i = 0; i < sizeof(*identity) / 8; i++) {
+  // Without the thread, which a ticket has in its key and a grant does not care for.
+  for (u32 i = 1; i < sizeof(*identity) / 8; i++) {
     hash = (hash ^ words[i]) * 0x100000001b3;
     hash ^= hash >> 29;
   }
@@ -131,7 +132,7 @@ static __always_inline int is_held_again(struct facts *facts, struct thread *thr
 
 // What a security function answers to an act that some rule wants to stop. The act, its path and the
 // identity are filled in; the rest is added here.
-static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task, u32 want) {
+static __always_inline int gate_unless(struct facts *facts, struct walk *walk, u64 task, u32 want, int grantable) {
   u32 tid = facts->act.tid;
   int verdict = REFUSE;
   struct ticket_key key = {.tid = tid, .identity_hash = hash_of(&facts->identity)};
@@ -157,9 +158,19 @@ static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task
   read_arguments(facts, task, 0);
   read_surroundings(facts, walk, task, 1);
   read_ancestors(facts, task);
+  if (grantable && is_granted(facts, task)) return PASS;
   if (!enter_hold(facts)) return RESTART;
   tell_unheld(facts, MARK_REFUSED, COUNT_HOLDS_LOST);
   return REFUSE;
+}
+
+static __always_inline int gate(struct facts *facts, struct walk *walk, u64 task, u32 want) {
+  return gate_unless(facts, walk, task, want, 0);
+}
+
+// The same for what a grant may cover: files that are opened, and addresses.
+static __always_inline int gate_unless_granted(struct facts *facts, struct walk *walk, u64 task, u32 want) {
+  return gate_unless(facts, walk, task, want, 1);
 }
 
 // Of a program's last argument: what was answered before it. Who is refused is not asked about.

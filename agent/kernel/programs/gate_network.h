@@ -36,7 +36,7 @@ static __always_inline int gate_address(struct config *config, struct facts *fac
   __builtin_memcpy(identity->address, act->address, sizeof(identity->address));
   // An abstract socket has no inode that tells it from another.
   bpf_probe_read_kernel_str(identity->second_name, PATH_BYTES, facts->path);
-  return gate(facts, walk, task, want);
+  return gate_unless_granted(facts, walk, task, want);
 }
 
 // What is wanted of `bytes` bytes of a struct sockaddr of the kernel's.

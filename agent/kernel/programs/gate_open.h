@@ -138,5 +138,6 @@ int gate_file_open(struct bpf_raw_tracepoint_args *ctx) {
   begin_identity(facts, task);
   facts->identity.generation = generation_of(inode);
   facts->identity.flags = flags;
-  return gate(facts, walk, task, want);
+  bpf_probe_read_kernel_str(facts->identity.second_name, PATH_BYTES, facts->path);
+  return gate_unless_granted(facts, walk, task, want);
 }

@@ -25,7 +25,7 @@ struct label {
   u64 root_start_ns;
   u32 root_tgid;
   u16 subject;
-  u16 reserved;
+  u16 caught;  // serial of the quarantine for which the kernel has stopped the process
   u32 login_uid;  // when the label was made: while it is unset, anyone may set it to whom they like
   u32 reserved2;
 };
@@ -110,6 +110,17 @@ struct walk {
   char buffer[WALK_BYTES + WALK_BYTES / 2];
 };
 
+// A quarantine, by the number of its subject. The agent writes it, but for `untold`.
+#define QUARANTINE_OVER 0
+#define QUARANTINE_IN_FORCE 1
+#define QUARANTINE_LIFTED 2  // and not yet looked who was stopped for it
+struct quarantine {
+  u32 state;
+  u32 serial;  // another one each time it is put in force
+  u32 untold;  // whether somebody was stopped and the ring had no room to say so
+  u32 reserved;
+};
+
 #define COUNT_EVENTS_LOST 0
 #define COUNT_HOLDS_LOST 1
 #define COUNT_LABELS_LOST 2
@@ -151,6 +162,28 @@ struct ticket {
   u64 refuse;
   struct identity identity;
 };
+// Acts that pass without being held, so often and so long. The agent writes these; how often it has
+// been, the kernel counts apart in hf_taken, so that neither ever overwrites what the other has written.
+#define MAXIMUM_GRANTS 256
+struct granted_key {
+  u32 subject;
+  u32 root_tgid;  // 0: any session of the subject
+  u32 identity_hash;
+  u32 reserved;
+};
+struct terms {
+  u64 expires_boot_ns;
+  u64 limit;  // what hf_taken may come to; 0 where no grant is
+  u64 root_start_ns;
+  u32 root_tgid;  // 0: any session of the subject
+  u32 subject;
+  u32 uid;
+  u32 gid;
+  u32 serial;  // another one for each grant that has been here
+  u32 reserved;
+  char order[32];
+  struct identity identity;  // without the thread
+};
 // What a thread was last held for.
 struct thread {
   u64 start_ns;
@@ -180,13 +213,19 @@ struct heartbeat {
 
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
 BPF_HASH(hf_tickets, struct ticket_key, struct ticket, 1024);
+BPF_HASH(hf_granted, struct granted_key, u32, 1024);
+BPF_ARRAY(hf_terms, struct terms, MAXIMUM_GRANTS);
+BPF_ARRAY(hf_taken, u64, MAXIMUM_GRANTS);
+BPF_RINGBUF_OUTPUT(hf_uses, 512);  // some 250 uses that no agent has read
 BPF_HASH(hf_threads, u32, struct thread, 2048);
 BPF_HASH(hf_scripts, u32, struct script, 4096);
 BPF_ARRAY(hf_heartbeat, struct heartbeat, 1);
+BPF_ARRAY(hf_quarantines, struct quarantine, MAXIMUM_SUBJECTS);
 BPF_HASH(hf_guarded, u32, struct guarded, MAXIMUM_HOLDS);
 BPF_ARRAY(hf_resumed, u32, 1);  // whether any of them was sent SIGCONT, to look no further otherwise
 BPF_RINGBUF_OUTPUT(hf_wake, 16);
 BPF_RINGBUF_OUTPUT(hf_resumes, 4);
+BPF_RINGBUF_OUTPUT(hf_caught, 8);
 BPF_RINGBUF_OUTPUT(hf_acts, 2048);  // 8 MiB: 35 ms of 600 000 acts a second
 BPF_RINGBUF_OUTPUT(hf_execs, 1024);
 

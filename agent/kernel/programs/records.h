@@ -101,7 +101,7 @@ struct act {
   u8 address_family;  // 0, 4 or 6
   u8 address[16];     // network order
   u32 path_bytes;     // length without the terminating zero
-  u32 reserved;
+  u32 grant;          // of one that a grant has let pass: where its terms are, and which, see grants.h
   u64 number;         // what the kind says of itself, see NUMBER_*
 };
 
@@ -123,6 +123,13 @@ struct resume {
   u32 by_uid;
   u32 ended;
   char by_comm[16];
+};
+
+// A process that was stopped since its subject is in quarantine.
+struct caught {
+  u64 start_ns;
+  u32 tgid;
+  u32 subject;
 };
 
 #define NOT_OVER -0x7fffffff  // as a result: the call has not returned

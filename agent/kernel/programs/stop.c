@@ -5,6 +5,7 @@
 #include "maps.h"
 #include "tasks.h"
 #include "subjects.h"
+#include "quarantine.h"
 #include "match.h"
 #include "paths.h"
 #include "guard.h"

@@ -12,7 +12,7 @@ from agent.database import open_database
 from agent.rows import gap_row, notice_row, to_columns
 from agent.transport.spool import Sealed, Spool
 from wire import codec
-from wire.codec import chain_digest, decode_as
+from wire.codec import decode_as
 from wire.events import LATER, NAMES, check_columns, encode_packed, pack_values
 from wire.ids import HostId
 from wire.messages import EventBatch
@@ -43,7 +43,7 @@ def batches(spool: Spool) -> list[EventBatch]:
             before = found[-1]
             assert batch.sequence == before.sequence + 1
             assert batch.first == before.first + before.count
-            assert batch.previous == chain_digest(last.data)
+            assert batch.previous == decode_as(last.data, EventBatch).chain
         found.append(batch)
         last = sealed
         spool.sent(sealed)
@@ -76,7 +76,7 @@ def test_the_chain_goes_on_over_a_restart(tmp_path: Path) -> None:
         add(spool, "c")
         (batch,) = batches(spool)
         assert (batch.sequence, batch.first) == (2, 3)
-        assert batch.previous == chain_digest(first.data)
+        assert batch.previous == decode_as(first.data, EventBatch).chain
 
 
 def test_a_batch_that_was_not_acknowledged_is_sent_again_byte_for_byte(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ async def test_events_arrive_as_a_chain_over_a_restart_of_the_server(
     batches = [codec.decode_as(data, EventBatch) for data in (first, second)]
     assert [batch.sequence for batch in batches] == [1, 2]
     assert [batch.first for batch in batches] == [1, 2]
-    assert batches[1].previous == codec.chain_digest(first)
+    assert batches[1].previous == codec.decode_as(first, EventBatch).chain
     assert batches[1].columns["detail"] == ["test: second", "test: third"]
 
 

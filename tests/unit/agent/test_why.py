@@ -286,13 +286,38 @@ def test_denials_of_many_sessions_do_not_fill_the_disk(tmp_path: Path) -> None:
             {
                 "hook_event_name": "beforeShellExecution",
                 "conversation_id": "abc",
+                "generation_id": "g-1",
+                "model": "gpt-4",
+                "cursor_version": "2.0.77",
+                "workspace_roots": ["/srv"],
+                "user_email": None,
                 "command": "make",
                 "cwd": "/srv",
             },
             "shell: make",
         ),
+        (
+            {
+                "hook_event_name": "beforeMCPExecution",
+                "conversation_id": "abc",
+                "tool_name": "query",
+                "tool_input": '{"query": "DELETE FROM customer"}',
+                "command": "npx -y some-database-server",
+            },
+            "query: DELETE FROM customer",
+        ),
+        (
+            {
+                "hook_event_name": "beforeMCPExecution",
+                "conversation_id": "abc",
+                "tool_name": "restart",
+                "tool_input": "{}",
+                "url": "https://mcp.example.com",
+            },
+            "restart, without a purpose given",
+        ),
     ],
-    ids=["claude-code", "gemini-cli", "cursor"],
+    ids=["claude-code", "gemini-cli", "cursor", "cursor-mcp", "cursor-mcp-of-a-server"],
 )
 async def test_the_hook_says_why_under_the_systems_python(
     tmp_path: Path, event: dict[str, Any], claim: str

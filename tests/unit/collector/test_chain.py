@@ -2,7 +2,8 @@
 
 import pytest
 
-from collector.trail.chain import NOTHING_BEFORE, Link, judge
+from collector.trail.chain import Link, judge
+from wire.chain import NOTHING_BEFORE
 
 HEAD = Link(sequence=3, chain="c3", next_event=31)
 

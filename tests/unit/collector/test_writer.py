@@ -35,6 +35,7 @@ from collector.trail.views import VIEWS
 from collector.trail.writer import Job, Writer
 from tests.support.orders import every_order
 from tests.support.wire_host import BOOT, batch, exec_act, full_row, opened, state
+from wire import chain
 from wire.codec import chain_digest, decode_as, encode
 from wire.errors import MessageError
 from wire.events import NAMES
@@ -95,8 +96,8 @@ async def trail(tmp_path: Path) -> AsyncIterator[Opened]:
 
 def _packed(message: EventBatch) -> tuple[EventRows, str]:
     data = encode(message)
-    link = chain_digest(data)
-    return event_rows(decode_as(data, EventBatch), link), link
+    rows = event_rows(decode_as(data, EventBatch), data)
+    return rows, rows.chain
 
 
 def _chain(host: HostId, sizes: list[int]) -> list[EventRows]:
@@ -216,7 +217,7 @@ def test_a_broken_column_is_named(column: str, value: object) -> None:
     """A batch that does not fit is a MessageError, so it ends among the rejected."""
     message = batch(HOST, 1, 1, [full_row() | {column: value}])
     with pytest.raises(MessageError, match=column):
-        event_rows(message, "c")
+        event_rows(message, b"")
 
 
 @pytest.mark.parametrize(
@@ -225,17 +226,68 @@ def test_a_broken_column_is_named(column: str, value: object) -> None:
 def test_a_batch_whose_numbers_are_off_is_refused(changes: dict[str, Any]) -> None:
     """Sequence, first and count must be there, fit, and agree with the columns."""
     with pytest.raises(MessageError, match="events"):
-        event_rows(replace(batch(HOST, 1, 1, [full_row()]), **changes), "c")
+        event_rows(replace(batch(HOST, 1, 1, [full_row()]), **changes), b"")
 
 
 def test_lost_events_are_counted_from_what_is_stored() -> None:
-    """A whole number that came as a float is that number, or the batch is refused."""
-    row = {"kind": "gap", "count": 3.0, "time_ns": 7}
-    rows = event_rows(batch(HOST, 1, 1, [row]), "c")
-    assert (rows.gap_events, rows.last_event_ns) == (3, 7)
-    assert isinstance(rows.gap_events, int)
+    """What is not a whole number of 64 bits is no count."""
+    row = {"kind": "gap", "count": 3, "time_ns": 7}
+    rows = event_rows(batch(HOST, 1, 1, [row, row]), b"")
+    assert (rows.gap_events, rows.last_event_ns) == (6, 7)
     with pytest.raises(MessageError, match="64 bits"):
-        event_rows(batch(HOST, 1, 1, [row | {"count": 2**62}] * 3), "c")
+        event_rows(batch(HOST, 1, 1, [row | {"count": 2**62}] * 3), b"")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("count", 3.0), ("pid", True), ("path", b"/a"), ("argv", [b"a"])]
+)
+def test_what_would_be_kept_as_another_value_is_a_broken_message(
+    column: str, value: object
+) -> None:
+    """A 3.0 kept as a 3 would not give the leaf that the host has made."""
+    with pytest.raises(MessageError, match=column):
+        event_rows(batch(HOST, 1, 1, [full_row() | {column: value}]), b"")
+
+
+async def test_a_batch_that_is_not_what_its_host_has_sealed_is_a_break(trail: Opened) -> None:
+    """It is kept, under the link that its contents have, and the break is recorded."""
+    first = batch(HOST, 1, 1, [full_row(), full_row()])
+    changed = replace(first, columns=first.columns | {"pid": [7, 8]})
+    following = batch(HOST, 2, 3, [full_row()], first.chain)
+    sent = [event_rows(one, b"") for one in (changed, following)]
+    await trail.writer.write(batches=sent)
+    assert trail.rows("SELECT sequence, kind FROM chain_breaks ORDER BY ALL") == [
+        (1, "contents"),
+        (2, "broken"),
+    ]
+    assert trail.rows("SELECT chain FROM batches ORDER BY sequence") == [
+        (sent[0].chain,),
+        (following.chain,),
+    ]
+    assert sent[0].chain != first.chain
+
+
+async def test_values_that_cannot_be_kept_are_a_break(trail: Opened) -> None:
+    """A newer agent may send a column more; who checks the leaf later must know that it went."""
+    columns = batch(HOST, 1, 1, [full_row()]).columns
+    columns |= {"colour": ["red"], "absent": [None]}
+    link = chain.link(HOST, 1, 1, "0" * 64, columns).chain
+    sent = replace(batch(HOST, 1, 1, [full_row()]), columns=columns, chain=link)
+    await trail.writer.write(batches=[event_rows(sent, b"")])
+    ((kind, detail),) = trail.rows("SELECT kind, detail FROM chain_breaks")
+    assert kind == "unknown_columns" and "'colour'" in str(detail) and "absent" not in str(detail)
+
+
+async def test_a_batch_of_an_earlier_agent_goes_on_to_be_linked(trail: Opened) -> None:
+    """Its digest is over the message; the next may be of today's."""
+    old = replace(batch(HOST, 1, 1, [full_row()]), chain_version=1, chain="")
+    new = batch(HOST, 2, 2, [full_row()], chain_digest(encode(old)))
+    await trail.writer.write(batches=[event_rows(old, encode(old)), event_rows(new, b"")])
+    assert trail.count("chain_breaks") == 0
+    rows = trail.rows("SELECT chain_version, groups = '[]' FROM batches ORDER BY sequence")
+    assert rows == [(1, True), (2, False)]
+    with pytest.raises(MessageError, match="upgrade the collector"):
+        event_rows(replace(new, chain_version=3), b"")
 
 
 def test_numbers_that_do_not_fit_are_a_broken_message() -> None:

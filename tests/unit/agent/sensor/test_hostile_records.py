@@ -47,7 +47,7 @@ FIELDS = st.builds(
     subject=number(16, 0, 1), port=number(16, 443), kind=number(8, 1, 2, 3, 4),
     guarantee=number(8, 1, 2, 3), transport=number(8, 0, 1, 2, 3, 4, 5),
     address_family=number(8, 0, 4, 6), address=st.binary(min_size=16, max_size=16),
-    comm=st.binary(min_size=16, max_size=16), path_bytes=number(32, 4), reserved=number(32, 0),
+    comm=st.binary(min_size=16, max_size=16), path_bytes=number(32, 4), grant=number(32, 0),
     number=number(64, 0),
 )  # fmt: skip
 # Long runs are cheap to make and as odd as any: what matters is where zeros and odd bytes stand.

@@ -45,7 +45,7 @@ FIELDS = ActFields(
     address_family=0,
     address=bytes(16),
     path_bytes=4,
-    reserved=0,
+    grant=0,
     number=0,
 )
 SUBJECTS = ["", "ai"]

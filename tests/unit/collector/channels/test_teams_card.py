@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collector.card import Fact
@@ -76,18 +76,23 @@ def test_nothing_is_drawn_as_markdown_and_no_function_is_left() -> None:
 
 
 @given(st.lists(st.tuples(LONG, st.integers(1, 5000)), min_size=8, max_size=8))
+@example([("x", 250)] * 8)  # what is left out at one place stands whole at another
 def test_no_card_is_larger_than_teams_takes_and_what_is_missing_is_counted(
     parts: list[tuple[str, int]],
 ) -> None:
     """Whatever the texts are made of."""
-    texts = [clean(letter * count, 4000).text for letter, count in parts]
+    # Each place has an end of its own, so that a text which is shown elsewhere too is no excuse.
+    texts = [
+        f"{clean(letter * count, 4000).text}#{number}."
+        for number, (letter, count) in enumerate([*parts[:2], *parts * 3, *parts * 3])
+    ]
     notice = make_notice()
     card = replace(
         notice.card,
         title=texts[0],
         state_line=texts[1],
-        facts=tuple(Fact(f"Label {number}", text) for number, text in enumerate(texts * 3)),
-        tree=tuple(texts * 3),
+        facts=tuple(Fact(f"Label {number}", text) for number, text in enumerate(texts[2:26])),
+        tree=tuple(texts[26:]),
         hidden_bytes=0,
     )
     data = message(replace(notice, card=card))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import duckdb
@@ -26,7 +27,7 @@ from collector.trail.writer import Writer
 from tests.support.centre import REPOSITORY
 from tests.support.old_trail import take_back
 from tests.support.wire_host import batch, full_row, opened
-from wire.codec import chain_digest, encode
+from wire.codec import encode
 from wire.ids import HostId
 
 HOST, OTHER = HostId("a" * 32), HostId("b" * 32)
@@ -87,8 +88,8 @@ def chain(host: HostId, *sizes: int) -> list[EventRows]:
     for sequence, size in enumerate(sizes, 1):
         row = full_row()
         message = batch(host, sequence, first, [row | {"pid": n} for n in range(size)], previous)
-        previous = chain_digest(encode(message))
-        result.append(event_rows(message, previous))
+        previous = message.chain
+        result.append(event_rows(message, encode(message)))
         first += size
     return result
 
@@ -123,7 +124,7 @@ def test_an_event_is_the_same_from_the_tail_and_from_a_file(house: House) -> Non
     """Every column, absent values and lists included."""
     empty = {"time_ns": 5, "kind": "notice", "count": 1}
     message = batch(HOST, 1, 1, [full_row(), empty])
-    house.write(event_rows(message, "c"))
+    house.write(event_rows(message, b"c"))
     before = house.rows("FROM events ORDER BY number")
     house.writer.write_out().result()
     assert len(house.named()) == 1
@@ -141,7 +142,8 @@ def test_a_transaction_that_fails_leaves_no_file(house: House) -> None:
     class Failing(EventRows):
         """A batch whose row of `batches` cannot be written, after its events were."""
 
-    broken = Failing(HOST, 1, 1, many.count, "x", None, None, 0, many.data)  # type: ignore[arg-type]
+    values = {one.name: getattr(many, one.name) for one in fields(many)}
+    broken = Failing(**(values | {"chain": None}))
     for wrong in ((broken,), ()):
         with pytest.raises(TrailError):
             house.write(*wrong, rows=() if wrong else (bad,))

@@ -1,0 +1,1 @@
+"""Checks a trail from its files alone."""

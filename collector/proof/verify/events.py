@@ -1,0 +1,138 @@
+"""Checks events against the leaves of their batches, some batches of a host at a time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from collector.proof.verify.links import Batch
+from collector.proof.verify.report import Report, What
+from collector.proof.verify.source import Source
+from wire.chain import leaf
+from wire.events import NAMES
+from wire.ids import HostId
+
+_AT_ONCE = 200_000  # events
+_MOST_TOLD = 20
+_ORPHANS = """
+SELECT host, batch, min(number), max(number), count(*) FROM {events}
+WHERE (host, batch) NOT IN (SELECT host, sequence FROM batches)
+GROUP BY host, batch ORDER BY ALL LIMIT 20
+"""
+
+
+def check_events(source: Source, batches: Iterable[Batch], report: Report) -> None:
+    """Say which events are not those that their hosts have sealed."""
+    for name, why in source.lost:
+        report.add(What.DROPPED, "segments", f"{name} cannot be read: {why}")
+    checked = linked = 0
+    for run in _runs(batches):
+        for batch, found in _read(source, run):
+            found.compare(batch, report)
+        checked += sum(batch.count for batch in run if batch.checkable)
+        linked += sum(batch.count for batch in run if not batch.checkable)
+    for host, sequence, first, last, count in source.query(_ORPHANS.format(events=source.events)):
+        which = f"{count} events ({first} to {last}) of a batch {sequence} that is not there"
+        report.add(What.INSERTED, f"events of {host}", which)
+    report.figures["events"] = checked + linked
+    if linked:
+        report.notes.append(
+            f"{linked} events are linked, but not checked one by one: they are of earlier agents, "
+            "of a batch that came twice, or had columns that the collector did not know"
+        )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the trail has of one batch: its numbers, and its columns by kind."""
+
+    numbers: list[int] = field(default_factory=list)
+    kinds: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+    def compare(self, batch: Batch, report: Report) -> None:
+        """Say what is not as it was sealed."""
+        place, here = f"events of {batch.host}", set(self.numbers)
+        wanted = range(batch.first, batch.first + batch.count)
+        missing = [number for number in wanted if number not in here]
+        extra = [number for number in self.numbers if number not in wanted]
+        twice = len(self.numbers) - len(here)
+        if not batch.checkable and (twice or extra):
+            return  # of a fork: nobody can say which of them is whose
+        if missing:
+            report.add(What.DROPPED, place, f"{_ranges(missing)} of batch {batch.sequence}")
+        if extra or twice:
+            again = sorted(number for number in here if self.numbers.count(number) > 1)
+            which = _ranges(sorted({*extra, *again}))
+            report.add(What.INSERTED, place, f"{which} of batch {batch.sequence}")
+        if not batch.checkable or missing or extra or twice:
+            return
+        for kind in sorted({*self.kinds, *batch.leaves}):
+            columns = self.kinds.get(kind, {})
+            count, signed = batch.leaves.get(kind, (0, ""))
+            made = leaf(HostId(batch.host), batch.sequence, kind, columns) if columns else ""
+            if made != signed:
+                numbers = columns.get("number", [])
+                which = _ranges(numbers) if numbers else f"{count} events"
+                words = f"{which} of kind {kind} in batch {batch.sequence}"
+                report.add(What.CHANGED, place, words)
+
+
+def _runs(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
+    """Yield the batches of a host that are read together."""
+    run: list[Batch] = []
+    size = 0
+    for batch in batches:
+        if run and (batch.host != run[0].host or size + batch.count > _AT_ONCE):
+            yield run
+            run, size = [], 0
+        run.append(batch)
+        size += batch.count
+    if run:
+        yield run
+
+
+def _read(source: Source, run: list[Batch]) -> Iterator[tuple[Batch, _Found]]:
+    columns = ", ".join(f'"{name}"' for name in ("batch", "number", *NAMES))
+    cursor = source.connection.cursor()
+    try:
+        table = cursor.execute(
+            f"SELECT {columns} FROM {source.events} WHERE host = ? AND batch BETWEEN ? AND ?"  # noqa: S608
+            " ORDER BY batch, kind, number",
+            [run[0].host, run[0].sequence, run[-1].sequence],
+        ).to_arrow_table()
+    except duckdb.Error:
+        cursor.close()
+        raise
+    cursor.close()
+    filled = [name for name in ("number", *NAMES) if table[name].null_count < len(table)]
+    values = {name: table[name].to_pylist() for name in filled}
+    sequences = table["batch"].to_pylist()
+    kinds = values.pop("kind", [])
+    found: dict[int, _Found] = {}
+    start = 0
+    for end in range(1, len(table) + 1):
+        here = sequences[start], kinds[start]
+        if end < len(table) and (sequences[end], kinds[end]) == here:
+            continue
+        part = {name: all_[start:end] for name, all_ in values.items()}
+        batch = found.setdefault(here[0], _Found())
+        batch.kinds[here[1]] = part
+        batch.numbers += part["number"]
+        start = end
+    for one in run:
+        yield one, found.get(one.sequence, _Found())
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Return "event 3", or "events 3, 5 to 9", of numbers that are sorted."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    words = [f"{a} to {b}" if a < b else f"{a}" for a, b in spans[:_MOST_TOLD]]
+    more = f" and others ({len(spans) - _MOST_TOLD} more runs)" if len(spans) > _MOST_TOLD else ""
+    one = len(spans) == 1 and spans[0][0] == spans[0][1]
+    return f"event{'' if one else 's'} {', '.join(words)}{more}"
