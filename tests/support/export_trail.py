@@ -13,7 +13,7 @@ from collector.trail.rows import Row, event_rows
 from collector.trail.store import open_trail
 from collector.trail.writer import Writer
 from tests.support.wire_host import batch
-from wire.codec import chain_digest, decode_as, encode
+from wire.codec import decode_as, encode
 from wire.ids import HostId
 from wire.messages import EventBatch
 
@@ -36,16 +36,14 @@ class ExportTrail:
         """Return the next batch of a host, and count it as sent."""
         sequence, first, previous = self._heads.get(host, (1, 1, "0" * 64))
         message = batch(host, sequence, first, rows, previous)
-        link = chain_digest(encode(message))
+        link = event_rows(message, encode(message)).chain
         self._heads[host] = (sequence + 1, first + len(rows), link)
         return message
 
     async def batch(self, message: EventBatch) -> None:
         """Write a batch as it came."""
         data = encode(message)
-        await self.writer.write(
-            batches=[event_rows(decode_as(data, EventBatch), chain_digest(data))]
-        )
+        await self.writer.write(batches=[event_rows(decode_as(data, EventBatch), data)])
 
     async def rows(self, *rows: Row) -> None:
         """Write rows of other tables."""
