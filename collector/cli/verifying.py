@@ -11,12 +11,6 @@ from collector.cli.run import Run
 _MOST_SHOWN = 200
 
 
-class WrongError(CliError):
-    """Something in the trail is not what was recorded."""
-
-    exit_code = 1
-
-
 def verify(
     run: Run,
     trail: Annotated[
@@ -71,7 +65,7 @@ def verify(
     )
     if not report.sound:
         count = len(report.findings)
-        raise WrongError(
+        raise CliError(
             "changed",
             f"{count} thing{'' if count == 1 else 's'} in the trail not as recorded",
             "keep the files as they are, and compare with a backup and the stream HF_CHECKPOINTS",

@@ -280,6 +280,23 @@ MEASURES: tuple[Measure, ...] = (
         "  AND noticed < make_timestamp($to_ns // 1000) ORDER BY noticed DESC LIMIT 50",
     ),
     Measure(
+        id="checkpoints",
+        title="Signed checkpoints, and what of them is kept outside",
+        says="The collector signs the whole record every while. Whether it is still as it was "
+        "signed is told by `holdfast trail verify`, from the files alone.",
+        figures="SELECT count(DISTINCT c.number) AS seen,\n"
+        "       (count(DISTINCT c.number) > 0 AND count(a.checkpoint) = 0)::INT AS gaps,\n"
+        "       count(DISTINCT a.checkpoint) AS anchored, count(DISTINCT c.signed_by) AS keys,\n"
+        "       CASE WHEN count(a.checkpoint) = 0 THEN 'unanchored' ELSE 'anchored up to '\n"
+        "            || max(a.checkpoint) END AS state\n"
+        "FROM checkpoints c LEFT JOIN anchors a ON a.checkpoint = c.number\n"
+        "WHERE c.time_ns >= $from_ns AND c.time_ns < $to_ns",
+        sample='SELECT make_timestamp(c.time_ns // 1000) AS "when", c.number, c.digest,\n'
+        "       a.anchor, a.receipt\n"
+        "FROM checkpoints c LEFT JOIN anchors a ON a.checkpoint = c.number\n"
+        "WHERE c.time_ns >= $from_ns AND c.time_ns < $to_ns ORDER BY c.number DESC LIMIT 10",
+    ),
+    Measure(
         id="rejected",
         title="Messages that were not believed",
         says="What came over the network without a valid signature or form, and had no effect.",

@@ -166,6 +166,8 @@ def fill(trail: duckdb.DuckDBPyConnection) -> None:
             "last_event_ns": when - S,
             "gap_events": 0,
             "received_ns": when,
+            "chain_version": 1,
+            "groups": "[]",
         }
         rows.append(Row(BATCHES, values))
     add(trail, *rows)

@@ -18,6 +18,8 @@ from collector.report.measures import BY_ID, MEASURES
 from collector.report.painter import Painter
 from collector.report.period import Period
 from collector.report.reports import Reports
+from collector.trail.rows import Row
+from collector.trail.schema import ANCHORS, CHECKPOINTS
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
 from tests.support.filled_trail import (
@@ -159,6 +161,21 @@ async def test_lost_batches_and_silent_hosts_are_gaps(
     found = (await _evidence(reports)).observations
     assert found["losses"].finding is Finding.GAP
     assert found["losses"].figures["missing events"] == "20"
+
+
+async def test_a_record_that_is_signed_and_kept_nowhere_else_is_a_gap(
+    reports: Reports, trail: duckdb.DuckDBPyConnection
+) -> None:
+    """Until something outside has a checkpoint of the period."""
+    assert (await _evidence(reports)).observations["checkpoints"].finding is Finding.NOT_ASSESSED
+    line = {"previous": "0" * 64, "digest": "d" * 64, "signed_by": "k" * 64, "line": "{}"}
+    add(trail, Row(CHECKPOINTS, {"number": 1, "time_ns": BEGIN_NS + HOUR} | line))
+    found = (await _evidence(reports)).observations["checkpoints"]
+    assert (found.seen, found.gaps, found.figures["state"]) == (1, 1, "unanchored")
+    kept = {"checkpoint": 1, "anchor": "file", "receipt": "", "time_ns": BEGIN_NS + HOUR}
+    add(trail, Row(ANCHORS, kept))
+    found = (await _evidence(reports)).observations["checkpoints"]
+    assert (found.finding, found.figures["state"]) == (Finding.OBSERVED, "anchored up to 1")
 
 
 async def test_every_query_of_evidence_gives_its_figures_again(
