@@ -50,8 +50,10 @@ def export(
     ] = None,
 ) -> None:
     """Export records of one table, oldest first: OCSF, ECS, CSV, Parquet or JSON lines."""
-    if output == "-" and format is Format.PARQUET and sys.stdout.isatty():
-        raise UsageError("no_file", "Parquet is nothing for a terminal", "give -o FILE")
+    terminal = output == "-" and sys.stdout.isatty()
+    if terminal and format in (Format.CSV, Format.PARQUET):
+        # CSV has no way to write letters that a terminal would obey as others.
+        raise UsageError("no_file", f"{format.value} is nothing for a terminal", "give -o FILE")
     parts = run.centre.download(
         "/trail/export",
         format=format.value,
@@ -63,7 +65,8 @@ def export(
     )
     first = next(parts, b"")  # a refusal comes before there is a file
     if output == "-":
-        _write(sys.stdout.buffer, first, parts, format, Path("standard output"))
+        shown = for_terminal if terminal else bytes
+        _write(sys.stdout.buffer, first, parts, format, Path("standard output"), shown)
         return
     path = Path(output)
     _to_file(path, first, parts, format)
@@ -104,8 +107,18 @@ def exports(run: Run) -> None:
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def for_terminal(lines: bytes) -> bytes:
+    """Return lines of JSON in plain ASCII: text of others is nothing that a terminal obeys."""
+    return b"".join(json.dumps(json.loads(line)).encode() + b"\n" for line in lines.splitlines())
+
+
 def _write(
-    file: BinaryIO, first: bytes, parts: Iterator[bytes], made_in: Format, place: Path
+    file: BinaryIO,
+    first: bytes,
+    parts: Iterator[bytes],
+    made_in: Format,
+    place: Path,
+    shown: Callable[[bytes], bytes] = bytes,
 ) -> None:
     """Write what comes, in whole records; raise UnreachableError naming the last one if cut off."""
     tail = b""
@@ -120,7 +133,7 @@ def _write(
                 tail += piece
                 end = _whole(tail, made_in)
                 if end:
-                    file.write(tail[:end])
+                    file.write(shown(tail[:end]))
                     last, tail = _last_record(tail[:end], made_in) or last, tail[end:]
             piece = next(parts, None)
         file.write(tail)

@@ -76,7 +76,7 @@ class Gatherer:
         """
         sending = self._positions.sending(self._settings.name)
         if sending is not None:
-            return sending, min(sending.ids.values(), default=time.time_ns())
+            return sending, self._received(sending)
         for source in self._sources:
             if source is not EVENTS and (ids := self._fresh(source, most)):
                 made = self._plan(source, len(ids), ids=ids)
@@ -104,6 +104,17 @@ class Gatherer:
         by_id = {row["id"]: row for row in found}
         numbered = enumerate(sending.ids, sending.number)
         return [(number, by_id[record]) for number, record in numbered if record in by_id]
+
+    def _received(self, sending: Sending) -> int:
+        """Return when the oldest of what was on its way was received."""
+        if not sending.host:
+            return min(sending.ids.values(), default=time.time_ns())
+        rows = self._rows(
+            "SELECT min(received_ns) FROM batches"
+            " WHERE host = ? AND first <= ? AND first + count > ?",
+            *(sending.host, sending.last, sending.first),
+        )
+        return rows[0][0] or time.time_ns()
 
     def _next_events(self, most: int) -> tuple[Sending, int] | None:
         if not self._stretches:

@@ -46,7 +46,7 @@ def test_any_row_of_any_table_is_a_document(name: str) -> None:
     """Whatever a host, or who attacks it, has put there."""
     source = SOURCES[name]
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(rows(source))
     def check(row: dict[str, Any]) -> None:
         made = ecs(source, row, _name)

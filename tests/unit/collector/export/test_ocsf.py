@@ -69,7 +69,7 @@ def test_any_row_of_any_table_is_valid(name: str) -> None:
     """Whatever a host, or who attacks it, has put there."""
     source = SOURCES[name]
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(rows(source))
     def check(row: dict[str, Any]) -> None:
         made = ocsf(source, row, _name)

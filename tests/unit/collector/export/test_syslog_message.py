@@ -16,7 +16,7 @@ from collector.export.syslog import Record, framed, message
 from tests.support.ocsf_schema import faults
 from tests.support.trail_rows import event, rows
 
-_LOOSE = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+_LOOSE = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=25)
 # The header of RFC 5424, and structured data as we have it.
 HEADER = re.compile(
     rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([!-~]{1,255}) holdfast - "
