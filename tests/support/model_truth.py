@@ -75,8 +75,14 @@ class Truth:
                 # Who has started its sessions, a collector knows that has heard of a request.
                 who = WHOSE[one.by]
                 assert who not in MAY_NOT - {"tom"}, "nobody lifts that of their own"
-        made = [one.request for one in orders if isinstance(one, Grant)]
-        assert len(made) == len(set(made)), "one decision makes one grant"
+        decisions, votes = self.streams.decisions(), self.votes()
+        made = [one for one in orders if isinstance(one, Grant)]
+        last = [decisions[one.request].votes[-1] for one in made]
+        assert len(last) == len(set(last)), (
+            "the vote that decides makes one grant, of all its holds"
+        )
+        for one in made:
+            self._check_made(one, decisions[one.request], votes)
 
     # -- by ground ----------------------------------------------------------------------------
 
@@ -121,10 +127,17 @@ class Truth:
         assert passed < grant.expires_boot_ns
         uses = [one for one in self.host.passed_ns if self._order_of(one) == grant.order]
         assert len(uses) <= grant.uses
-        decision = decisions[grant.request]
+        self._check_made(grant, decisions[grant.request], votes)
+
+    def _check_made(self, grant: Grant, decision: Decision, votes: Mapping[VoteId, Vote]) -> None:
+        """Raise AssertionError for a grant, used or not, that is for more than was approved."""
         first = HoldId(grant.request)
+        asking = self.host.opened[first]
+        assert grant.covers == covered(asking.act, asking.rule.id, asking.program)
+        assert (grant.host, grant.subject) == (asking.host, asking.act.subject)
         assert decision.ground is Ground.DECISION
         counted = [votes[one] for one in decision.votes]
+        assert votes[decision.votes[-1]].request == grant.request, "it stood for the request"
         assert all(one.digest_for(first) == decision.digest for one in counted)
         assert enough(POLICIES[decision.policy], [WHOSE[one.by] for one in counted])
         began = self._boot_ns(decision.time_ns) + SKEW + self.behind_ns[first]

@@ -60,6 +60,10 @@ GRANTS = (
 )
 
 
+def _of(person: str) -> list[tuple[str, Caller]]:
+    return [one for one in ACCOUNTS if one[0] == person]
+
+
 class Site(RuleBasedStateMachine):
     """What may happen; see the module."""
 
@@ -386,7 +390,50 @@ class Site(RuleBasedStateMachine):
         self.answer(data, number, Answer.APPROVE, True, accounts_of("cat"), [fault], at=at)
         if late:
             self.time_passes(late)
-            self.settles()
+        self.settles()
+
+    @precondition(lambda self: len(self.opened) < 4)
+    @rule(
+        data=st.data(),
+        number=st.integers(0, 1),
+        terms=st.lists(st.sampled_from(GRANTS[2:]), min_size=2, max_size=2, unique=True),
+        goes_on=st.sampled_from(["make", "ls"]),
+        folded=st.booleans(),
+    )
+    def two_approve_for_a_time(
+        self, data: st.DataObject, number: int, terms: list[Terms], goes_on: str, folded: bool
+    ) -> None:
+        """Each for another time, maybe of two identical acts at once; then the session goes on with
+        the same act, or another."""
+        collector = self.collectors[number]
+        if folded:
+            self.holds(4, "make", 1000, OnTimeout.KILL, 0)
+            while self.published < len(self.host.says):
+                self.publishes()
+            self.catches_up(number)
+        collector.put_in_force(PolicySet((POLICIES["two"],)))
+        for who, one in zip(("bob", "cat"), terms, strict=True):
+            self.answer(data, number, Answer.APPROVE, False, accounts_of(who), [], at=0, terms=one)
+        self.settles()
+        self.holds(3, goes_on, 1000, OnTimeout.KILL, 0)
+        self.settles()
+
+    @rule(data=st.data(), number=st.integers(0, 1), owner=st.sampled_from(_of("olga")))
+    def an_owner_would_lift(
+        self, data: st.DataObject, number: int, owner: tuple[str, Caller]
+    ) -> None:
+        """The quarantine of their own subject, of which this collector may have heard nothing."""
+        collector = self.collectors[number]
+        issuer = collector.issuer
+        if all(one.lifted for one in issuer.ledger.quarantines()):
+            (_, bob) = accounts_of("bob")[0]
+            self.run_(issuer.quarantine(bob, SUBJECT, HOST, reason="stop", via="cli"), number)
+        known = [one for one in issuer.ledger.quarantines() if one.lifted is None]
+        asked = data.draw(st.sampled_from([(), collector.book.register.all()]))
+        for one in known:
+            work = issuer.lift(owner[1], one, asked=asked, reason="over", via="cli")
+            self.run_(work, number)
+            assert one.lifted is None
 
     @rule(data=st.data(), who=st.permutations([one for one in REVIEWERS if one[0] == "ann"]))
     def somebody_tries_to_be_two(self, data: st.DataObject, who: list[tuple[str, Caller]]) -> None:
@@ -403,10 +450,12 @@ class Site(RuleBasedStateMachine):
         accounts: list[tuple[str, Caller]],
         faults: list[str],
         at: int | None = None,
+        terms: Terms | None = None,
     ) -> None:
         """Somebody gives an answer through a collector; `faults` are as in FaultyPublisher.
 
-        `at`: which of those that wait; None: any, and also one hold of several by itself.
+        `at`: which of those that wait; None: any, and also one hold of several by itself. `terms`:
+        the time that it is for; None: any, or for once.
         """
         collector = self.collectors[number]
         register = collector.book.register
@@ -419,7 +468,8 @@ class Site(RuleBasedStateMachine):
             return
         record = data.draw(st.sampled_from(shown)) if at is None else shown[at]
         person, caller = data.draw(st.sampled_from(accounts))
-        terms = data.draw(st.sampled_from(GRANTS)) if answer is Answer.APPROVE else None
+        if terms is None and answer is Answer.APPROVE:
+            terms = data.draw(st.sampled_from(GRANTS))
         collector.publisher.faults = list(faults)
         said = len(self.streams.messages[subjects.VOTES])
         decider = collector.decider
