@@ -1,6 +1,5 @@
 """A sensor over pinned programs and maps, whichever way these stop a process; see stop and gate."""
 
-import dataclasses
 import os
 import select
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from agent.errors import RecordError, SensorError
 from agent.release import ProcessId
 from agent.sensor import programs
+from agent.sensor.ancestors import with_ancestors_arguments
 from agent.sensor.bpf import Map, Ring
 from agent.sensor.interface import (
     Caught,
@@ -35,7 +35,6 @@ from agent.sensor.records import (
     act_of_facts,
     act_of_observed,
     act_unread,
-    arguments,
     call_is_to_come,
     resume_of,
 )
@@ -43,13 +42,12 @@ from agent.sensor.sides import Side
 from agent.sensor.tables import RuleTables
 from agent.sensor.tickets import Tickets
 from rules.superset import KernelTables
-from wire.acts import Act, Kind, Process
+from wire.acts import Act, Kind
 
 # The ring's own head, boot_ns, and the rest.
 _OBSERVED = struct.Struct(f"<IIQ{OBSERVED_BYTES - 8}s")
 _COUNTERS = 4
 _GUARDED = struct.Struct("<QQQ")
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _BPFFS_MAGIC = "bpf"
 
 
@@ -66,9 +64,7 @@ class MappedSensor:
 
     def act_of_use(self, use: Use) -> Act:
         """Return the act of a use; raise RecordError."""
-        return _with_ancestors_arguments(
-            act_of_facts(use.record, self._subjects, _wall_offset_ns())
-        )
+        return with_ancestors_arguments(act_of_facts(use.record, self._subjects, _wall_offset_ns()))
 
     def __init__(self, bpffs: Path, cache: Path | None = None) -> None:
         """`bpffs` is the directory that this agent alone pins under.
@@ -207,7 +203,7 @@ class MappedSensor:
             # One entry that cannot be read must neither hide the others nor be forgotten.
             whose = act_unread(raw, self._subjects, offset)
             return HeldAct(key=HeldKey(number), act=whose, unread=str(error))
-        return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
+        return HeldAct(key=HeldKey(number), act=with_ancestors_arguments(act))
 
     @cached_property
     def _tickets(self) -> Tickets:
@@ -385,31 +381,3 @@ def _possible_processors() -> int:
 def _wall_offset_ns() -> int:
     """Return what makes a time of the boot clock one since the epoch."""
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _with_ancestors_arguments(act: Act) -> Act:
-    """Add the arguments of the ancestors within the session; what started it is not the AI's."""
-    root, _, start = act.session.partition("-")
-    # Of a root that ran before the programs did, the start is known to the clock tick only.
-    inside = next(
-        (
-            number
-            for number, process in enumerate(act.ancestors, 1)
-            if process.pid == int(root) and process.start_ns // _TICK_NS == int(start) // _TICK_NS
-        ),
-        0,
-    )
-    ancestors = tuple(_with_arguments(process) for process in act.ancestors[:inside])
-    return dataclasses.replace(act, ancestors=ancestors + act.ancestors[inside:])
-
-
-def _with_arguments(process: Process) -> Process:
-    """Add an ancestor's arguments, read once per hold; none if it is another process by now."""
-    try:
-        raw = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        stat = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return process
-    if int(stat[19]) != process.start_ns // _TICK_NS:
-        return process
-    return dataclasses.replace(process, argv=arguments(raw[:4096], cut=len(raw) > 4096))
