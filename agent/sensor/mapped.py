@@ -27,7 +27,7 @@ from agent.sensor.interface import (
     Use,
 )
 from agent.sensor.labels import Labels, started_ns
-from agent.sensor.permits import NoPermits
+from agent.sensor.permits import KernelPermits, NoPermits
 from agent.sensor.quarantines import Quarantines
 from agent.sensor.records import (
     FACTS_BYTES,
@@ -59,8 +59,18 @@ class MappedSensor:
 
     @property
     def permits(self) -> Permits:
-        """What passes without a stop: nothing, unless calls are held before they are made."""
-        return NoPermits()
+        """What passes without a stop: nothing more, where calls are stopped when they were made.
+
+        But what has passed before, in another mode, is still to be told and counts.
+        """
+        # Nothing loaded, or by an older version.
+        if not (self._directory / "maps" / "hf_uses").exists():
+            return NoPermits()
+        return self._kernel_permits
+
+    @cached_property
+    def _kernel_permits(self) -> KernelPermits:
+        return KernelPermits(self._directory / "maps")
 
     def act_of_use(self, use: Use) -> Act:
         """Return the act of a use; raise RecordError."""
@@ -90,6 +100,7 @@ class MappedSensor:
     ) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
         _check_bpffs(self._directory.parent)
+        self._close_cached()  # of what an upgrade replaces
         programs.ensure_loaded(self._directory, self._cache, journalled, side=self.side)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
@@ -101,7 +112,8 @@ class MappedSensor:
         self._labels = Labels(maps)
         self._quarantines = Quarantines(maps, self._labels)
         self._quarantined = self._quarantines.any_in_force()
-        self._holds_epoll = _epoll(self._wake.fd, self._resumes.fd, self._quarantines.fd)
+        told = (self._wake, self._resumes, self._quarantines, self._kernel_permits)
+        self._holds_epoll = _epoll(*(one.fd for one in told))
         self._events_epoll = _epoll(self._acts.fd, self._execs.fd)
         subjects, self._subjects = self._labels.numbered(subjects)
         self._cgroups = any(one.cgroups for one in subjects)
@@ -333,9 +345,7 @@ class MappedSensor:
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""
-        for name in ("_holds", "_guarded", "_resumed", "_tickets"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        self._close_cached()
         if self._started:
             self._started = False
             self._holds_epoll.close()
@@ -346,6 +356,11 @@ class MappedSensor:
             self._tables.close()
             self._quarantines.close()
             self._labels.close()
+
+    def _close_cached(self) -> None:
+        for name in ("_holds", "_guarded", "_resumed", "_tickets", "_kernel_permits"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def detach(self) -> None:
         """Let nothing new be held: off the tracepoints, the maps still there."""
