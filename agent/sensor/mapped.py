@@ -1,6 +1,5 @@
 """A sensor over pinned programs and maps, whichever way these stop a process; see stop and gate."""
 
-import dataclasses
 import os
 import select
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from agent.errors import RecordError, SensorError
 from agent.release import ProcessId
 from agent.sensor import programs
+from agent.sensor.ancestors import with_ancestors_arguments
 from agent.sensor.bpf import Map, Ring
 from agent.sensor.interface import (
     Caught,
@@ -27,7 +27,7 @@ from agent.sensor.interface import (
     Use,
 )
 from agent.sensor.labels import Labels, started_ns
-from agent.sensor.permits import NoPermits
+from agent.sensor.permits import KernelPermits, NoPermits
 from agent.sensor.quarantines import Quarantines
 from agent.sensor.records import (
     FACTS_BYTES,
@@ -35,7 +35,6 @@ from agent.sensor.records import (
     act_of_facts,
     act_of_observed,
     act_unread,
-    arguments,
     call_is_to_come,
     resume_of,
 )
@@ -43,13 +42,12 @@ from agent.sensor.sides import Side
 from agent.sensor.tables import RuleTables
 from agent.sensor.tickets import Tickets
 from rules.superset import KernelTables
-from wire.acts import Act, Kind, Process
+from wire.acts import Act, Kind
 
 # The ring's own head, boot_ns, and the rest.
 _OBSERVED = struct.Struct(f"<IIQ{OBSERVED_BYTES - 8}s")
 _COUNTERS = 4
 _GUARDED = struct.Struct("<QQQ")
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _BPFFS_MAGIC = "bpf"
 
 
@@ -61,14 +59,22 @@ class MappedSensor:
 
     @property
     def permits(self) -> Permits:
-        """What passes without a stop: nothing, unless calls are held before they are made."""
-        return NoPermits()
+        """What passes without a stop: nothing more, where calls are stopped when they were made.
+
+        But what has passed before, in another mode, is still to be told and counts.
+        """
+        # Nothing loaded, or by an older version.
+        if not (self._directory / "maps" / "hf_uses").exists():
+            return NoPermits()
+        return self._kernel_permits
+
+    @cached_property
+    def _kernel_permits(self) -> KernelPermits:
+        return KernelPermits(self._directory / "maps")
 
     def act_of_use(self, use: Use) -> Act:
         """Return the act of a use; raise RecordError."""
-        return _with_ancestors_arguments(
-            act_of_facts(use.record, self._subjects, _wall_offset_ns())
-        )
+        return with_ancestors_arguments(act_of_facts(use.record, self._subjects, _wall_offset_ns()))
 
     def __init__(self, bpffs: Path, cache: Path | None = None) -> None:
         """`bpffs` is the directory that this agent alone pins under.
@@ -94,6 +100,7 @@ class MappedSensor:
     ) -> None:
         """Load or take up the kernel side, then label what already runs; raise SensorError."""
         _check_bpffs(self._directory.parent)
+        self._close_cached()  # of what an upgrade replaces
         programs.ensure_loaded(self._directory, self._cache, journalled, side=self.side)
         maps = self._directory / "maps"
         self._counters = Map(maps / "hf_counters", 4, 8, copies=_possible_processors())
@@ -105,7 +112,8 @@ class MappedSensor:
         self._labels = Labels(maps)
         self._quarantines = Quarantines(maps, self._labels)
         self._quarantined = self._quarantines.any_in_force()
-        self._holds_epoll = _epoll(self._wake.fd, self._resumes.fd, self._quarantines.fd)
+        told = (self._wake, self._resumes, self._quarantines, self._kernel_permits)
+        self._holds_epoll = _epoll(*(one.fd for one in told))
         self._events_epoll = _epoll(self._acts.fd, self._execs.fd)
         subjects, self._subjects = self._labels.numbered(subjects)
         self._cgroups = any(one.cgroups for one in subjects)
@@ -207,7 +215,7 @@ class MappedSensor:
             # One entry that cannot be read must neither hide the others nor be forgotten.
             whose = act_unread(raw, self._subjects, offset)
             return HeldAct(key=HeldKey(number), act=whose, unread=str(error))
-        return HeldAct(key=HeldKey(number), act=_with_ancestors_arguments(act))
+        return HeldAct(key=HeldKey(number), act=with_ancestors_arguments(act))
 
     @cached_property
     def _tickets(self) -> Tickets:
@@ -337,9 +345,7 @@ class MappedSensor:
 
     def close(self) -> None:
         """Let go of descriptors; what is pinned stays and goes on working."""
-        for name in ("_holds", "_guarded", "_resumed", "_tickets"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        self._close_cached()
         if self._started:
             self._started = False
             self._holds_epoll.close()
@@ -350,6 +356,11 @@ class MappedSensor:
             self._tables.close()
             self._quarantines.close()
             self._labels.close()
+
+    def _close_cached(self) -> None:
+        for name in ("_holds", "_guarded", "_resumed", "_tickets", "_kernel_permits"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def detach(self) -> None:
         """Let nothing new be held: off the tracepoints, the maps still there."""
@@ -385,31 +396,3 @@ def _possible_processors() -> int:
 def _wall_offset_ns() -> int:
     """Return what makes a time of the boot clock one since the epoch."""
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _with_ancestors_arguments(act: Act) -> Act:
-    """Add the arguments of the ancestors within the session; what started it is not the AI's."""
-    root, _, start = act.session.partition("-")
-    # Of a root that ran before the programs did, the start is known to the clock tick only.
-    inside = next(
-        (
-            number
-            for number, process in enumerate(act.ancestors, 1)
-            if process.pid == int(root) and process.start_ns // _TICK_NS == int(start) // _TICK_NS
-        ),
-        0,
-    )
-    ancestors = tuple(_with_arguments(process) for process in act.ancestors[:inside])
-    return dataclasses.replace(act, ancestors=ancestors + act.ancestors[inside:])
-
-
-def _with_arguments(process: Process) -> Process:
-    """Add an ancestor's arguments, read once per hold; none if it is another process by now."""
-    try:
-        raw = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        stat = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return process
-    if int(stat[19]) != process.start_ns // _TICK_NS:
-        return process
-    return dataclasses.replace(process, argv=arguments(raw[:4096], cut=len(raw) > 4096))
