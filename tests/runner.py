@@ -49,6 +49,7 @@ def main() -> int:
     interruptible()
     if options.full:
         os.environ.setdefault("HOLDFAST_TEST_EXAMPLES", "20")
+        os.environ.setdefault("HOLDFAST_VM_ALL", "1")
     elif not options.only:
         # Of the kernels that are booted, one; who names the layer gets them all.
         os.environ.setdefault("HOLDFAST_TEST_KERNELS", "6.1-lsm")

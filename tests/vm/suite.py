@@ -38,10 +38,14 @@ class Inside:
     machine: Machine
     target: programs.Target
 
-    def costs(self) -> tuple[list[programs.Program], dict[str, str]]:
-        """Have the programs ready for the tests; return what they cost here, and what lacks why."""
+    def prepare(self) -> None:
+        """Have the programs ready for the tests."""
         programs.install(self.machine, self.target)
-        return programs.measured(self._output, self.target)
+
+    def costs(self) -> tuple[str, list[programs.Program], dict[str, str]]:
+        """Prepare; return the kernel's version, what programs cost there, and what lacks why."""
+        self.prepare()
+        return self.target.version, *programs.measured(self._output, self.target)
 
     def tests(self, arguments: Sequence[str], reports: Reports) -> int:
         """Run pytest; return its exit code. `reports` gets each report as it is made.
