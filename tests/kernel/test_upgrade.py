@@ -1,7 +1,6 @@
 """An upgrade: other programs take the place of those that hold, and nothing comes free by it."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import agent.kernel
 from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.sides import Side
 from tests.support.loading import program_ids
+from tests.support.other_version import compiled_other_version, write_other_version
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
 
@@ -52,10 +51,9 @@ def made(watched: Watched) -> Iterator[Path]:
 def another_version(watched: Watched, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """Make what is loaded from now on another version, with `changed` changed."""
     kernel = watched.place / "other-kernel"
-    shutil.copytree(Path(agent.kernel.__file__).parent, kernel)
-    with (kernel / "programs" / changed).open("a") as source:
-        source.write("\n// Another version.\n")
+    write_other_version(kernel, changed)
     monkeypatch.setattr(programs, "_KERNEL", kernel)
+    monkeypatch.setattr(watched, "cache", compiled_other_version(watched.cache, changed))
 
 
 def others() -> list[Path]:

@@ -3,8 +3,11 @@
 import os
 import shlex
 
+from rules.modes import HostMode
 from tests.vm.image import CHECKOUT
 
+# Whether more runs than each time, as in `tests/run --full`.
+ALL = "HOLDFAST_VM_ALL" in os.environ
 _GATE = "tests/kernel/test_gate_*.py"
 # Each kind of change three times over takes a minute; that it has not happened and then happens is
 # what is looked at each time.
@@ -17,17 +20,16 @@ _STOP = (
     "tests/kernel/test_open.py",
     "tests/kernel/test_losses.py",
 )
+# What says of a kernel which mode it takes, and what the agent leaves behind in any mode.
+_ANY_MODE = ("tests/kernel/test_doctor.py", "tests/kernel/test_pins.py")
 # All of Holdfast together, in the mode that is asked for.
 _TOGETHER = "tests/end_to_end/test_main_job.py"
-# What is looked at each time of it; with HOLDFAST_VM_ALL, as in `tests/run --full`, it is all.
+# What is looked at each time of it: what other modes do otherwise.
 _MOST_TELLING = (
     "test_an_approved_command_waits_and_then_runs",
     "test_a_denied_command_dies_before_its_first_instruction",
     "test_a_secret_is_read_only_after_approval",
     "test_nothing_is_said_over_a_connection_before_approval",
-    "test_a_held_process_that_dies_closes_its_request",
-    "test_silence_kills_by_default",
-    "test_a_denying_rule_kills_without_asking",
     "test_the_agent_restarts_with_a_hold_open",
     "test_the_trail_says_who_when_and_why",
 )
@@ -38,7 +40,7 @@ _OF_STOP_MODE = (
 )
 
 
-def parts() -> dict[str, list[str]]:
+def parts(mode: str) -> dict[str, list[str]]:
     """Return the arguments for pytest in each of the VMs that one kernel gets, by a name for each.
 
     HOLDFAST_VM_TESTS may have others for a single one, in a shell's quoting.
@@ -46,12 +48,13 @@ def parts() -> dict[str, list[str]]:
     own = os.environ.get("HOLDFAST_VM_TESTS", "")
     if own:
         return {"chosen": shlex.split(own)}
-    stop = os.environ.get("HOLDFAST_TEST_MODE") == "stop"
+    stop = mode == HostMode.STOP
     gate = sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob(_GATE))
     together = [f"{_TOGETHER}::{name}" for name in _MOST_TELLING]
-    if "HOLDFAST_VM_ALL" in os.environ:
+    if ALL:
         left_out = () if stop else _OF_STOP_MODE
         together = [_TOGETHER, *(f"--deselect={_TOGETHER}::{name}" for name in left_out)]
     else:
         gate = [f"{_FILES}::{_FILES_EACH_TIME}" if one == _FILES else one for one in gate]
-    return {"kernel": list(_STOP) if stop else gate, "together": together}
+    kernel = list(_STOP) if stop else gate
+    return {"kernel": [*kernel, *_ANY_MODE] if ALL else kernel, "together": together}

@@ -1,5 +1,6 @@
 """Runs of tests in VMs that go on beside each other: each part of them has a VM of its own."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from tests.vm.machine import Machine, Shape
 
 # What is done with a booted VM before its tests; its result is the first thing that is told.
 First = Callable[[suite.Inside], object]
+
+
+def mode_of(way: Way) -> str:
+    """Return the mode that tests there are in: HOLDFAST_TEST_MODE may name another."""
+    return os.environ.get("HOLDFAST_TEST_MODE") or way.mode
 
 
 class Part:
@@ -57,7 +63,8 @@ class Part:
         try:
             stock = image.stock(kernel_named(self._way.kernel), progress)
             shape = Shape(self._way.hooks)
-            inside = suite.booted(self._machine, image.root(progress), stock, shape, progress)
+            root = image.root(progress)
+            inside = suite.booted(self._machine, root, stock, shape, mode_of(self._way), progress)
             self._told.put(self._first(inside))
             self._told.put(inside.tests(self._tests, self._told.put))
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for

@@ -7,7 +7,7 @@ import pytest
 
 from tests.vm import chosen
 from tests.vm.kernels import Way, ways_named
-from tests.vm.parts import Part
+from tests.vm.parts import Part, mode_of
 from tests.vm.suite import Inside
 from tests.vm.telling import programs_table, tell, told
 
@@ -30,7 +30,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
             _end(running)
             made = {
                 name: Part(way, name, tests, tmp_path_factory.mktemp(f"{way}-{name}"))
-                for name, tests in chosen.parts().items()
+                for name, tests in chosen.parts(mode_of(way)).items()
             }
             running[way] = made
             for number, part in enumerate(made.values()):
@@ -48,8 +48,14 @@ def _end(running: dict[Way, dict[str, Part]]) -> None:
     running.clear()
 
 
-@pytest.mark.parametrize("name", chosen.parts())
-@pytest.mark.parametrize("way", _WAYS, ids=str)
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        pytest.param(way, name, id=f"{way}-{name}")
+        for way in _WAYS
+        for name in chosen.parts(mode_of(way))
+    ],
+)
 def test_holdfast_works_under(
     way: Way, name: str, begun: Begun, request: pytest.FixtureRequest
 ) -> None:
