@@ -11,6 +11,7 @@ import pytest
 from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.sides import Side
+from tests.support.inside import PATIENCE
 from tests.support.loading import program_ids
 from tests.support.other_version import compiled_other_version, write_other_version
 from tests.support.tiny_elf import write_creator
@@ -96,7 +97,7 @@ def test_each_act_of_the_moment_is_seen_once(
         f"import time\nfor number in range(1, {most} + 1):\n"
         "    os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n"
         f"    if os.path.exists({str(over)!r}): break\n"
-        "    time.sleep(0.1)\n"
+        f"    time.sleep({0.1 * PATIENCE})\n"
         f"open({str(told)!r}, 'w').write(str(number))\n"
     )
     another_version(watched, monkeypatch, "stop.c")

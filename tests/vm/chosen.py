@@ -21,7 +21,16 @@ _STOP = (
     "tests/kernel/test_losses.py",
 )
 # What says of a kernel which mode it takes, and what the agent leaves behind in any mode.
-_ANY_MODE = ("tests/kernel/test_doctor.py", "tests/kernel/test_pins.py")
+_ANY_MODE = (
+    "tests/kernel/test_doctor.py",
+    "tests/kernel/test_pins.py",
+    "tests/kernel/test_upgrade.py",
+)
+_ANY_MODE_TOGETHER = (
+    "tests/end_to_end/test_emergency.py",
+    "tests/end_to_end/test_uninstall.py",
+    "tests/end_to_end/test_upgrade.py",
+)
 # All of Holdfast together, in the mode that is asked for.
 _TOGETHER = "tests/end_to_end/test_main_job.py"
 # What is looked at each time of it: what other modes do otherwise.
@@ -53,7 +62,8 @@ def parts(mode: str) -> dict[str, list[str]]:
     together = [f"{_TOGETHER}::{name}" for name in _MOST_TELLING]
     if ALL:
         left_out = () if stop else _OF_STOP_MODE
-        together = [_TOGETHER, *(f"--deselect={_TOGETHER}::{name}" for name in left_out)]
+        together = [_TOGETHER, *_ANY_MODE_TOGETHER]
+        together += (f"--deselect={_TOGETHER}::{name}" for name in left_out)
     else:
         gate = [f"{_FILES}::{_FILES_EACH_TIME}" if one == _FILES else one for one in gate]
     kernel = list(_STOP) if stop else gate
