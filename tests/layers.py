@@ -14,7 +14,8 @@ _ELSEWHERE = tuple(f"--ignore=tests/{name}" for name in _OWN)
 class Layer:
     """One layer: `arguments` choose its tests for pytest; none for the style layer.
 
-    One that is `long` runs only when asked for. After `longest_s` seconds it hangs and is ended.
+    One that is `long` runs only when asked for. After `longest_s` seconds it hangs and is ended, or
+    with --full after `longest_full_s`, if that is there.
     `packages` are installed for it besides what all layers need, and start no service.
     """
 
@@ -24,7 +25,12 @@ class Layer:
     root: bool = False
     long: bool = False
     longest_s: int | None = 1200
+    longest_full_s: int | None = None
     packages: tuple[str, ...] = ()
+
+    def limit_s(self, *, full: bool) -> int | None:
+        """Return after how many seconds it hangs; None if it may take any time."""
+        return self.longest_full_s or self.longest_s if full else self.longest_s
 
     @property
     def directory(self) -> Path | None:
@@ -97,8 +103,9 @@ LAYERS: tuple[Layer, ...] = (
         covers="the gate under stock kernels, in virtual machines",
         arguments=("tests/vm",),
         root=True,
-        long=True,
-        longest_s=None,
+        # On a new machine images are made first; with --full there are five kernels.
+        longest_s=2400,
+        longest_full_s=4 * 3600,
         packages=packages.FOR_VM,
     ),
     Layer(

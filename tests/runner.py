@@ -49,8 +49,9 @@ def main() -> int:
     interruptible()
     if options.full:
         os.environ.setdefault("HOLDFAST_TEST_EXAMPLES", "20")
-    elif not options.only:
-        # Of the kernels that are booted, one; who names the layer gets them all.
+        os.environ.setdefault("HOLDFAST_VM_ALL", "1")
+    else:
+        # Of the kernels that are booted, one.
         os.environ.setdefault("HOLDFAST_TEST_KERNELS", "6.1-lsm")
     try:
         chosen = _chosen(options.only, options.full)
@@ -58,7 +59,7 @@ def main() -> int:
         with ExitStack() as stack:
             if any(layer.root for layer in chosen):
                 stack.enter_context(bpffs.mounted())
-            results = [_run_layer(layer, options.pytest) for layer in chosen]
+            results = [_run_layer(layer, options.pytest, options.full) for layer in chosen]
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2
@@ -118,10 +119,14 @@ def _set_up(chosen: Sequence[Layer], progress: Progress, *, full: bool) -> None:
         packages.ensure(("vagrant", "vagrant-libvirt"), progress, COMMAND)
 
 
-def _run_layer(layer: Layer, extra: Sequence[str]) -> Result:
+def _run_layer(layer: Layer, extra: Sequence[str], full: bool) -> Result:
     print(f"\n== {layer.name}: {layer.covers}", flush=True)
     began = time.monotonic()
-    result = _check_style() if not layer.arguments else _run_pytest(layer, extra)
+    result = (
+        _check_style()
+        if not layer.arguments
+        else _run_pytest(layer, extra, layer.limit_s(full=full))
+    )
     return replace(result, seconds=time.monotonic() - began)
 
 
@@ -136,11 +141,11 @@ def _check_style() -> Result:
     return Result("style", passed=len(checks) - failed, failed=failed)
 
 
-def _run_pytest(layer: Layer, extra: Sequence[str]) -> Result:
+def _run_pytest(layer: Layer, extra: Sequence[str], limit_s: int | None) -> Result:
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as directory:
         report = Path(directory) / "report.xml"
         arguments = [*layer.arguments, f"--junit-xml={report}", "--durations=5", *extra]
-        code = _call([_tool("python"), "-m", "pytest", "-q", *arguments], layer.longest_s)
+        code = _call([_tool("python"), "-m", "pytest", "-q", *arguments], limit_s)
         if code == _NO_TESTS:
             return Result(layer.name, failed=0 if extra else 1, remark="no tests were found")
         if not report.exists():

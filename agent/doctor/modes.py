@@ -9,9 +9,6 @@ from rules.modes import HostMode
 
 Mode = HostMode
 
-# The modes that this version of Holdfast has.
-BUILT = frozenset({Mode.GATE, Mode.STOP})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
@@ -35,7 +32,7 @@ class Way:
         return not self.obstacles
 
 
-def ways(facts: Facts, built: frozenset[Mode] = BUILT) -> tuple[Way, ...]:
+def ways(facts: Facts) -> tuple[Way, ...]:
     """Return every way to hold, best first."""
     base = _base(facts)
     trials = facts.trials
@@ -44,22 +41,19 @@ def ways(facts: Facts, built: frozenset[Mode] = BUILT) -> tuple[Way, ...]:
     # The guard of gate mode is a program at the end of get_signal().
     guard = _trial(trials.fexit, "fexit programs", _arm(facts))
 
-    def before(mode: Mode) -> tuple[Obstacle, ...]:
-        return _unbuilt(mode, built) + _unasked(facts, mode)
-
-    gate = before(Mode.GATE) + base + _preemption(facts) + tracepoints + signal
+    gate = _unasked(facts, Mode.GATE) + base + _preemption(facts) + tracepoints + signal
     return (
         Way(mode=Mode.GATE, by="BPF LSM", obstacles=gate + _lsm(facts) + guard),
         Way(mode=Mode.GATE, by="fmod_ret", obstacles=gate + _fmod_ret(facts) + guard),
         Way(
             mode=Mode.STOP,
             by="raw tracepoints",
-            obstacles=before(Mode.STOP) + base + tracepoints + signal,
+            obstacles=_unasked(facts, Mode.STOP) + base + tracepoints + signal,
         ),
         Way(
             mode=Mode.AUDIT,
             by="auditd",
-            obstacles=before(Mode.AUDIT) + _audit(facts),
+            obstacles=_unasked(facts, Mode.AUDIT) + _audit(facts),
         ),
     )
 
@@ -89,12 +83,6 @@ def _lacks(found: tuple[Way, ...], mode: Mode) -> str:
     """Return what stands first in the way of each way of a mode, each once."""
     firsts = dict.fromkeys(one.obstacles[0].what for one in found if one.mode is mode)
     return f"Missing for {mode}: " + "; ".join(firsts)
-
-
-def _unbuilt(mode: Mode, built: frozenset[Mode]) -> tuple[Obstacle, ...]:
-    if mode in built:
-        return ()
-    return (Obstacle(what=f"{mode} mode in this version of Holdfast"),)
 
 
 def _unasked(facts: Facts, mode: Mode) -> tuple[Obstacle, ...]:

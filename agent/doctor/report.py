@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent.doctor import doors, modes, needs, people
 from agent.doctor.facts import Facts
 from agent.doctor.finding import Finding, Level
-from agent.doctor.modes import BUILT, Mode, Way
+from agent.doctor.modes import Way
 
 CHECKS = (*needs.CHECKS, *doors.CHECKS, *people.CHECKS)
 
@@ -30,9 +30,9 @@ class Report:
         return sum(finding.level is level for finding in self.findings)
 
 
-def examine(facts: Facts, built: frozenset[Mode] = BUILT) -> Report:
+def examine(facts: Facts) -> Report:
     """Judge a host."""
-    found = modes.ways(facts, built)
+    found = modes.ways(facts)
     way = modes.chosen(found)
     mode = way.mode if way else None
     return Report(

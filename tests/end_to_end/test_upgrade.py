@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.centre import REPOSITORY
 from tests.support.house import House, house, is_still, place_for_all
+from tests.support.inside import compiled_programs
+from tests.support.other_version import compiled_other_version, write_other_version
 
 pytestmark = pytest.mark.end_to_end
 
@@ -30,13 +32,18 @@ def home() -> Iterator[House]:
             yield built
 
 
-def another_version(place: Path, changed: str) -> Path:
-    """Return a tree in which a source of the kernel side is another one."""
-    tree = place / "other"
+def another_version(home: House, changed: str) -> Path:
+    """Return a tree in which a source of the kernel side is another one, and have it configured."""
+    tree = home.directory / "other"
     for package in ("agent", "rules", "wire"):
         shutil.copytree(REPOSITORY / package, tree / package)
-    with (tree / "agent" / "kernel" / "programs" / changed).open("a") as source:
-        source.write("\n// Another version.\n")
+    shutil.rmtree(tree / "agent" / "kernel")
+    write_other_version(tree / "agent" / "kernel", changed)
+    own = compiled_programs(home.directory / "cache")
+    text = home.config.read_text(encoding="utf-8")
+    assert f'cache = "{own}"' in text
+    text = text.replace(f'cache = "{own}"', f'cache = "{compiled_other_version(own, changed)}"')
+    home.config.write_text(text, encoding="utf-8")
     return tree
 
 
@@ -54,7 +61,7 @@ def test_what_is_held_goes_on_under_the_new_version(home: House, changed: str) -
     path = f"/requests/{requests[0]['request']}/decision"
     assert home.call("POST", path, body=answer).status_code == 200
     assert is_still(first.pid)
-    home.start_agent(tree=another_version(home.directory, changed))
+    home.start_agent(tree=another_version(home, changed))
     assert home.settled(requests[0])["outcome"] == "released"
     assert first.communicate(timeout=60)[0] == b"swordfish\n"
     assert is_still(second.pid)

@@ -1,7 +1,6 @@
 """An upgrade: other programs take the place of those that hold, and nothing comes free by it."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import agent.kernel
 from agent.errors import SensorError
 from agent.sensor import programs
 from agent.sensor.sides import Side
+from tests.support.inside import PATIENCE
 from tests.support.loading import program_ids
+from tests.support.other_version import compiled_other_version, write_other_version
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
 
@@ -52,10 +52,9 @@ def made(watched: Watched) -> Iterator[Path]:
 def another_version(watched: Watched, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """Make what is loaded from now on another version, with `changed` changed."""
     kernel = watched.place / "other-kernel"
-    shutil.copytree(Path(agent.kernel.__file__).parent, kernel)
-    with (kernel / "programs" / changed).open("a") as source:
-        source.write("\n// Another version.\n")
+    write_other_version(kernel, changed)
     monkeypatch.setattr(programs, "_KERNEL", kernel)
+    monkeypatch.setattr(watched, "cache", compiled_other_version(watched.cache, changed))
 
 
 def others() -> list[Path]:
@@ -98,7 +97,7 @@ def test_each_act_of_the_moment_is_seen_once(
         f"import time\nfor number in range(1, {most} + 1):\n"
         "    os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n"
         f"    if os.path.exists({str(over)!r}): break\n"
-        "    time.sleep(0.1)\n"
+        f"    time.sleep({0.1 * PATIENCE})\n"
         f"open({str(told)!r}, 'w').write(str(number))\n"
     )
     another_version(watched, monkeypatch, "stop.c")

@@ -19,7 +19,8 @@ _NAMES = ("holdfast-test", "holdfast-try")
 _GONE_S = 30
 _BPFTOOL = "/usr/sbin/bpftool"
 # Programs go by what the loader calls them; the kernel cuts names after 15 bytes.
-_PROGRAMS = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader" / "__main__.py"
+_LOADER = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader"
+_PROGRAMS = tuple(_LOADER / name for name in ("__main__.py", "hooks.py"))
 
 
 def found() -> set[str]:
@@ -83,11 +84,11 @@ def _programs() -> Iterable[str]:
     if not Path(_BPFTOOL).exists():
         return ()
     said = subprocess.run([_BPFTOOL, "--json", "prog", "list"], capture_output=True, check=True)
-    source = _PROGRAMS.read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in _PROGRAMS)
     return [
         f"{one['name']} {one['id']}"
         for one in json.loads(said.stdout)
-        if one.get("name", "").startswith("on_") and f'"{one["name"]}' in source
+        if one.get("name", "").startswith(("on_", "gate_")) and f'"{one["name"]}' in source
     ]
 
 

@@ -3,9 +3,16 @@
 import os
 import shlex
 
+from rules.modes import HostMode
 from tests.vm.image import CHECKOUT
 
+# Whether more runs than each time, as in `tests/run --full`.
+ALL = "HOLDFAST_VM_ALL" in os.environ
 _GATE = "tests/kernel/test_gate_*.py"
+# Each kind of change three times over takes a minute; that it has not happened and then happens is
+# what is looked at each time.
+_FILES = "tests/kernel/test_gate_files.py"
+_FILES_EACH_TIME = "test_a_held_call_has_not_happened_and_then_happens_once"
 # Of stop mode: what holds, and what is lost.
 _STOP = (
     "tests/kernel/test_attach.py",
@@ -13,15 +20,51 @@ _STOP = (
     "tests/kernel/test_open.py",
     "tests/kernel/test_losses.py",
 )
+# What says of a kernel which mode it takes, and what the agent leaves behind in any mode.
+_ANY_MODE = (
+    "tests/kernel/test_doctor.py",
+    "tests/kernel/test_pins.py",
+    "tests/kernel/test_upgrade.py",
+)
+_ANY_MODE_TOGETHER = (
+    "tests/end_to_end/test_emergency.py",
+    "tests/end_to_end/test_uninstall.py",
+    "tests/end_to_end/test_upgrade.py",
+)
 # All of Holdfast together, in the mode that is asked for.
-_TOGETHER = ("tests/end_to_end/test_main_job.py",)
+_TOGETHER = "tests/end_to_end/test_main_job.py"
+# What is looked at each time of it: what other modes do otherwise.
+_MOST_TELLING = (
+    "test_an_approved_command_waits_and_then_runs",
+    "test_a_denied_command_dies_before_its_first_instruction",
+    "test_a_secret_is_read_only_after_approval",
+    "test_nothing_is_said_over_a_connection_before_approval",
+    "test_the_agent_restarts_with_a_hold_open",
+    "test_the_trail_says_who_when_and_why",
+)
+# These let a process run on as root can in stop mode. In gate mode nobody can.
+_OF_STOP_MODE = (
+    "test_two_holds_of_one_process_need_two_approvals",
+    "test_a_denial_of_one_hold_kills_whatever_else_was_approved",
+)
 
 
-def tests() -> list[str]:
-    """Return the arguments for pytest; HOLDFAST_VM_TESTS may have others, in a shell's quoting."""
+def parts(mode: str) -> dict[str, list[str]]:
+    """Return the arguments for pytest in each of the VMs that one kernel gets, by a name for each.
+
+    HOLDFAST_VM_TESTS may have others for a single one, in a shell's quoting.
+    """
     own = os.environ.get("HOLDFAST_VM_TESTS", "")
     if own:
-        return shlex.split(own)
-    stop = os.environ.get("HOLDFAST_TEST_MODE") == "stop"
+        return {"chosen": shlex.split(own)}
+    stop = mode == HostMode.STOP
     gate = sorted(str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob(_GATE))
-    return [*(_STOP if stop else gate), *_TOGETHER]
+    together = [f"{_TOGETHER}::{name}" for name in _MOST_TELLING]
+    if ALL:
+        left_out = () if stop else _OF_STOP_MODE
+        together = [_TOGETHER, *_ANY_MODE_TOGETHER]
+        together += (f"--deselect={_TOGETHER}::{name}" for name in left_out)
+    else:
+        gate = [f"{_FILES}::{_FILES_EACH_TIME}" if one == _FILES else one for one in gate]
+    kernel = list(_STOP) if stop else gate
+    return {"kernel": [*kernel, *_ANY_MODE] if ALL else kernel, "together": together}

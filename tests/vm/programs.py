@@ -4,11 +4,14 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deploy.bootstrap.commands import run
+from tests.support.other_version import CHANGED, write_other_version
 from tests.vm import cache
 from tests.vm.checkout import PLACE
 from tests.vm.image import CHECKOUT
@@ -18,10 +21,9 @@ from tests.vm.machine import Machine
 # In the VM: where they are kept, for whoever loads them.
 KEPT = "/var/cache/holdfast-programs"
 SYSTEM_PYTHON = ("/usr/bin/python3", "-I")
-_RECIPE = "4"
+_RECIPE = "5"
 _TYPES = "/sys/kernel/btf/vmlinux"
 _KERNEL_SIDE = CHECKOUT / "agent" / "kernel"
-_LOADER = str(_KERNEL_SIDE / "loader")
 _COMPILE = str(Path(__file__).with_name("compile.py"))
 _MEASURE = f"{PLACE}/tests/vm/inside/complexity.py"
 
@@ -61,20 +63,31 @@ class Target:
         return [_RECIPE, self.version, self.hooks, self.mode, *sources]
 
 
-def install(machine: Machine, target: Target) -> None:
-    """Compile what has changed, and put it into a VM."""
+def install(machine: Machine, target: Target, others: Sequence[str] = CHANGED) -> None:
+    """Compile what has changed, and put it into a VM.
 
-    def build(place: Path) -> None:
-        types = str(_types(machine, target.version))
-        made = place / "programs"
-        words = (_COMPILE, _LOADER, types, target.release)
-        run([*SYSTEM_PYTHON, *words, *_loader_options(target, str(made))])
-
-    place = cache.entry("compiled", target.key(), build)
+    Besides ours those of `others`, which tests of an upgrade load; see tests.support.other_version.
+    """
+    place = cache.entry("compiled", target.key(), partial(_compile, machine, target))
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
         tar.add(place / "programs", KEPT.lstrip("/"))
+        for changed in others:
+            build = partial(_compile, machine, target, changed=changed)
+            other = cache.entry(f"compiled-{changed}", target.key(), build)
+            tar.add(other / "programs", f"{KEPT}-{changed}".lstrip("/"))
     machine.put(content.getvalue(), "/")
+
+
+def _compile(machine: Machine, target: Target, place: Path, changed: str = "") -> None:
+    types = str(_types(machine, target.version))
+    made = place / "programs"
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:
+        kernel = Path(name) / "kernel" if changed else _KERNEL_SIDE
+        if changed:
+            write_other_version(kernel, changed)
+        words = (_COMPILE, str(kernel / "loader"), types, target.release)
+        run([*SYSTEM_PYTHON, *words, *_loader_options(target, str(made))])
 
 
 def measured(ask: Ask, target: Target) -> tuple[list[Program], dict[str, str]]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bootstrap.progress import Progress
+from tests.support.other_version import CHANGED
 from tests.vm import installed, programs
 from tests.vm.checkout import PLACE
+from tests.vm.chosen import ALL
 from tests.vm.image import ENVIRONMENT, Root, Stock
 from tests.vm.machine import LOGS, Machine, MachineError, Shape
 
@@ -38,10 +40,14 @@ class Inside:
     machine: Machine
     target: programs.Target
 
-    def costs(self) -> tuple[list[programs.Program], dict[str, str]]:
-        """Have the programs ready for the tests; return what they cost here, and what lacks why."""
-        programs.install(self.machine, self.target)
-        return programs.measured(self._output, self.target)
+    def prepare(self) -> None:
+        """Have the programs ready for the tests."""
+        programs.install(self.machine, self.target, CHANGED if ALL else ())
+
+    def costs(self) -> tuple[str, list[programs.Program], dict[str, str]]:
+        """Prepare; return the kernel's version, what programs cost there, and what lacks why."""
+        self.prepare()
+        return self.target.version, *programs.measured(self._output, self.target)
 
     def tests(self, arguments: Sequence[str], reports: Reports) -> int:
         """Run pytest; return its exit code. `reports` gets each report as it is made.
@@ -118,12 +124,14 @@ class _Lines:
                 self.exit = said["exit"]
 
 
-def booted(machine: Machine, root: Root, stock: Stock, shape: Shape, progress: Progress) -> Inside:
-    """Boot a VM and install Holdfast in it."""
+def booted(
+    machine: Machine, root: Root, stock: Stock, shape: Shape, mode: str, progress: Progress
+) -> Inside:
+    """Boot a VM and install Holdfast in it, for tests of a mode."""
     archive = installed.archive(root, progress)
     release = machine.boot(root, stock, shape)
     machine.put(archive.read_bytes(), "/")
-    return Inside(machine, programs.Target.of(stock.version, release, shape.hooks))
+    return Inside(machine, programs.Target(stock.version, release, shape.hooks, mode))
 
 
 def keep(machine: Machine, name: str) -> Path:

@@ -1,16 +1,14 @@
 """The kernel's part of Holdfast, and all of it end to end, under stock Debian kernels."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.bootstrap.progress import Progress
-from tests.vm import chosen, image, suite
-from tests.vm.kernels import Way, kernel_named, ways_named
-from tests.vm.machine import Machine, Shape
+from tests.vm import chosen
+from tests.vm.kernels import Way, ways_named
+from tests.vm.parts import Part, mode_of
+from tests.vm.suite import Inside
 from tests.vm.telling import programs_table, tell, told
 
 # A VM limits itself: this is for a qemu that cannot even be killed.
@@ -19,40 +17,66 @@ pytestmark = pytest.mark.timeout(3600)
 _WAYS = ways_named(os.environ.get("HOLDFAST_TEST_KERNELS", ""))
 _GOOD = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A VM that is not booted yet, and is gone at the end."""
-    one = Machine(tmp_path)
-    yield one
-    one.end()
+Begun = Callable[[Way], dict[str, Part]]
 
 
-@pytest.mark.parametrize("way", _WAYS, ids=str)
-def test_holdfast_works_under(way: Way, machine: Machine, request: pytest.FixtureRequest) -> None:
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
+    """Gives the parts of a way, which run beside each other; there is one way at a time."""
+    running: dict[Way, dict[str, Part]] = {}
+
+    def parts(way: Way) -> dict[str, Part]:
+        if way not in running:
+            _end(running)
+            made = {
+                name: Part(way, name, tests, tmp_path_factory.mktemp(f"{way}-{name}"))
+                for name, tests in chosen.parts(mode_of(way)).items()
+            }
+            running[way] = made
+            for number, part in enumerate(made.values()):
+                part.start(Inside.costs if not number else Inside.prepare)
+        return running[way]
+
+    yield parts
+    _end(running)
+
+
+def _end(running: dict[Way, dict[str, Part]]) -> None:
+    for parts in running.values():
+        for part in parts.values():
+            part.end()
+    running.clear()
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        pytest.param(way, name, id=f"{way}-{name}")
+        for way in _WAYS
+        for name in chosen.parts(mode_of(way))
+    ],
+)
+def test_holdfast_works_under(
+    way: Way, name: str, begun: Begun, request: pytest.FixtureRequest
+) -> None:
     """The tests in the VM are counted one by one; this one is about the VM itself."""
-    progress = Progress()
-    root = image.root(progress)
-    stock = image.stock(kernel_named(way.kernel), progress)
+    part = begun(way)[name]
     failed: list[str] = []
     counted = 0
-
-    def report(data: dict[str, Any]) -> None:
-        nonlocal counted
-        one = told(request, data, str(way))
-        counted += one.when == "call"
-        if one.failed:
-            failed.append(one.nodeid)
-
     try:
-        inside = suite.booted(machine, root, stock, Shape(way.hooks), progress)
-        tell(request, programs_table(str(way), stock.version, *inside.costs()))
-        code = inside.tests(chosen.tests(), report)
-        assert code in _GOOD, f"pytest in the VM ended with exit code {code}"
+        for one in part.told():
+            if isinstance(one, tuple):
+                tell(request, programs_table(str(way), *one))
+            elif isinstance(one, dict):
+                report = told(request, one, str(way))
+                counted += report.when == "call"
+                if report.failed:
+                    failed.append(report.nodeid)
+            elif isinstance(one, int):
+                assert one in _GOOD, f"pytest in the VM ended with exit code {one}"
         assert counted, "no test has run in the VM"
     except BaseException as error:
-        error.add_note(f"console and logs are in {suite.keep(machine, str(way))}")
+        error.add_note(f"console and logs are in {part.keep()}")
         raise
     if failed:
-        place = suite.keep(machine, str(way))
-        tell(request, f"{len(failed)} failed under {way}; console and logs are in {place}")
+        tell(request, f"{len(failed)} failed in {part.name}; console and logs: {part.keep()}")

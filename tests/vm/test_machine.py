@@ -7,7 +7,7 @@ import pytest
 
 from deploy.bootstrap.progress import Progress
 from tests.vm import image, suite
-from tests.vm.kernels import Hooks, kernel_named, security_modules, ways_named
+from tests.vm.kernels import kernel_named
 from tests.vm.machine import LOGS, Machine, MachineError, Shape
 
 pytestmark = pytest.mark.timeout(1200)
@@ -89,22 +89,3 @@ def test_a_machine_that_dies_is_an_error_and_its_logs_are_kept(
     kept = suite.keep(booted, "died")
     assert (kept / "logs/agent.log").read_text() == "words\n"
     assert "sysrq triggered crash" in (kept / "console.log").read_text(errors="replace")
-
-
-def test_lsm_is_what_the_kernel_was_built_with_and_bpf_or_not() -> None:
-    """No other security module is lost."""
-    config = 'CONFIG_X=y\nCONFIG_LSM="landlock,yama,bpf"\n'
-    assert [security_modules(config, hooks) for hooks in Hooks] == [
-        "landlock,yama,bpf",
-        "landlock,yama",
-    ]
-
-
-def test_kernels_are_chosen_by_name() -> None:
-    """A kernel stands for all ways into it."""
-    assert [str(way) for way in ways_named("6.1, 5.10-fmod_ret")] == [
-        "6.1-lsm",
-        "6.1-fmod_ret",
-        "5.10-fmod_ret",
-    ]
-    assert len(ways_named("")) == 5

@@ -6,11 +6,9 @@ import pytest
 
 from agent.doctor.facts import Account, Configuration, Facts
 from agent.doctor.finding import Finding, Level
-from agent.doctor.modes import Mode
 from agent.doctor.report import CHECKS, examine
 from tests.support.hosts import AI, TIGHT, host, kernel, settings, tools, trials
 
-ALL = frozenset(Mode)
 REFUSED = "Operation not permitted (EPERM)"
 NO_GATE = trials(lsm=REFUSED, fmod_ret=REFUSED, fexit=REFUSED)
 BY_CGROUP = replace(AI, by_cgroup=True)
@@ -18,7 +16,7 @@ BY_CGROUP = replace(AI, by_cgroup=True)
 
 def finding(facts: Facts, check: str) -> Finding:
     """Return what a check says of a host whose version has every mode."""
-    (found,) = (one for one in examine(facts, ALL).findings if one.check == check)
+    (found,) = (one for one in examine(facts).findings if one.check == check)
     return found
 
 
@@ -34,7 +32,7 @@ def with_user(**changes: object) -> Facts:
 
 def test_a_host_in_order_has_nothing_against_it() -> None:
     """Neither a problem nor a warning nor a note, and each check has spoken once."""
-    report = examine(host(), ALL)
+    report = examine(host())
     assert [one for one in report.findings if one.level is not Level.OK] == []
     assert report.problems == 0
     names = [one.check for one in report.findings]
@@ -125,7 +123,7 @@ def test_a_door_that_is_open_is_a_warning_with_its_exact_remedy(
     assert found.level is Level.WARNING, found
     assert remedy in found.remedy
     assert len(found.why) > 30
-    report = examine(facts, ALL)
+    report = examine(facts)
     assert [one.check for one in report.findings if one.level is Level.WARNING] == [check]
     assert report.problems == 0
 
@@ -148,13 +146,13 @@ def test_what_must_be_mended_is_a_problem(facts: Facts, check: str, remedy: str)
     found = finding(facts, check)
     assert found.level is Level.PROBLEM, found
     assert remedy in found.remedy
-    assert examine(facts, ALL).problems == 1
+    assert examine(facts).problems == 1
 
 
 def test_a_host_that_can_hold_nothing_is_a_problem_by_itself() -> None:
     """Even where each single thing is in order."""
     facts = host(trials=trials(raw_tracepoint=REFUSED), tools=tools(auditd_runs=False))
-    report = examine(facts, ALL)
+    report = examine(facts)
     assert report.way is None
     assert report.count(Level.PROBLEM) == 0
     assert report.problems == 1

@@ -23,7 +23,6 @@ from tests.support.hosts import (
 )
 from wire.acts import KINDS_OF_PROCESSES, Kind
 
-ALL = frozenset(Mode)
 NO_LSM = "it attaches and is never called: bpf is not an active LSM"
 REFUSED = "Operation not permitted (EPERM)"
 # Ubuntu: BPF LSM is built and not active, and its AppArmor must stay.
@@ -35,15 +34,15 @@ AS_UBUNTU: dict[str, Any] = {
 ONLY_TRACEPOINTS = host(trials=trials(lsm=REFUSED, fmod_ret=REFUSED, fexit=REFUSED))
 
 
-def gets(facts: Facts, built: frozenset[Mode] = ALL) -> tuple[Mode, str] | None:
+def gets(facts: Facts) -> tuple[Mode, str] | None:
     """Return the mode and means that a host gets."""
-    way = chosen(ways(facts, built))
+    way = chosen(ways(facts))
     return (way.mode, way.by) if way else None
 
 
 def lacks(facts: Facts, mode: Mode, by: str) -> list[tuple[str, str]]:
     """Return what a way lacks on a host, each with its remedy."""
-    (way,) = (one for one in ways(facts, ALL) if one.mode is mode and one.by == by)
+    (way,) = (one for one in ways(facts) if one.mode is mode and one.by == by)
     return [(one.what, one.remedy) for one in way.obstacles]
 
 
@@ -75,13 +74,12 @@ def test_a_host_gets_the_best_that_nothing_stands_against(
     assert gets(facts) == expected
 
 
-def test_a_version_without_a_mode_offers_none() -> None:
-    """The kernel would do it, and that is said of the version and not of the kernel."""
-    built = frozenset({Mode.STOP})
-    assert gets(host(), built) == (Mode.STOP, "raw tracepoints")
-    assert why(ways(host(), built)) == (
-        "raw tracepoints work here. Missing for gate: gate mode in this version of Holdfast"
-    )
+def test_a_host_without_bpf_gets_audit_mode_and_hears_why() -> None:
+    """The agent then takes the same way, so doctor offers it."""
+    facts = host(kernel=kernel(types=False))
+    assert gets(facts) == (Mode.AUDIT, "auditd")
+    assert why(ways(facts)).startswith("auditd works here. Missing for gate: ")
+    assert "Missing for stop: " in why(ways(facts))
 
 
 def test_bpf_is_added_to_the_active_lsms_and_none_is_dropped() -> None:
@@ -155,12 +153,12 @@ def test_what_was_not_tried_counts_as_not_possible() -> None:
 
 def test_why_says_what_each_way_of_a_better_mode_lacks() -> None:
     """In one sentence."""
-    found = ways(host(**{**AS_UBUNTU, "trials": trials(lsm=NO_LSM, fmod_ret=REFUSED)}), ALL)
+    found = ways(host(**{**AS_UBUNTU, "trials": trials(lsm=NO_LSM, fmod_ret=REFUSED)}))
     assert why(found) == (
         "raw tracepoints work here. Missing for gate: bpf among the active LSMs "
         f"(lockdown,capability,landlock,yama,apparmor); fmod_ret programs: {REFUSED}"
     )
-    assert why(ways(host(), ALL)) == "BPF LSM works here, and no mode promises more"
+    assert why(ways(host())) == "BPF LSM works here, and no mode promises more"
     assert "no way to hold" in why((Way(mode=Mode.STOP, by="x", obstacles=found[0].obstacles),))
 
 
@@ -176,7 +174,7 @@ ANSWER = st.sampled_from([True, REFUSED])
 def test_doctor_says_what_the_agent_would_choose(said: dict[str, Answer], preempts: str) -> None:
     """Whatever the kernel takes and refuses; both ask the same trial."""
     facts = host(trials=trials(**said), kernel=kernel(preempts=preempts))
-    way = chosen(ways(facts, ALL))
+    way = chosen(ways(facts))
     assert way is not None
     choice = best(said, preempts)
     means = {"lsm": "BPF LSM", "fmod_ret": "fmod_ret", "stop": "raw tracepoints"}
@@ -202,7 +200,7 @@ def test_a_kernel_that_preempts_itself_is_told_how_not_to() -> None:
 def test_a_mode_that_is_asked_for_is_the_only_one(asked: str, expected: Mode) -> None:
     """And the others say why not; one that cannot be is none at all."""
     asking = Configuration(place="/etc/holdfast/agent.toml", mode=asked)
-    way = chosen(ways(host(configuration=asking), ALL))
+    way = chosen(ways(host(configuration=asking)))
     assert way is not None
     assert way.mode is expected
     refused = host(configuration=asking, trials=trials(lsm=REFUSED, fmod_ret=REFUSED))

@@ -6,11 +6,10 @@ from typing import Any
 
 from agent.doctor import render
 from agent.doctor.finding import Level
-from agent.doctor.modes import PROMISES, Mode
+from agent.doctor.modes import PROMISES
 from agent.doctor.report import examine
 from tests.support.hosts import LSMS, UBUNTU, host, kernel, settings, tools, trials
 
-ALL = frozenset(Mode)
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "doctor.md").read_text(encoding="utf-8")
 REPORT = examine(
     host(
@@ -20,7 +19,6 @@ REPORT = examine(
         tools=tools(cgroup2=""),
         running="stop",
     ),
-    ALL,
 )
 
 
@@ -62,7 +60,7 @@ def test_the_text_says_the_mode_first_then_what_matters_most() -> None:
 
 def test_a_host_without_a_mode_reads_about_all_of_them() -> None:
     """There is nothing that it promises."""
-    said = render.as_text(examine(host(trials=trials(bpf="no"), tools=tools(auditd="")), ALL))
+    said = render.as_text(examine(host(trials=trials(bpf="no"), tools=tools(auditd=""))))
     assert "mode: none" in said
     for mode, promise in PROMISES.items():
         assert f"{mode} is {promise.words[:20]}" in said
@@ -81,7 +79,7 @@ def test_the_json_has_the_same_and_is_json() -> None:
 
 def test_the_page_names_every_key_of_the_json() -> None:
     """Who writes a program against it finds each."""
-    report = examine(host(trials=trials(lsm="no"), kernel=settings()), ALL)
+    report = examine(host(trials=trials(lsm="no"), kernel=settings()))
     missing = sorted(key for key in keys(render.as_json(report)) if f"`{key}`" not in PAGE)
     assert not missing, missing
 
