@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 
 from collector.errors import TrailError
+from collector.trail.analysts.views_file import ABOUT
 from collector.trail.macros import MACROS
 
 DATA = "data"
+CHECKPOINTS = "checkpoints.jsonl"
 _TRIES = 5
 
 
@@ -61,6 +63,9 @@ def make_bundle(views: Path, target: Path) -> Bundle:
         new.mkdir(mode=0o700, parents=True)
         (new / DATA).mkdir(mode=0o700)
         source = _copy(views, new)
+        checkpoints = views.with_name(CHECKPOINTS)
+        if checkpoints.exists():
+            shutil.copyfile(checkpoints, new / CHECKPOINTS)
         bundle = _complete(source, new)
         if target.suffix == ".tar":
             _archive(new, target)
@@ -121,7 +126,8 @@ def _complete(source: _Source, new: Path) -> Bundle:
     files = [
         _described(new, f"{DATA}/{path.name}", table, rows) for table, path, rows in source.files
     ]
-    files += [_described(new, name, "", 0) for name in ("views.duckdb", "views.sql")]
+    others = [path.name for path in sorted(new.iterdir()) if path.is_file()]
+    files += [_described(new, name, "", 0) for name in others]
     bundle = Bundle(trail, version, made, tuple(files))
     manifest = json.dumps(asdict(bundle), indent=1, ensure_ascii=False)
     (new / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
@@ -144,6 +150,8 @@ def _views(source: _Source, new: Path) -> list[str]:
         for statement in MACROS.values():
             connection.execute(statement)
             done.append(statement.strip())
+        connection.execute(ABOUT)
+        connection.execute("INSERT INTO about VALUES (?, ?, ?::TIMESTAMP)", [*source.about])
         for table, path, rows in source.files:
             found = connection.execute(
                 "SELECT count(*) FROM read_parquet(?)", [f"{DATA}/{path.name}"]

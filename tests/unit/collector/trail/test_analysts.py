@@ -217,6 +217,7 @@ def test_a_bundle_stands_alone(site: Site, tmp_path: Path, name: str) -> None:
     site.house.write(*chain(HOST, 5, spill.WORTH_A_FILE), rows=holds(3))
     site.house.write(*chain(HOST, 5, spill.WORTH_A_FILE, 6))
     site.publisher.publish(EVERYTHING)
+    site.path.with_name("checkpoints.jsonl").write_text("{}\n", encoding="utf-8")
     made = make_bundle(site.path, tmp_path / name)
     if name.endswith(".tar"):
         with tarfile.open(tmp_path / name) as archive:
@@ -231,6 +232,7 @@ def test_a_bundle_stands_alone(site: Site, tmp_path: Path, name: str) -> None:
         "import duckdb, json, sys\n"
         "with duckdb.connect('views.duckdb', read_only=True) as t:\n"
         "    names = json.loads(sys.argv[1])\n"
+        "    assert t.execute('SELECT trail FROM about').fetchall() == [('t' * 32,)]\n"
         "    rows = {n: t.execute(f'SELECT count(*) FROM {n}').fetchall()[0][0] for n in names}\n"
         "    t.execute(\"FROM grants_in_force_at(TIMESTAMP '2026-01-01')\")\n"
         "with duckdb.connect() as t:\n"
@@ -253,6 +255,7 @@ def test_a_bundle_stands_alone(site: Site, tmp_path: Path, name: str) -> None:
     on_disk = {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()} - {
         "manifest.json"
     }
+    assert "checkpoints.jsonl" in on_disk
     assert files.keys() == on_disk == {one.file for one in made.files}
     for one in made.files:
         assert bundle._described(there, one.file, one.table, one.rows) == one
