@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from collector.api.errors import documented
 from collector.api.fields import Time
@@ -71,7 +71,7 @@ async def report(
 @router.get(
     "/trail/report.html",
     summary="The same as a page",
-    response_class=HTMLResponse,
+    response_class=Response,
     responses=documented(401, 403, 422) | _PAGE,
 )
 async def report_page(
@@ -122,7 +122,7 @@ async def evidence(
 @router.get(
     "/trail/evidence.html",
     summary="The same as a page",
-    response_class=HTMLResponse,
+    response_class=Response,
     responses=documented(401, 403, 422) | _PAGE,
 )
 async def evidence_page(
