@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from collector.cli.bundle import bundle
 from collector.cli.errors import UsageError
 from collector.cli.export import export, exports
 from collector.cli.reports import evidence, report
@@ -28,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     command(trail)(report)
     command(trail)(evidence)
     command(trail)(verify)
+    command(trail)(bundle)
     app.add_typer(trail, name="trail")
 
 

@@ -67,7 +67,7 @@ SELECT make_timestamp(e.time_ns // 1000), 'nobody (rule)', 'rule', e.host, e.sub
        e.kind, {_EVENT_WHAT}, e.rule, e.guarantee, coalesce(e.detail, ''),
        CASE WHEN e.result < 0 THEN 'refused' ELSE 'not confirmed' END, coalesce(e.hold, '')
 FROM events e
-WHERE e.action = 'deny'
+WHERE e.action = 'deny' AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.hold = e.hold)
 ORDER BY "when" DESC
 """  # noqa: S608 - fixed text
 

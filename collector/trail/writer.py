@@ -160,12 +160,12 @@ class Writer:
 
     def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
         """Write the jobs; `repeated`: some of their rows may be there, and are left out."""
+        self._spill.begin()
         self._connection.execute("BEGIN")
         for table in schema.TABLES:
             rows = [row for job in jobs for row in job.rows if row.table is table]
             if rows:
                 self._insert(table, [arrow_of(table, rows)], repeated=repeated)
-        self._spill.begin()
         self._append_events([batch for job in jobs for batch in job.batches])
         for job in jobs:
             if job.swap:

@@ -70,6 +70,7 @@ class ViewsPublisher:
 
     def publish(self, names: frozenset[str]) -> None:
         """Bring the exports of these tables and the file up to one moment of the trail."""
+        names |= {name for name, export in self._exports.items() if not export.parts}
         since = self._retired.clock()
         made_ns = time.time_ns()
         cursor = self._connection.cursor()
@@ -79,7 +80,7 @@ class ViewsPublisher:
             segments = Shelf(cursor, self._writer.shelf.directory).all
             for name in names & set(self._exports):
                 self._replaced += [part.path for part in self._exports[name].refresh(cursor)]
-            if schema.EVENTS.name in names:
+            if schema.EVENTS.name in names or not self._tail:
                 self._replaced += self._tail
                 self._tail = [*write_tail(cursor, schema.EVENTS_TAIL, self._directory)]
             version = cursor.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]

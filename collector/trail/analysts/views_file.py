@@ -21,6 +21,9 @@ _OPTIONS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+ABOUT = "CREATE TABLE about (trail VARCHAR, schema_version BIGINT, made_at TIMESTAMP)"
+
+
 @dataclass(frozen=True, slots=True)
 class ListedFile:
     """A Parquet file that the views read."""
@@ -87,7 +90,7 @@ class ViewsFile:
             if before is None:
                 for name, query in VIEWS.items():
                     connection.execute(f'CREATE VIEW "{name}" AS {query}')
-                for statement in (*MACROS.values(), *_ABOUT):
+                for statement in (*MACROS.values(), ABOUT, _FILES):
                     connection.execute(statement)
             _fill(connection, listed, about)
             connection.execute("COMMIT")
@@ -103,10 +106,7 @@ class ViewsFile:
         return True
 
 
-_ABOUT = (
-    "CREATE TABLE about (trail VARCHAR, schema_version BIGINT, made_at TIMESTAMP)",
-    "CREATE TABLE files (table_name VARCHAR, file VARCHAR, rows BIGINT, bytes BIGINT)",
-)
+_FILES = "CREATE TABLE files (table_name VARCHAR, file VARCHAR, rows BIGINT, bytes BIGINT)"
 
 
 def _fill(

@@ -130,12 +130,12 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make it and what is above, for this user alone, and see that they are on disk."""
+    """Make it and the one above, for this user alone, and see that they are on disk."""
     if directory.is_dir():
         return
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for one in (directory.parent, directory.parent.parent):
-        sync_directory(one)
+    for one in (directory.parent, directory):
+        one.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(one.parent)
 
 
 @contextmanager

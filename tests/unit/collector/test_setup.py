@@ -10,6 +10,7 @@ import pytest
 
 from collector import config
 from collector.api.errors import documented
+from collector.config import Trail
 from collector.errors import StateError
 from collector.identity.people import Role
 from collector.keys import (
@@ -21,6 +22,9 @@ from collector.keys import (
 from collector.nats.server_config import hosts_conf
 from collector.setup import init
 from collector.trail import schema
+from collector.trail.macros import MACROS
+from collector.trail.schema import EVENTS, EVENTS_TAIL
+from collector.trail.store import open_trail
 from collector.trail.views import VIEWS
 
 REPOSITORY = Path(__file__).parents[3]
@@ -129,6 +133,36 @@ def test_every_table_and_its_columns_are_documented(table: schema.Table) -> None
 def test_every_view_is_documented(view: str) -> None:
     """docs/trail.md says what each view answers."""
     assert f"| `{view}` |" in (DOCS / "trail.md").read_text(encoding="utf-8")
+
+
+def test_every_column_of_every_view_is_documented(tmp_path: Path) -> None:
+    """With its type, once for all views: a name means the same in each. And nothing else is."""
+    text = (DOCS / "trail.md").read_text(encoding="utf-8")
+    section = text.partition("### Columns of the views\n")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `(\w+)` \| ([A-Z\[\]]+) \| .+ \|$", section, re.MULTILINE))
+    connection = open_trail(Trail(file=str(tmp_path / "trail.duckdb")))
+    sources = [*VIEWS, *(f"{name}(TIMESTAMP '2026-01-01')" for name in MACROS)]
+    found = {
+        (str(name), str(kind))
+        for source in sources
+        for name, kind, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()
+    }
+    connection.close()
+    assert told == found
+
+
+@pytest.mark.parametrize("macro", MACROS)
+def test_every_macro_is_documented(macro: str) -> None:
+    """docs/trail.md says how to call it."""
+    assert f"FROM {macro}(" in (DOCS / "trail.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", [EVENTS_TAIL, EVENTS], ids=lambda table: str(table.name))
+def test_events_have_their_columns_documented(table: schema.Table) -> None:
+    """The view and the table of the tail, which are described the same."""
+    text = (DOCS / "trail.md").read_text(encoding="utf-8")
+    section = text.partition(f"### `{table.name}`\n")[2].partition("\n### ")[0]
+    assert not [name for name in table.schema.names if f"| `{name}` |" not in section]
 
 
 def test_every_error_code_of_the_api_is_documented() -> None:

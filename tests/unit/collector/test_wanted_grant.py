@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pytest
@@ -73,14 +74,15 @@ def _vote(number: int, hold: HoldOpened, grant: WantedGrant | None, time_ns: int
 @given(st.lists(st.none() | TERMS, min_size=1, max_size=4))
 def test_a_vote_comes_back_with_the_time_that_it_is_for(wanted: list[WantedGrant | None]) -> None:
     """So that a restart changes neither what a request shows nor what its votes come to."""
-    connection = open_trail(Trail(file=":memory:"))
     hold = _hold()
     votes = tuple(_vote(number, hold, one, NOON_NS + number) for number, one in enumerate(wanted))
-    _add(connection, opened_row(hold, encode(hold), 1), *(vote_row(v, "key", 1) for v in votes))
-    reader = Reader(connection)
-    (record,) = asyncio.run(reader.records([RequestId(hold.hold)]))
-    reader.close()
-    connection.close()
+    with TemporaryDirectory() as directory:
+        connection = open_trail(Trail(file=f"{directory}/trail.duckdb"))
+        _add(connection, opened_row(hold, encode(hold), 1), *(vote_row(v, "key", 1) for v in votes))
+        reader = Reader(connection)
+        (record,) = asyncio.run(reader.records([RequestId(hold.hold)]))
+        reader.close()
+        connection.close()
     assert record.votes == votes
 
 
