@@ -95,7 +95,7 @@ def test_every_operation_answers_as_it_is_described(
                 assert answer.status_code in (401, 405, 413, 422)
 
         check()
-    assert len(operations) == 28
+    assert len(operations) == 35
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
