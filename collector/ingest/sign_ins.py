@@ -25,6 +25,8 @@ _AT_ONCE = 500
 _AGAIN_S = 2.0
 # A file that was put in the place of another is noticed by then.
 _LOOK_S = 30.0
+# A write is told of before the disk has it, and only then can others read what was committed.
+_SETTLES_S = (0.05, 0.25, 1.0, 3.0)
 
 
 class SignInCopy:
@@ -38,13 +40,16 @@ class SignInCopy:
 
     async def run(self) -> None:
         """Copy for ever; cancel to stop."""
-        changes = FileChanges(self._database)
+        changes, written = FileChanges(self._database), False
         try:
             while True:
-                changes.changed.clear()
-                changes.watch()
                 try:
+                    changes.changed.clear()
+                    changes.watch()
                     await self.copy()
+                    for pause_s in _SETTLES_S if written else ():
+                        await asyncio.sleep(pause_s)
+                        await self.copy()
                 except (StateError, TrailError) as error:
                     log.warning("sign-ins are not in the trail yet: %s", error)
                     await asyncio.sleep(_AGAIN_S)
@@ -52,6 +57,7 @@ class SignInCopy:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
                         await changes.changed.wait()
+                written = changes.changed.is_set()
         finally:
             changes.close()
 
