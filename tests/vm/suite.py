@@ -24,6 +24,8 @@ _LONGEST_LOAD_S = 600
 _LONGEST_TESTS_S = 1800
 # A test of ours takes a minute at most in there. One that says nothing for this long hangs.
 _LONGEST_TEST_S = 600
+# Only these tests run commands of the collector.
+_TOGETHER = "tests/end_to_end"
 _ADMINISTRATION = "/run/holdfast-test-administration"
 _PYTEST = (
     *("-q", "-p", "tests.vm.inside.reports", "-p", "no:cacheprovider"),
@@ -54,9 +56,13 @@ class Inside:
 
         Raises MachineError for a VM that ends or hangs, and when pytest ends without saying how.
         """
-        # It imports beside the first tests, which are about the kernel.
-        serve = f"exec setsid {ENVIRONMENT}/bin/python -m tests.support.administration"
-        self._output(["/bin/sh", "-c", f"cd {PLACE}; {serve} {_ADMINISTRATION} >/dev/null 2>&1 &"])
+        environment = dict(self._environment())
+        if any(_TOGETHER in one for one in arguments):
+            # It imports while pytest does.
+            serve = f"exec setsid {ENVIRONMENT}/bin/python -m tests.support.administration"
+            quiet = f"{_ADMINISTRATION} >/dev/null 2>&1 &"
+            self._output(["/bin/sh", "-c", f"cd {PLACE}; {serve} {quiet}"])
+            environment["HOLDFAST_TEST_ADMINISTRATION"] = _ADMINISTRATION
         lines = _Lines(reports)
         said = io.BytesIO()
 
@@ -73,7 +79,7 @@ class Inside:
                 seconds=_LONGEST_TESTS_S,
                 silence=_LONGEST_TEST_S + 60,
                 cwd=PLACE,
-                environment=self._environment(),
+                environment=environment,
             )
         finally:
             (self.machine.place / "pytest.log").write_bytes(said.getvalue())
@@ -89,7 +95,6 @@ class Inside:
             "HOLDFAST_TEST_LOGS": LOGS,
             "HOLDFAST_TEST_HOOKS": self.target.hooks,
             "HOLDFAST_TEST_PATIENCE": "5",
-            "HOLDFAST_TEST_ADMINISTRATION": _ADMINISTRATION,
             "HOLDFAST_TEST_MODE": self.target.mode,
         }
 
