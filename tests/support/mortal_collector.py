@@ -15,9 +15,12 @@ from collector.approvals.decide import Decider
 from collector.approvals.settle import Settling
 from collector.ingest.feed import Feed
 from collector.orders.granting import Granting
+from collector.trail.segments import spill
 from collector.trail.writer import Writer
 
 _TABLES = ("holds", "hold_states", "votes", "decisions", "events")
+# Events are in a file or in a table; their batches have rows in the same transaction.
+_POINT_OF = {"batches": "events"}
 _STREAMS = ("HF_HOLDS", "HF_VOTES", "HF_DECISIONS", "HF_EVENTS")
 # Where an answer is on its way through the one door.
 ANSWERING = ("vote", "decision", "verdict")
@@ -35,6 +38,11 @@ class Death:
     def __init__(self, point: str) -> None:
         assert point in (*POINTS, *GRANTING), point
         self._point = point
+
+    @property
+    def of_events(self) -> bool:
+        """Whether it is about events."""
+        return self._point.lower().endswith("events")
 
     def at(self, point: str) -> None:
         """Die if this is the point."""
@@ -58,7 +66,7 @@ class _Connection:
         if sql == "BEGIN":
             self._tables = []
         elif found := re.match(r"INSERT INTO (\w+)", sql):
-            self._tables.append(found[1])
+            self._tables.append(_POINT_OF.get(found[1], found[1]))
         elif sql == "COMMIT":
             self._die("before")
             done = self._real.execute(sql)
@@ -72,6 +80,8 @@ class _Connection:
 
 
 def _hook(death: Death) -> None:
+    if death.of_events:  # then they are in files, which the start after the kill has to tell apart
+        spill.WORTH_A_FILE = 1
     init, acknowledge = Writer.__init__, Feed._acknowledge
 
     def with_deadly_cursor(self: Writer, *arguments: Any, **options: Any) -> None:

@@ -46,7 +46,6 @@ class ViewsPublisher:
         self._file = ViewsFile(path)
         self._trail = trail
         self._directory = path.parent / ROOT / trail
-        files.make_directory(self._directory)
         self._retired.add(self._directory.glob(f"*{files.ENDING}"))
         self._exports = {one.name: Export(one, self._directory) for one in _EXPORTED}
         self._tail: list[Path] = []
@@ -70,6 +69,7 @@ class ViewsPublisher:
 
     def publish(self, names: frozenset[str]) -> None:
         """Bring the exports of these tables and the file up to one moment of the trail."""
+        files.make_directory(self._directory)
         names |= {name for name, export in self._exports.items() if not export.parts}
         since = self._retired.clock()
         made_ns = time.time_ns()
