@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import commands, control, emergency, identity, offline
 from agent.config import DEFAULT_CONFIG, DEFAULT_IDENTITY, AgentConfig, load
-from agent.daemon import Daemon, Events, tell_systemd, version
+from agent.daemon import Daemon, Events, tell_systemd
 from agent.errors import AgentError, NotRunningError
 from agent.rulings import RuleBook
 from agent.sensor.interface import Sensor
@@ -21,6 +21,7 @@ from rules.errors import RulesError
 from rules.modes import HostMode
 from wire.redaction.logs import redact_logs
 from wire.redaction.redactor import Redactor
+from wire.release import installed_version
 
 OK, FAILED, NOT_RUNNING = 0, 1, 3  # argparse itself exits with 2
 
@@ -170,7 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="holdfast-agent", description="Holds sensitive acts of watched users on this host."
     )
-    parser.add_argument("--version", action="version", version=f"holdfast-agent {version()}")
+    parser.add_argument(
+        "--version", action="version", version=f"holdfast-agent {installed_version()}"
+    )
     parser.add_argument("--verbose", action="store_true", help="log everything")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib import metadata
 from typing import Any, Protocol
 
 from agent import identity as identities
@@ -29,6 +28,7 @@ from rules.modes import HostMode
 from wire import subjects
 from wire.messages import HostRecord
 from wire.redaction.redactor import Redactor
+from wire.release import installed_version
 
 log = logging.getLogger("holdfast.agent")
 
@@ -268,7 +268,7 @@ class Daemon:
             name=name,
             mode=self._mode,
             kernel=platform.release(),
-            version=version(),
+            version=installed_version(),
             boot_id=parts.boot_id,
             subjects=tuple(subject.name for subject in parts.subjects),
             ruleset=book.digest,
@@ -322,14 +322,6 @@ def tell_without_effect(parts: Core, book: RuleBook) -> None:
     """Say which rules the mode of this host cannot put into effect."""
     for line in book.without_effect():
         parts.report.notice("without_effect", line)
-
-
-def version() -> str:
-    """Return the version of the installed agent, or of the checkout it runs from."""
-    try:
-        return metadata.version("holdfast")
-    except metadata.PackageNotFoundError:
-        return "checkout"
 
 
 def tell_systemd(state: str) -> None:

@@ -5,13 +5,13 @@ The Open Cybersecurity Schema Framework, https://schema.ocsf.io, in the version 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from collector.export.values import Facts, Row, milliseconds, without_nothing
+from wire.release import installed_version
 
 VERSION = "1.8.0"
 _PROFILES = ["host", "linux/linux_users", "security_control"]
-_PRODUCT = {"name": "Holdfast", "vendor_name": "Holdfast", "version": version("holdfast")}
+_PRODUCT = {"name": "Holdfast", "vendor_name": "Holdfast", "version": installed_version()}
 # The name of a host by its id, as the centre knows it; empty if it does not.
 Names = Callable[[str], str]
 OTHER = 99
