@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -170,7 +171,7 @@ def test_the_same_command_passes_at_once_and_so_often_as_was_said(home: House) -
         assert worker.done() == 0
     worker.do(home.directory / "export", "--all")
     refuse(home, worker)
-    worker.done()
+    assert worker.child.wait(60) == -signal.SIGKILL
     use = [grant["grant"], "approved", "released"]
     home.sql_until(
         'SELECT "grant", state, outcome FROM grant_uses', lambda rows: rows.count(use) == 2
@@ -259,7 +260,7 @@ def test_each_use_of_a_granted_file_is_in_the_trail(home: House) -> None:
         assert worker.done() == 0
     worker.do("open", home.directory / "secrets" / "one")
     refuse(home, worker)
-    worker.done()
+    assert worker.child.wait(60) == -signal.SIGKILL
     use = [grant["grant"], "approved", "released"]
     home.sql_until(
         'SELECT "grant", state, outcome FROM grant_uses', lambda rows: rows.count(use) == 2
