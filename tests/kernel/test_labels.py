@@ -14,6 +14,7 @@ import pytest
 from agent.sensor.bpf import Map
 from agent.sensor.interface import Subject
 from agent.sensor.labels import _LABEL, cgroup_mount, started_ns
+from tests.support.sensors import environment
 from tests.support.started import Started, state, wait_state
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
@@ -462,6 +463,7 @@ def test_the_agent_itself_is_never_watched(watched: Watched, watch: Watch, label
         group=0,
         groups=[people.group.gr_gid],
         cwd=CHECKOUT,
+        env=environment(),
     )
     label = label_of(started_ns(agent.pid))
     labels.set(struct.pack("<I", agent.pid), label)

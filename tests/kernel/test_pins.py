@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.loading import program_ids
+from tests.support.sensors import environment
 from tests.support.started import signal_process
 from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
@@ -52,6 +53,7 @@ def test_what_an_agent_left_behind_goes_on_holding_and_is_taken_up(
         user=0,
         group=0,
         cwd=CHECKOUT,
+        env=environment(),
     )
     assert agent.line() == "started"
     signal_process(agent.pid, signal.SIGKILL)

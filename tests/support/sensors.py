@@ -11,6 +11,13 @@ from agent.sensor.stop import StopSensor
 from rules.modes import HostMode
 
 MODE = HostMode(os.environ.get("HOLDFAST_TEST_MODE", "stop"))
+_OF_THE_RUN = ("HOLDFAST_TEST_MODE", "HOLDFAST_TEST_HOOKS")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process of its own that makes a sensor of this run's mode."""
+    named = {name: os.environ[name] for name in _OF_THE_RUN if name in os.environ}
+    return {"PATH": "/usr/bin:/bin", **named}
 
 
 @lru_cache(maxsize=1)
