@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from collector.proof.verify.check import verify
 from collector.proof.verify.report import Report
 from tests.end_to_end.collector.conftest import People, follow, populate
 from tests.support.centre import REPOSITORY, centre
-from tests.support.wire_host import WireHost, full_row
+from tests.support.orders import PROGRAM
+from tests.support.wire_host import WireHost, exec_act, full_row, opened
 from wire.messages import Answer, HoldOpened
 
 pytestmark = pytest.mark.nats
@@ -64,19 +66,29 @@ async def _backup(people: People, directory: Path, *words: str) -> str:
     return done.stdout
 
 
-async def _decide(people: People, hold: HoldOpened, answer: str) -> None:
+async def _decide(
+    people: People, hold: HoldOpened, answer: str, grant: dict[str, int] | None = None
+) -> None:
     async with people.client(people.reviewer) as client:
         said = await client.post(
-            f"/requests/{hold.hold}/decision", json={"answer": answer, "reason": "so"}
+            f"/requests/{hold.hold}/decision",
+            json={"answer": answer, "reason": "so"} | ({"grant": grant} if grant else {}),
         )
     assert said.status_code == 200, said.text
 
 
-async def _opened(people: People, host: WireHost) -> HoldOpened:
+def _grantable(host: WireHost) -> HoldOpened:
+    """Return a hold that can be approved for a time."""
+    act = exec_act("pg_dump", "all", environment={"PATH": "/usr/bin"}, filename="/usr/bin/pg_dump")
+    return replace(opened(host.id, act=act), program=PROGRAM, not_grantable="")
+
+
+async def _opened(people: People, host: WireHost, hold: HoldOpened | None = None) -> HoldOpened:
     """Open a hold, and wait until it can be decided."""
     async with people.client(people.viewer) as client, follow(client) as stream:
         await stream.ready()
-        hold = await host.open()
+        hold = hold or opened(host.id)
+        await host.say(hold)
         await stream.until(hold.hold, state="open")
     return hold
 
@@ -108,13 +120,15 @@ async def test_a_lost_disk_is_restored_and_the_streams_give_the_rest(
         await host.events(full_row(), full_row())  # the tail
         before, across = await _opened(own, host), await _opened(own, host)
         await _decide(own, before, "approve")
-        sending = asyncio.create_task(_send(host, 20))
+        enough = asyncio.Event()
+        sending = asyncio.create_task(_send(host, enough))
         await _backup(own, kept, "--with-keys")
-        await sending
-        after, still_open = await _opened(own, host), await _opened(own, host)
+        enough.set()
+        events = 1502 + await sending
+        after, still_open = await _opened(own, host, _grantable(host)), await _opened(own, host)
         await _decide(own, across, "deny")
-        await _decide(own, after, "approve")
-        await own.ask_until([[1522]], "SELECT count(*) FROM events")
+        await _decide(own, after, "approve", {"minutes": 15, "uses": 2})
+        await own.ask_until([[events]], "SELECT count(*) FROM events")
         wanted = "SELECT max(number) >= 3 FROM checkpoints"
         assert await own.ask_until([[True]], wanted) == [[True]]
         newest = (await own.ask("SELECT max(number) FROM checkpoints"))[0][0]
@@ -125,19 +139,23 @@ async def test_a_lost_disk_is_restored_and_the_streams_give_the_rest(
         assert done.returncode == 0, done.stderr
         own.centre.start_collector()
 
-        assert await own.ask_until([[1522]], "SELECT count(*) FROM events") == [[1522]]
+        assert await own.ask_until([[events]], "SELECT count(*) FROM events") == [[events]]
         decided = [[one.hold] for one in (before, across, after)]
         sql = "SELECT request FROM decisions ORDER BY 1"
         assert await own.ask_until(sorted(decided), sql) == sorted(decided)
         holds = sorted([*decided, [still_open.hold]])
         assert await own.ask_until(holds, "SELECT hold FROM holds ORDER BY 1") == holds
         assert await own.ask_until([[3]], "SELECT count(*) FROM votes") == [[3]]
+        granted = [[after.hold, 15]]
+        sql = "SELECT request, grant_minutes FROM votes WHERE grant_minutes IS NOT NULL"
+        assert await own.ask_until(granted, sql) == granted
+        assert await own.ask_until([[1]], "SELECT count(*) FROM grants") == [[1]]
         await _until_open(own, still_open)
         await _decide(own, still_open, "deny")
         verdicts = {one.hold: one.answer for one in [await host.verdict() for _ in range(4)]}
         assert verdicts[still_open.hold] is Answer.DENY
         await host.events(full_row())
-        await own.ask_until([[1523]], "SELECT count(*) FROM events")
+        await own.ask_until([[events + 1]], "SELECT count(*) FROM events")
     for twice in _TWICE:
         assert await own.ask(twice) == [], twice
     own.centre.stop_collector()
@@ -152,10 +170,14 @@ async def test_a_lost_disk_is_restored_and_the_streams_give_the_rest(
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-async def _send(host: WireHost, batches: int) -> None:
-    for _ in range(batches):
+async def _send(host: WireHost, enough: asyncio.Event) -> int:
+    """Send events until it is enough; return how many it were."""
+    count = 0
+    while not enough.is_set():
         await host.events(full_row())
-        await asyncio.sleep(0.05)
+        count += 1
+        await asyncio.sleep(0.02)
+    return count
 
 
 async def _until_open(people: People, hold: HoldOpened) -> None:
