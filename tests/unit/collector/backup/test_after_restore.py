@@ -18,10 +18,12 @@ from collector.proof.notary import Notary
 from collector.proof.verify.check import verify
 from collector.proof.verify.report import Report
 from collector.trail import schema
+from collector.trail.rows import EventRows
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from tests.support.centre import REPOSITORY
-from tests.support.proven_trail import KEY, OneStream, row
+from tests.support.proven_trail import KEY, OneStream, chain_of, row
+from wire.ids import HostId
 
 TRUSTED = frozenset({KEY.key_id})
 
@@ -54,6 +56,11 @@ class Run:
         for number in numbers:
             await self.writer.write(rows=[row(schema.VOTES, number)])
             await self.notary.round()
+
+    async def events(self, batches: Sequence[EventRows]) -> None:
+        """Write batches, with a checkpoint behind them."""
+        await self.writer.write(batches=batches)
+        await self.notary.round()
 
     def lines(self) -> list[str]:
         """Return the checkpoints."""
@@ -170,3 +177,36 @@ async def test_old_files_without_a_restore_are_seen_by_the_anchor(tmp_path: Path
     assert _independent(place) == 1
     found = [str(one) for one in _check(place).findings]
     assert any("another one at the anchor" in one for one in found), found
+
+
+async def test_what_did_not_come_again_is_not_hidden(tmp_path: Path) -> None:
+    """A batch that is missing in between is a gap of the chain, the newest one is dropped."""
+    stream = OneStream()
+    host, place = HostId("a" * 32), tmp_path / "state"
+    os.makedirs(place)
+    batches = chain_of(host, (3, 3, 3, 3))
+    run = Run(place, stream)
+    await run.events(batches[:2])
+    await run.end()
+    shutil.copytree(place, tmp_path / "backup")
+    run = Run(place, stream)
+    await run.events(batches[2:3])
+    await run.events(batches[3:])
+    await run.end()
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "backup", place)
+    mark.put(place / "trail.duckdb", Restored(run.trail, 1, 10, 20))
+    shutil.copytree(place, tmp_path / "nothing")
+    lost = OneStream()
+    lost.messages |= stream.messages
+    run = Run(place, stream)
+    await run.events(batches[3:])
+    cursor = run.connection.cursor()
+    assert cursor.execute("SELECT kind, sequence FROM chain_breaks").fetchall() == [("gap", 4)]
+    await run.end()
+    assert _check(place).sound
+    run = Run(tmp_path / "nothing", lost)
+    await run.notary.round()
+    await run.end()
+    found = [str(one) for one in _check(tmp_path / "nothing", anchored=False).findings]
+    assert found == [f"dropped: events of {host}: batch 4 is signed, and is not there as it was"]
