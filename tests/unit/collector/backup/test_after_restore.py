@@ -210,3 +210,18 @@ async def test_what_did_not_come_again_is_not_hidden(tmp_path: Path) -> None:
     await run.end()
     found = [str(one) for one in _check(tmp_path / "nothing", anchored=False).findings]
     assert found == [f"dropped: events of {host}: batch 4 is signed, and is not there as it was"]
+
+
+async def test_the_same_backup_may_be_put_back_again(tmp_path: Path) -> None:
+    """The second disk is lost too: the chain then has both restores, and goes on."""
+    stream = OneStream()
+    place = await _lost_and_restored(tmp_path, stream)
+    trail = await _made(place, stream, (5, 4, 3))
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "backup", place)
+    mark.put(place / "trail.duckdb", Restored(trail, 2, 10, 30))
+    await _made(place, stream, (4, 3, 5))
+    report = _check(place)
+    assert report.sound, report.findings
+    assert _independent(place) == 0
+    assert sum("was put back on" in note for note in report.notes) == 2
