@@ -11,6 +11,7 @@ import typer
 from collector import admin
 from collector import config as configuration
 from collector.admin import ConfigFile
+from collector.backup import commands
 from collector.errors import CollectorError
 from collector.redact import REDACTOR
 from wire.messages import Severity
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 app.add_typer(admin.tokens, name="token")
 app.add_typer(admin.people, name="person")
+app.command()(commands.backup)
+app.command()(commands.restore)
 
 
 @app.command()

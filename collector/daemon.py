@@ -24,6 +24,10 @@ from collector.approvals.applied import Policies
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.record import Record
+from collector.backup import mark
+from collector.backup.mark import Restored
+from collector.backup.still import Stillness
+from collector.backup.still import place_of as socket_of
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.slack.desk import Extras
 from collector.channels.slack.for_a_time import ForATime
@@ -157,8 +161,10 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     for intake in deciding.intakes():
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
         feeds.append(Feed(client, intake, storage.writer, trail=storage.trail, gather_s=gather_s))
+    restored = mark.look(Path(config.trail.file), storage.trail)
     for feed in feeds:
-        await _until_it_answers(partial(feed.prepare, client.jetstream()))
+        anew = restored is not None
+        await _until_it_answers(partial(feed.prepare, client.jetstream(), anew=anew))
     services = await _services(config, storage, publisher, names, deciding, stack)
     server = Server(_application(config, services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
@@ -167,7 +173,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     identities = Path(config.identities.file)
     copy = SignInCopy(identities, storage.writer, trail=storage.trail, seen_by=signer.key_id)
     tasks.append(_watched(stop, "sign-ins", copy.run()))
-    notary = _checkpoints(config, storage, publisher, signer)
+    still = Stillness(storage.writer, socket_of(Path(config.trail.file)))
+    tasks.append(_watched(stop, "backups", still.run()))
+    notary = _checkpoints(config, storage, publisher, signer, restored)
     stack.push_async_callback(notary.end)
     tasks.append(_watched(stop, "checkpoints", notary.run()))
     stack.push_async_callback(_cancel, tasks)
@@ -178,7 +186,13 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
 
 
-def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer: Signer) -> Notary:
+def _checkpoints(
+    config: Config,
+    storage: _Storage,
+    publisher: Publisher,
+    signer: Signer,
+    restored: Restored | None,
+) -> Notary:
     """Return what signs the trail."""
     return Notary(
         storage.connection,
@@ -189,6 +203,8 @@ def _checkpoints(config: Config, storage: _Storage, publisher: Publisher, signer
         every_s=config.trail.checkpoint_s,
         file=CheckpointFile(config.trail.checkpoints),
         anchors=anchors_of(config.trail),
+        restored=restored,
+        on_restored=partial(mark.remove, Path(config.trail.file)),
     )
 
 

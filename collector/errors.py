@@ -8,6 +8,7 @@ CollectorError
 │   └── UnconfirmedError   sent, and no acknowledgement came back
 ├── TrailError        the DuckDB file cannot be read or written
 ├── ProofError        a checkpoint that is none, or one that cannot be made or kept
+├── BackupError       a backup that is not whole, or that cannot be made or put back
 ├── SqlError          a query of the trail that is refused or fails; the asker's to mend
 ├── ReportError       a chart or a page of the record cannot be made
 ├── ChannelError      a channel does not take a card, and would not if it were asked again
@@ -49,6 +50,10 @@ class TrailError(CollectorError):
 
 class ProofError(CollectorError):
     """A checkpoint of the trail that is damaged, or that cannot be made or kept."""
+
+
+class BackupError(CollectorError):
+    """A backup that cannot be made, was changed, or cannot be put back where it should."""
 
 
 class SqlError(CollectorError):

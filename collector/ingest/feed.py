@@ -72,9 +72,10 @@ class Feed:
         """For the log."""
         return f"ingest {self._intake.stream}"
 
-    async def prepare(self, js: JetStreamContext) -> None:
+    async def prepare(self, js: JetStreamContext, *, anew: bool = False) -> None:
         """Create the consumer, or let it go on where the last run ended.
 
+        `anew`: the trail was restored, so the whole stream is read again.
         What that run had received and not acknowledged would come only after the wait for the
         acknowledgement; a hold must not wait, so the consumer is made anew from its ack floor.
         The trail's lock makes this process its only reader. If it dies in between, the whole
@@ -83,9 +84,9 @@ class Feed:
         start = 0
         try:
             found = await js.consumer_info(self._intake.stream, self._consumer)
-            if not found.num_ack_pending:
+            if not anew and not found.num_ack_pending:
                 return
-            start = found.ack_floor.stream_seq + 1 if found.ack_floor else 1
+            start = found.ack_floor.stream_seq + 1 if found.ack_floor and not anew else 1
             await js.delete_consumer(self._intake.stream, self._consumer)
         except nats.js.errors.NotFoundError:
             log.info("%s: reading the stream from its beginning", self.name)

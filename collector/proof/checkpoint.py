@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from collector.errors import ProofError
 from wire.chain import NOTHING_BEFORE
@@ -43,6 +43,19 @@ class HostState:
     chain: str
 
 
+@dataclass(frozen=True, slots=True)
+class AfterRestore:
+    """The first checkpoint after a backup was put back, whose newest was `checkpoint` (0: none).
+
+    Those between are of the disk that was lost: they stay in the chain, and their rows came again
+    as far as the streams had them, in another order. Times in nanoseconds since 1970.
+    """
+
+    checkpoint: int
+    backup_ns: int
+    restored_ns: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """What is signed. `previous` is the digest of the line of the checkpoint before."""
@@ -53,6 +66,7 @@ class Checkpoint:
     time_ns: int
     tables: tuple[TableState, ...]
     hosts: tuple[HostState, ...]
+    restored: AfterRestore | None = None
 
 
 def canonical(value: object) -> bytes:
@@ -78,6 +92,8 @@ def sign(checkpoint: Checkpoint, signer: Signer) -> str:
         "hosts": [[h.host, h.sequence, h.chain] for h in checkpoint.hosts],
         "key": signer.key_id,
     }
+    if checkpoint.restored is not None:
+        body["restored"] = [*astuple(checkpoint.restored)]
     signature = signer.sign(canonical(body), context=CONTEXT)
     return canonical(body | {"signature": signature}).decode()
 
@@ -117,7 +133,15 @@ def _checkpoint(body: Mapping[str, object]) -> Checkpoint:
             HostState(str(host), _whole(sequence), _digest(chain))
             for host, sequence, chain in hosts
         ),
+        restored=_restored(body["restored"]) if "restored" in body else None,
     )
+
+
+def _restored(value: object) -> AfterRestore:
+    if not isinstance(value, list):
+        raise ValueError("what it says of a restore is no list")
+    checkpoint, backup_ns, restored_ns = value
+    return AfterRestore(_whole(checkpoint), _whole(backup_ns), _whole(restored_ns))
 
 
 def _whole(value: object) -> int:

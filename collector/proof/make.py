@@ -4,7 +4,14 @@ import time
 
 import duckdb
 
-from collector.proof.checkpoint import Checkpoint, HostState, TableState, digest_of, read
+from collector.proof.checkpoint import (
+    AfterRestore,
+    Checkpoint,
+    HostState,
+    TableState,
+    digest_of,
+    read,
+)
 from collector.proof.running import PROVEN, state_of
 from wire.chain import NOTHING_BEFORE
 
@@ -26,19 +33,26 @@ def last_line(cursor: duckdb.DuckDBPyConnection) -> str:
 
 
 def next_checkpoint(
-    connection: duckdb.DuckDBPyConnection, trail: str, before: str
+    connection: duckdb.DuckDBPyConnection,
+    trail: str,
+    before: str,
+    *,
+    base: str | None = None,
+    restored: AfterRestore | None = None,
 ) -> Checkpoint | None:
     """Return the checkpoint after that of the line `before`; None if there is nothing new.
 
+    `restored`: it is the first after a restore, and the rows go on from those of the line `base`.
     Raises ProofError if that line is damaged, duckdb.Error if the trail is.
     """
     last = read(before)[0] if before else None
-    states = {one.name: one for one in last.tables} if last else {}
+    base = before if base is None else base
+    states = {one.name: one for one in read(base)[0].tables} if base else {}
     cursor = connection.cursor()
     try:
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         tables = tuple(state_of(cursor, name, states.get(name)) for name in PROVEN)
-        if not any(_is_new(one, states.get(one.name)) for one in tables):
+        if restored is None and not any(_is_new(one, states.get(one.name)) for one in tables):
             return None
         known = states["batches"].rows if "batches" in states else 0
         hosts = cursor.execute(_HOSTS, [known, _MOST_HOSTS]).fetchall()
@@ -51,6 +65,7 @@ def next_checkpoint(
         time_ns=time.time_ns(),
         tables=tables,
         hosts=tuple(HostState(*row) for row in hosts),
+        restored=restored,
     )
 
 

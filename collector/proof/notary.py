@@ -13,14 +13,16 @@ from typing import Protocol
 
 import duckdb
 
+from collector.backup.mark import Restored
 from collector.errors import CollectorError, ProofError
 from collector.nats.publish import Stored
 from collector.proof.anchors import Anchor
-from collector.proof.checkpoint import digest_of, read, sign
+from collector.proof.checkpoint import AfterRestore, digest_of, read, sign
 from collector.proof.file import CheckpointFile
+from collector.proof.lost import lost_checkpoints
 from collector.proof.make import last_line, next_checkpoint
 from collector.trail import schema
-from collector.trail.rows import checked_row
+from collector.trail.rows import Row, checked_row
 from collector.trail.writer import Writer
 from wire import subjects
 from wire.signing import Signer
@@ -41,6 +43,9 @@ class Stream(Protocol):
     async def newest_subject(self, stream: str, subject: str) -> str:
         """Return the subject of the newest message under one with wildcards, "" for none."""
 
+    async def stored(self, stream: str, subject: str) -> Stored | None:
+        """Return the message of a subject, None if there is none."""
+
 
 class Notary:
     """One for a trail."""
@@ -56,7 +61,10 @@ class Notary:
         every_s: float,
         file: CheckpointFile,
         anchors: Sequence[Anchor],
+        restored: Restored | None = None,
+        on_restored: Callable[[], None] = lambda: None,
     ) -> None:
+        """`restored`: a backup was put back, and no checkpoint says so yet; then it is told."""
         self._connection = connection
         self._writer = writer
         self._publisher = publisher
@@ -65,6 +73,8 @@ class Notary:
         self._every_s = every_s
         self._file = file
         self._anchors = anchors
+        self._restored = restored
+        self._on_restored = on_restored
         self._last: str | None = None  # the newest line, once it was looked for
         self._published: int | None = None
 
@@ -78,6 +88,8 @@ class Notary:
         """Make a checkpoint if there is something new; give everybody what they do not have."""
         if await self._try("made", self.make):
             await self._try("written to the file", self._to_file)
+        if self._restored is not None:
+            return  # what is here is older than what is elsewhere
         await self._try("published", self._to_stream)
         for anchor in self._anchors:
             await self._try("anchored", partial(self._to_anchor, anchor))
@@ -94,21 +106,50 @@ class Notary:
         last, self._last = self._last, None
         if last is None:
             last = await asyncio.to_thread(self._read_last)
+        if self._restored is not None:
+            self._last = await self._after_restore(self._restored, last)
+            return
         made = await asyncio.to_thread(next_checkpoint, self._connection, self._trail, last)
         if made is None:
             self._last = last
             return
         line = sign(made, self._signer)
-        values = {
-            "number": made.number,
-            "time_ns": made.time_ns,
-            "previous": made.previous,
-            "digest": digest_of(line),
-            "signed_by": self._signer.key_id,
-            "line": line,
-        }
-        await self._writer.write(rows=[checked_row(schema.CHECKPOINTS, values)])
+        await self._writer.write(rows=[_row(line)])
         self._last = line
+
+    async def _after_restore(self, restored: Restored, base: str) -> str:
+        """Bring back the checkpoints that were lost, and sign that the trail was restored.
+
+        Return the newest line then.
+        """
+        said = AfterRestore(restored.checkpoint, restored.backup_ns, restored.restored_ns)
+        line = base
+        if not base or read(base)[0].restored != said:
+            lost = await lost_checkpoints(self._publisher, self._trail, base)
+            before = lost[-1] if lost else base
+            made = await asyncio.to_thread(
+                partial(next_checkpoint, base=base, restored=said),
+                self._connection,
+                self._trail,
+                before,
+            )
+            assert made is not None
+            line = sign(made, self._signer)
+            await self._writer.write(rows=[_row(one) for one in (*lost, line)])
+            log.warning(
+                "the trail was restored from a backup with checkpoint %d; %d later ones were lost "
+                "with the disk and are back from %s; checkpoint %d goes on from there",
+                restored.checkpoint,
+                len(lost),
+                subjects.CHECKPOINTS,
+                made.number,
+            )
+        try:
+            await asyncio.to_thread(self._on_restored)
+        except OSError as error:
+            raise ProofError(f"the mark of the restore cannot be removed: {error}") from error
+        self._restored = None
+        return line
 
     async def _to_file(self) -> None:
         await asyncio.to_thread(self._file.bring_up, self._lines_after)
@@ -197,3 +238,17 @@ class Notary:
             log.error("the trail's checkpoint is not %s: %s; trying again", what, error)
             return False
         return True
+
+
+def _row(line: str) -> Row:
+    """Return the row of a checkpoint."""
+    made, key = read(line)
+    values = {
+        "number": made.number,
+        "time_ns": made.time_ns,
+        "previous": made.previous,
+        "digest": digest_of(line),
+        "signed_by": key,
+        "line": line,
+    }
+    return checked_row(schema.CHECKPOINTS, values)

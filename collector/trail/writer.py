@@ -44,6 +44,7 @@ class Job:
     done: "Future[None]"
     swap: Swap | None = None
     write_out: bool = False  # have the tail of the events become a file
+    between: Callable[[], None] | None = None  # runs when this is committed, before what comes next
 
     @property
     def events(self) -> int:
@@ -94,6 +95,13 @@ class Writer:
     def write_out(self) -> "Future[None]":
         """Have the tail of the events become a segment, however short it is."""
         return self._queue(Job((), (), Future(), write_out=True))
+
+    def hold_still(self, work: Callable[[], None]) -> "Future[None]":
+        """Run `work` in the writer's thread between two transactions; the files do not change.
+
+        The future is done when it has returned; TrailError if it could not be run.
+        """
+        return self._queue(Job((), (), Future(), between=work))
 
     @property
     def tail_rows(self) -> int:
@@ -153,10 +161,23 @@ class Writer:
             return False
         self._failing = False
         for job in jobs:
-            job.done.set_result(None)
+            if job.between is None:
+                job.done.set_result(None)
         for changed in self._listeners:
             changed(_tables_of(jobs))
+        for job in jobs:
+            if job.between is not None:
+                self._run_between(job, job.between)
         return True
+
+    def _run_between(self, job: Job, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - somebody else's; the thread goes on
+            log.error("trail: between two transactions: %s: %s", type(error).__name__, error)
+            job.done.set_exception(TrailError(f"not done between two transactions: {error}"))
+        else:
+            job.done.set_result(None)
 
     def _transaction(self, jobs: list[Job], *, repeated: bool) -> None:
         """Write the jobs; `repeated`: some of their rows may be there, and are left out."""

@@ -44,6 +44,11 @@ class OneStream:
         self.messages[subject] = data
         return None
 
+    async def stored(self, stream: str, subject: str) -> Stored | None:
+        """Return what is there."""
+        data = self.messages.get(subject)
+        return None if data is None else Stored(data, {})
+
     async def newest_subject(self, stream: str, subject: str) -> str:
         """Return the last subject."""
         return next(reversed(self.messages), "")

@@ -1,5 +1,6 @@
 """Checks the checkpoints themselves: each follows from the one before, by a key that is trusted."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ class Signed:
 def check_checkpoints(source: Source, trusted: frozenset[str], report: Report) -> Signed:
     """Return what is signed; what does not follow is said."""
     signed, previous, keys = Signed(), NOTHING_BEFORE, set[str]()
+    superseded = _superseded(source, report)
     has_file = source.checkpoint_file.exists()
     in_file = _digests(source.checkpoint_file) if has_file else {}
     for number, digest, previous_said, line in source.checkpoints():
@@ -56,7 +58,7 @@ def check_checkpoints(source: Source, trusted: frozenset[str], report: Report) -
                 report.add(What.CHANGED, _TABLE, f"{where} does not follow from the one before")
             if found.trail != source.trail:
                 report.add(What.FORGED, _TABLE, f"{where} is of another trail, {found.trail}")
-            _take(signed, found)
+            _take(signed, found, rows=number not in superseded)
         previous = own
     for number in in_file:
         # The views of a collector that runs are a few seconds behind its file of checkpoints.
@@ -68,19 +70,21 @@ def check_checkpoints(source: Source, trusted: frozenset[str], report: Report) -
     return signed
 
 
-def check_anchored(source: Source, copies: Sequence[Path], report: Report) -> None:
+def check_anchored(source: Source, anchors: Sequence[Path], report: Report) -> None:
     """Compare with what anchors have kept; without that, say what they have answered."""
-    newest = 0
-    kept = {number: digest for copy in copies for number, digest in _digests(copy).items()}
+    # All lines: a collector on a trail that was put back gives its anchor other ones of a number.
+    kept = {pair: None for copy in anchors for pair in _lines(copy)}
     ours = {number: digest for number, digest, _, _ in source.checkpoints()} if kept else {}
-    for number, digest in kept.items():
+    for number, digest in kept:
         if number not in ours:
             report.add(What.TRUNCATED, _TABLE, f"checkpoint {number} is at the anchor alone")
         elif ours[number] != digest:
             report.add(What.FORGED, _TABLE, f"checkpoint {number} is another one at the anchor")
-        else:
-            newest = max(newest, number)
     receipts = source.receipts()
+    # An anchor of the lost disk says nothing of the rows that came again.
+    lost = _superseded(source, Report())
+    same = [number for number, digest in kept if ours.get(number) == digest]
+    newest = max((number for number in same if number not in lost), default=0)
     if newest:
         report.anchored = f"anchored up to checkpoint {newest}"
     elif receipts:
@@ -93,7 +97,10 @@ def check_anchored(source: Source, copies: Sequence[Path], report: Report) -> No
 def all_states(source: Source, table: str, columns: int) -> list[TableState]:
     """Return every state of a table with so many columns, oldest first, each once."""
     states: list[TableState] = []
-    for _, _, _, line in source.checkpoints():
+    superseded = _superseded(source, Report())
+    for number, _, _, line in source.checkpoints():
+        if number in superseded:
+            continue
         try:
             found = read(line)[0]
         except ProofError:
@@ -126,9 +133,38 @@ def _note(
         )
 
 
-def _take(signed: Signed, found: Checkpoint) -> None:
+def _superseded(source: Source, report: Report) -> frozenset[int]:
+    """Return the numbers of checkpoints over rows that a lost disk had; say which restore it was.
+
+    What they say of the chains of hosts goes on to count: that does not depend on the disk.
+    """
+    found: set[int] = set()
+    for number, _, _, line in source.checkpoints():
+        try:
+            restored = read(line)[0].restored
+        except ProofError:
+            continue
+        if restored is None:
+            continue
+        lost = range(restored.checkpoint + 1, number)
+        found |= set(lost)
+        which = f"{lost[0]} to {lost[-1]}" if lost else "none"
+        report.notes.append(
+            f"checkpoint {number} says that a backup of {_utc(restored.backup_ns)} was put back on "
+            f"{_utc(restored.restored_ns)}: the order of rows that checkpoints of the lost disk "
+            f"had signed ({which}) is not compared; batches of hosts are"
+        )
+    return frozenset(found)
+
+
+def _utc(time_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ns // 10**9))
+
+
+def _take(signed: Signed, found: Checkpoint, *, rows: bool) -> None:
+    """Remember what a checkpoint says; `rows`: also of the rows of tables."""
     signed.hosts |= {one.host: one for one in found.hosts}
-    for state in found.tables:
+    for state in found.tables if rows else ():
         runs = signed.tables.setdefault(state.name, [])
         if runs and runs[-1].columns == state.columns:
             runs[-1] = state
@@ -138,7 +174,12 @@ def _take(signed: Signed, found: Checkpoint) -> None:
 
 def _digests(path: Path) -> dict[int, str]:
     """Return the digests of the lines of a file, by the number of the checkpoint."""
+    return dict(_lines(path))
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the number and the digest of each line of a file; raise ProofError."""
     try:
-        return {number: digest_of(line) for number, line in numbered(path)}
+        return [(number, digest_of(line)) for number, line in numbered(path)]
     except OSError as error:
         raise ProofError(f"{path}: cannot be read: {error.strerror or error}") from error

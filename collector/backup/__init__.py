@@ -1,0 +1,1 @@
+"""Backup and restore of the centre: the trail with its segments, and who is let in."""
