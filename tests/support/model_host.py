@@ -15,6 +15,8 @@ from agent.orders.desk import Desk
 from agent.orders.programs import Program
 from agent.orders.store import SCHEMA, OrderStore
 from agent.release import KillOrder, ProcessId, Release
+from agent.rulings import Ruled
+from agent.sensor.permits import NoPermits
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
 from tests.support.holds import hold_of
 from tests.support.orders import PROGRAM
@@ -85,7 +87,8 @@ class ModelHost(Clock):
             verifier=self._verifier,
             programs=SimpleNamespace(look=lambda act: Program(PROGRAM)),
             clock=self,
-            sensor=None,
+            sensor=SimpleNamespace(permits=NoPermits()),
+            judge=lambda act: Ruled(action=None, rule=None),
             control=None,
             report=SimpleNamespace(notice=lambda name, words: None),
         )

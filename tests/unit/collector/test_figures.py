@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from collector.config import Trail
 from collector.trail.reader import Reader
-from collector.trail.rows import Row, arrow_of, decision_row, opened_row, vote_row
-from collector.trail.schema import TABLES
-from collector.trail.views import VIEWS
+from collector.trail.rows import decision_row, opened_row, vote_row
+from collector.trail.store import open_trail
+from tests.support.filled_trail import add
 from tests.support.wire_host import opened, rule
 from wire.ids import HostId, RequestId, VoteId
 from wire.messages import Answer, Decision, Ground, HoldOpened, Vote
@@ -19,20 +21,11 @@ S = 1_000_000_000
 
 
 @pytest.fixture
-def trail() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty trail in memory."""
-    with duckdb.connect() as connection:
-        for table in TABLES:
-            connection.execute(table.ddl)
-        for name, sql in VIEWS.items():
-            connection.execute(f"CREATE VIEW {name} AS {sql}")
-        yield connection
-
-
-def _add(trail: duckdb.DuckDBPyConnection, *rows: Row) -> None:
-    for row in rows:
-        data = arrow_of(row.table, [row])  # noqa: F841 - DuckDB reads it by this name
-        trail.execute(f"INSERT INTO {row.table.name} BY NAME SELECT * FROM data")  # noqa: S608
+def trail(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty trail."""
+    connection = open_trail(Trail(file=str(tmp_path / "trail.duckdb")))
+    yield connection
+    connection.close()
 
 
 def _vote(number: int, by: str, hold: HoldOpened, answer: Answer, after_s: float) -> Vote:
@@ -68,9 +61,9 @@ def test_each_voter_is_counted_for_their_own_answers(trail: duckdb.DuckDBPyConne
     ann = _vote(1, "ann", first, Answer.APPROVE, 1)
     bob = _vote(2, "bob", first, Answer.APPROVE, 30)
     ann_again = _vote(3, "ann", second, Answer.DENY, 11)
-    _add(trail, *(opened_row(one, b"", 1) for one in (first, second)))
-    _add(trail, *(vote_row(one, "key", 1) for one in (ann, bob, ann_again)))
-    _add(trail, decision_row(_decision(first, ann, bob), "key", 1))
+    add(trail, *(opened_row(one, b"", 1) for one in (first, second)))
+    add(trail, *(vote_row(one, "key", 1) for one in (ann, bob, ann_again)))
+    add(trail, decision_row(_decision(first, ann, bob), "key", 1))
     found = trail.execute(
         "SELECT who, answers, median_seconds, p90_seconds, share_under_2_s, share_approved"
         " FROM reviewer_figures"
@@ -85,10 +78,10 @@ def test_a_rule_s_figures_count_what_people_decided_together_once(
     holds = [opened(HOST, rule_facts=rule(id="net.out")) for _ in range(3)]
     silent = opened(HOST, rule_facts=rule(id="net.out"))
     vote = _vote(1, "ann", holds[0], Answer.APPROVE, 4)
-    _add(trail, *(opened_row(one, b"", 1) for one in (*holds, silent)))
-    _add(trail, vote_row(vote, "key", 1))
-    _add(trail, *(decision_row(_decision(one, vote), "key", 1) for one in holds))
-    _add(trail, decision_row(_decision(silent, ground=Ground.TIMEOUT_POLICY), "key", 1))
+    add(trail, *(opened_row(one, b"", 1) for one in (*holds, silent)))
+    add(trail, vote_row(vote, "key", 1))
+    add(trail, *(decision_row(_decision(one, vote), "key", 1) for one in holds))
+    add(trail, decision_row(_decision(silent, ground=Ground.TIMEOUT_POLICY), "key", 1))
     found = trail.execute(
         "SELECT rule, decisions, holds, median_seconds, share_approved FROM rule_figures"
     ).fetchall()
@@ -99,9 +92,9 @@ def test_figures_since_a_time_leave_out_what_was_before(trail: duckdb.DuckDBPyCo
     """What the API and the command line show."""
     old, new = opened(HOST), opened(HOST)
     votes = [_vote(1, "ann", old, Answer.DENY, 1), _vote(2, "bob", new, Answer.DENY, 100)]
-    _add(trail, *(opened_row(one, b"", 1) for one in (old, new)))
-    _add(trail, *(vote_row(one, "key", 1) for one in votes))
-    _add(
+    add(trail, *(opened_row(one, b"", 1) for one in (old, new)))
+    add(trail, *(vote_row(one, "key", 1) for one in votes))
+    add(
         trail,
         *(decision_row(_decision(h, v), "k", 1) for h, v in zip((old, new), votes, strict=True)),
     )
@@ -118,5 +111,5 @@ def test_a_host_whose_clock_is_ahead_makes_no_time_negative(
 ) -> None:
     """An answer before the opening, by the clocks, took no time at all."""
     hold = opened(HOST)
-    _add(trail, opened_row(hold, b"", 1), vote_row(_vote(1, "ann", hold, Answer.DENY, -5), "k", 1))
+    add(trail, opened_row(hold, b"", 1), vote_row(_vote(1, "ann", hold, Answer.DENY, -5), "k", 1))
     assert trail.execute("SELECT median_seconds FROM reviewer_figures").fetchall() == [(0,)]

@@ -207,7 +207,7 @@ def test_a_file_of_the_first_version_keeps_its_meaning(database: Path) -> None:
     digest, created = "", 0
     with closing(sqlite3.connect(database)) as made, made:
         digest, created = made.execute("SELECT digest, created_ns FROM token").fetchone()
-        later = ("sign_in", "sign_in_copied", "session", "link", "link_code", "person")
+        later = ("question", "sign_in", "sign_in_copied", "session", "link", "link_code", "person")
         for table in (*later, "token", "host"):
             made.execute(f"DROP TABLE {table}")
         made.executescript(STEPS[0])
