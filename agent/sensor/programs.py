@@ -248,13 +248,22 @@ def detach(directory: Path) -> None:
     links = directory / "links"
     if not links.is_dir():
         return
-    numbers = [link_id(path) for path in links.iterdir()]
+    shared = {link_id(path) for one in _beside(directory) for path in (one / "links").glob("*")}
+    numbers = [number for path in links.iterdir() if (number := link_id(path)) not in shared]
     shutil.rmtree(links)
     end = time.monotonic() + _DETACH_LIMIT_S
     while any(link_exists(number) for number in numbers):
         if time.monotonic() > end:
             raise SensorError(f"{links}: the kernel has not let go of the programs; try again")
         time.sleep(_DETACH_STEP_S)  # the kernel gives no event when a link has gone
+
+
+def _beside(directory: Path) -> list[Path]:
+    """Return the other places of the same programs; an upgrade takes the link of the guard over."""
+    own = directory.name.removesuffix("-loading").removesuffix("-next").removesuffix("-old")
+    parts = ("", "-old", "-next", "-loading", "-next-loading", "-old-loading")
+    found = [directory.with_name(own + part) for part in parts]
+    return [one for one in found if one != directory and one.is_dir()]
 
 
 def unload(directory: Path) -> None:

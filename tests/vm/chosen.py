@@ -21,7 +21,11 @@ _STOP = (
     "tests/kernel/test_losses.py",
 )
 # What says of a kernel which mode it takes, and what the agent leaves behind in any mode.
-_ANY_MODE = ("tests/kernel/test_doctor.py", "tests/kernel/test_pins.py")
+_ANY_MODE = (
+    "tests/kernel/test_doctor.py",
+    "tests/kernel/test_pins.py",
+    "tests/kernel/test_upgrade.py",
+)
 _ANY_MODE_TOGETHER = (
     "tests/end_to_end/test_emergency.py",
     "tests/end_to_end/test_uninstall.py",

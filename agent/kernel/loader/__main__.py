@@ -166,8 +166,25 @@ def _install(arguments, direct):
     return _install(arguments, direct)
 
 
-def _pin(directory, maps, programs, mode):
+def _take_over_guard(programs, upgraded):
+    """Return the link of the guard that is attached there, if of the same program; else None.
+
+    Who is stopped sleeps in the function at whose end the guard is. If the set of programs there
+    changes meanwhile, the kernel has such a sleeper pass by all of them. So it must not change.
+    """
+    place = os.path.join(upgraded, "%s", hooks.GUARD) if upgraded else ""
+    if hooks.GUARD not in programs or not place or not os.path.exists(place % "links"):
+        return None
+    there = kernel.open_pinned(place % "programs")
+    if kernel.program_tag(there) != kernel.program_tag(programs[hooks.GUARD]):
+        return None
+    programs[hooks.GUARD] = there
+    return kernel.open_pinned(place % "links")
+
+
+def _pin(directory, maps, programs, mode, upgraded=None):
     """Pin everything under another name, and give it the right one at the end: all or nothing."""
+    guard = _take_over_guard(programs, upgraded)
     making = directory + "-loading"
     _remove(making)
     os.makedirs(os.path.dirname(making), exist_ok=True)
@@ -189,7 +206,8 @@ def _pin(directory, maps, programs, mode):
             kernel.pin(link, os.path.join(making, "links", name))
     # These are about what is held, whatever the rules are; the agent attaches the others.
     for name in hooks.ALWAYS if mode != STOP else ():
-        link = kernel.attach_to_function(programs[name])
+        taken = guard if name == hooks.GUARD else None
+        link = kernel.attach_to_function(programs[name]) if taken is None else taken
         kernel.pin(link, os.path.join(making, "links", name))
     os.rename(making, directory)
 
@@ -227,7 +245,7 @@ def run(arguments):
         )
     if arguments.pin:
         try:
-            _pin(arguments.pin, maps, programs, arguments.mode)
+            _pin(arguments.pin, maps, programs, arguments.mode, arguments.upgrade)
         except OSError as error:
             _remove(arguments.pin + "-loading")
             raise LoadError("cannot pin under %s: %s" % (arguments.pin, error)) from error

@@ -54,6 +54,13 @@ def attach_to_function(program):
     return bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QII", 0, program, 0))
 
 
+def program_tag(program):
+    """Return the kernel's digest of a program's instructions, which maps they name left out."""
+    info = ctypes.create_string_buffer(16)
+    bpf(OBJ_INFO, struct.pack("<IIQ", program, len(info), ctypes.addressof(info)))
+    return info.raw[8:16]
+
+
 def run_once(program, arguments):
     """Run a raw tracepoint program in this process with `arguments` (integers) as its own."""
     context = ctypes.create_string_buffer(struct.pack("<%dQ" % len(arguments), *arguments))
