@@ -148,6 +148,13 @@ def open_flag_names(flags: int, marks: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+@lru_cache(maxsize=64)
+def done_by_the_kernel(marks: int) -> tuple[str, ...]:
+    """Return what our programs have done with an act by themselves: no_agent, refused, killed."""
+    done = ((MARK_NO_AGENT, "no_agent"), (MARK_REFUSED, "refused"), (MARK_KILLED, "killed"))
+    return tuple(name for bit, name in done if marks & bit)
+
+
 def arguments(raw: bytes, *, cut: bool) -> tuple[str, ...]:
     """Return the arguments of a block of zero-terminated ones, empty arguments included."""
     if not raw:
@@ -220,7 +227,8 @@ def _common(fields: ActFields, subjects: Sequence[str], wall_offset_ns: int) -> 
         "path_resolved": not fields.marks & MARK_UNRESOLVED,
         "device": device_number(fields.device),
         "inode": fields.inode,
-        "flags": open_flag_names(fields.open_flags, fields.marks) if kind is Kind.OPEN else (),
+        "flags": (open_flag_names(fields.open_flags, fields.marks) if kind is Kind.OPEN else ())
+        + done_by_the_kernel(fields.marks),
         "transport": TRANSPORTS.get(fields.transport),
         "address": address_text(fields.address_family, fields.address),
         "port": fields.port,

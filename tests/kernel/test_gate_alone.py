@@ -10,6 +10,7 @@ import pytest
 from agent.sensor import tickets
 from tests.support.sensors import environment
 from tests.support.started import signal_process
+from tests.support.tiny_elf import write_creator
 from tests.support.watched import PINS, Watched
 
 pytestmark = [pytest.mark.kernel, pytest.mark.gate]
@@ -27,6 +28,14 @@ rules:
     description: Deletes what is kept.
     severity: high
     match: { delete: { path: "{place}/kept" } }
+    action: ask
+    on_no_agent: NO_AGENT
+"""
+EXEC = """
+  - id: runs
+    description: Runs a program.
+    severity: high
+    match: { exec: { path: tiny } }
     action: ask
     on_no_agent: NO_AGENT
 """
@@ -102,6 +111,32 @@ def test_a_rule_says_what_happens_once_no_agent_has_been_there_for_long(
     assert alone.line() == said
     assert alone.end() == 0
     assert watched.holds() == []
+    # By the record of what is told whole, as an exec is.
+    (told,) = (one for one in watched.execs() if "no_agent" in one.flags)
+    assert (told.path, told.process.pid) == (str(kept), alone.pid)
     watched.rules(RULES.replace("NO_AGENT", "hold"))
     child = watched.run(READS)
     assert watched.next_hold(child).act.path == str(kept)
+
+
+@pytest.mark.parametrize(("no_agent", "end"), [("deny", -signal.SIGKILL), ("allow", 0)])
+def test_a_program_is_killed_or_runs_as_its_rule_says_without_an_agent(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, no_agent: str, end: int
+) -> None:
+    """Before its first instruction, and told of; with an agent it is held."""
+    made = watched.place / "made"
+    write_creator(watched.place / "tiny", made)
+    watched.rules(RULES.replace("NO_AGENT", "hold") + EXEC.replace("NO_AGENT", no_agent))
+    watched.sensor.beat()
+    present = watched.run([watched.place / "tiny"])
+    watched.let_go(watched.next_hold(present), present)
+    assert present.end() == 0
+    made.unlink()
+    monkeypatch.setattr(tickets, "ALONE_NS", 1)
+    watched.sensor.beat()
+    alone = watched.run([watched.place / "tiny"])
+    assert alone.end() == end
+    assert made.exists() is (end == 0)
+    assert watched.holds() == []
+    (told,) = (one for one in watched.execs() if one.process.pid == alone.pid)
+    assert told.flags == (("no_agent", "killed") if end else ("no_agent",))

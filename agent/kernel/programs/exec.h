@@ -60,9 +60,13 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   read_arguments(facts, task, 1);
   read_surroundings(facts, walk, task, 0);
   read_ancestors(facts, task);
-  if (want & WANT_STOP_READ)
-    stop(facts);
-  else
+  if (!(want & WANT_STOP_READ)) {
     report_exec(facts);
+    return 0;
+  }
+#ifdef HEARS_THE_HEARTBEAT
+  if (exec_is_left_alone(facts, want)) return 0;
+#endif
+  stop(facts);
   return 0;
 }

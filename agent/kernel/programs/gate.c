@@ -5,6 +5,7 @@
 #define TRACERS_ARE_TRUSTED 1
 #define GOES_WITH_STOPS 1
 #define NOTES_SCRIPTS 1
+#define HEARS_THE_HEARTBEAT 1
 
 #include "records.h"
 #include "maps.h"
@@ -15,6 +16,7 @@
 #include "paths.h"
 #include "guard.h"
 #include "holds.h"
+#include "alone.h"
 #include "exec.h"
 #include "files.h"
 #include "sockets.h"

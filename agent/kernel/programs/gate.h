@@ -3,8 +3,6 @@
 // nothing has happened, and the kernel makes the same call again when the process runs on. That call
 // comes here again and passes only with a ticket for the very same act.
 
-#define PASS 0
-#define REFUSE -1    // -EPERM
 #define RESTART -513  // -ERESTARTNOINTR
 
 #define TASK_EXITING 0x4
@@ -80,17 +78,6 @@ static __always_inline u32 generation_of(u64 inode) {
   u32 generation = 0;
   if (inode) READ(generation, inode, inode, i_generation);
   return generation;
-}
-
-// Whether no agent is there, and the rules say what to do then; what, in `verdict`.
-static __always_inline int is_left_alone(struct facts *facts, u32 want, int *verdict) {
-  u32 zero = 0;
-  struct heartbeat *heartbeat = hf_heartbeat.lookup(&zero);
-  if (!heartbeat || !heartbeat->limit_ns) return 0;
-  if (facts->act.boot_ns < heartbeat->boot_ns + heartbeat->limit_ns) return 0;
-  if (!(want & WANT_NO_AGENT_DENY) && want & WANT_NO_AGENT_HOLD) return 0;
-  *verdict = want & WANT_NO_AGENT_DENY ? REFUSE : PASS;
-  return 1;
 }
 
 // Tells of an act that was not held, by the record of what is observed.
