@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
 from tests.end_to_end.collector.conftest import WAIT_S, People, follow, populate
-from tests.end_to_end.collector.test_hostile_api import ENDLESS, LOOSE, TAKE_NOTHING
+from tests.end_to_end.collector.test_hostile_api import ENDLESS, LOOSE, TAKE_NOTHING, examples
 from tests.support.centre import Centre, centre
 from wire.ids import HoldId
 
@@ -79,7 +79,7 @@ def test_without_nats_every_operation_works_or_names_what_is_away(
         if takes_nothing or operation.path == ENDLESS:
             continue
 
-        @settings(max_examples=settings().max_examples // 5)
+        @settings(max_examples=examples(operation.path))
         @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
         def check(case: Any, known: bool) -> None:
             if known and "request_id" in (case.path_parameters or {}):
@@ -92,7 +92,7 @@ def test_without_nats_every_operation_works_or_names_what_is_away(
                 _check_says_that_nats_is_away(answer.status_code, answer.json())
 
         check()
-    assert len(operations) == 28
+    assert len(operations) == 35
 
 
 @pytest.mark.parametrize("path", _NEED_NATS)

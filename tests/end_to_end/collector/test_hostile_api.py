@@ -37,6 +37,15 @@ _OPEN_TO_ALL = (*TAKE_NOTHING, "/api/v1/auth/device/token")
 LOOSE = [positive_data_acceptance, negative_data_rejection, ignored_auth]
 
 
+# Each answer is made of some twenty questions to the trail, and of charts.
+_OF_MANY_QUESTIONS = ("/api/v1/trail/report", "/api/v1/trail/evidence")
+
+
+def examples(path: str) -> int:
+    """Return how many times an operation is tried."""
+    return settings().max_examples // (50 if path.startswith(_OF_MANY_QUESTIONS) else 5)
+
+
 @pytest.fixture(scope="module")
 def hold(people: People) -> HoldOpened:
     """A request that waits, so that answers and comments reach further than its absence."""
@@ -81,7 +90,7 @@ def test_every_operation_answers_as_it_is_described(
         if takes_nothing or (operation.path == ENDLESS and who in ("reviewer", "viewer")):
             continue
 
-        @settings(max_examples=settings().max_examples // 5)
+        @settings(max_examples=examples(operation.path))
         @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
         def check(case: Any, known: bool) -> None:
             if known and "request_id" in (case.path_parameters or {}):
