@@ -230,7 +230,7 @@ def _trusted(home: House) -> list[str]:
 
 def _signing_seed(home: House) -> str:
     """Return the centre's signing seed: the strongest thief, but for what it signs wrongly."""
-    (path,) = [one for one in home.centre.state.rglob("*") if "sign" in one.name and one.is_file()]
+    (path,) = home.centre.state.rglob("signing.key")
     return path.read_text().strip()
 
 
