@@ -3,6 +3,7 @@
 import errno
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ except OSError as error:
     say('failed', error.errno)
 """
 DELETES = "os.unlink('kept'); say('deleted')"
+
+
+@pytest.fixture(autouse=True)
+def there_again(watched: Watched) -> Iterator[None]:
+    """Leave no limit in the kernel by which no agent would be there for the tests that follow."""
+    yield
+    watched.sensor.beat()
 
 
 @pytest.fixture
