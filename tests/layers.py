@@ -52,6 +52,7 @@ LAYERS: tuple[Layer, ...] = (
         name="nats",
         covers="against a real nats-server",
         arguments=("tests", *_ELSEWHERE, "-m", "nats and not kernel and not end_to_end"),
+        longest_s=2400,
     ),
     Layer(
         name="kernel",
