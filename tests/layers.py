@@ -45,6 +45,7 @@ LAYERS: tuple[Layer, ...] = (
         name="unit",
         covers="one part at a time",
         arguments=("tests", *_ELSEWHERE, "-m", "not nats and not kernel and not end_to_end"),
+        longest_s=2400,
         # The published fields of ECS come as a package of npm.
         packages=(*packages.for_node(), *packages.FOR_SYSLOG),
     ),
