@@ -119,6 +119,7 @@ class Gatherer:
     async def _observe(self, measure: Measure, period: Period) -> Observation:
         query = period.sql(measure.figures)
         seen = gaps = 0
+        finding = Finding.NOT_ASSESSED
         figures: dict[str, str] = {}
         sample = exceptions = None
         svg, trouble = Markup(), ""
@@ -126,6 +127,8 @@ class Gatherer:
             answer = await self._sql.run(query, 1)
             row = dict(zip((name for name, _ in answer.columns), answer.rows[0], strict=True))
             seen, gaps = int(row.pop("seen") or 0), int(row.pop("gaps") or 0)
+            # It stands, whatever becomes of the rows and the chart that are shown beside it.
+            finding = judge(seen, gaps)
             figures = {name.replace("_", " "): _shown(value) for name, value in row.items()}
             if measure.sample and seen:
                 sample = await self._list(period.sql(measure.sample))
@@ -134,11 +137,11 @@ class Gatherer:
             if measure.chart and seen:
                 svg = await self._draw(measure, measure.chart, period)
         except SqlError as error:
-            # Too much for the limits of a question: nothing is claimed, and the reason is shown.
+            # Too much for the limits of a question: no more is claimed, and the reason is shown.
             trouble = visible(str(error))
         return Observation(
             measure=measure,
-            finding=Finding.NOT_ASSESSED if trouble else judge(seen, gaps),
+            finding=finding,
             seen=seen,
             gaps=gaps,
             figures=figures,

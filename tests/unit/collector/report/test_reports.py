@@ -20,7 +20,7 @@ from collector.report.period import Period
 from collector.report.reports import Reports
 from collector.trail.rows import Row
 from collector.trail.schema import ANCHORS, CHECKPOINTS
-from collector.trail.sql import SqlRunner
+from collector.trail.sql import Result, SqlRunner
 from collector.trail.store import open_trail
 from tests.support.filled_trail import (
     BEGIN_NS,
@@ -212,6 +212,26 @@ async def test_what_cannot_be_asked_is_not_assessed(
     evidence = await _evidence(reports)
     assert {one.finding for one in evidence.controls} == {Finding.NOT_ASSESSED}
     assert "was stopped" in evidence.observations["permission"].trouble
+
+
+async def test_a_gap_stands_where_what_is_shown_of_it_cannot_be_asked(
+    reports: Reports, trail: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures have counted it, and a list that takes too long does not take it back."""
+    release_unexplained(trail)
+    run = SqlRunner.run
+
+    async def figures_only(self: SqlRunner, sql: str, limit: int) -> Result:
+        if limit > 1:
+            raise SqlError("the query took longer than 1 seconds and was stopped")
+        return await run(self, sql, limit)
+
+    monkeypatch.setattr(SqlRunner, "run", figures_only)
+    evidence = await _evidence(reports)
+    found = evidence.observations["releases"]
+    assert (found.gaps, found.finding) == (1, Finding.GAP)
+    assert "was stopped" in found.trouble
+    assert _control(evidence, "CC8.1") is Finding.GAP
 
 
 class _Outline(HTMLParser):
