@@ -110,7 +110,7 @@ MEASURES: tuple[Measure, ...] = (
         "       count(DISTINCT person) AS people, count(DISTINCT owner) AS owners FROM (\n"
         '  SELECT v."by" AS person, h.owner,\n'
         '         list_has_any(list_append(v.names, v."by"),\n'
-        "           list_filter([h.owner, h.login_user], x -> x <> '')) AS own\n"
+        "           list_filter([h.owner, h.login_user], lambda x: x <> '')) AS own\n"
         "  FROM votes v JOIN holds h USING (request)\n"
         "  WHERE v.answer = 'approve' AND v.time_ns >= $from_ns AND v.time_ns < $to_ns)",
         exceptions='SELECT make_timestamp(v.time_ns // 1000) AS "when", v."by" AS who,\n'
@@ -118,7 +118,7 @@ MEASURES: tuple[Measure, ...] = (
         "FROM votes v JOIN holds h USING (request)\n"
         "WHERE v.answer = 'approve' AND v.time_ns >= $from_ns AND v.time_ns < $to_ns\n"
         '  AND list_has_any(list_append(v.names, v."by"),\n'
-        "        list_filter([h.owner, h.login_user], x -> x <> ''))\n"
+        "        list_filter([h.owner, h.login_user], lambda x: x <> ''))\n"
         "ORDER BY v.time_ns DESC LIMIT 50",
     ),
     Measure(

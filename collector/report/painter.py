@@ -7,6 +7,7 @@ while; and whatever it may come to do, the collector goes on.
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from markupsafe import Markup
 
 from collector.errors import ReportError
 from collector.report.charts import Chart
+
+log = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).with_name("drawing.py")
 _IDLE_S = 120.0
@@ -34,12 +37,23 @@ class Painter:
         self._retiring: asyncio.Task[None] | None = None
 
     async def draw(self, chart: Chart) -> Markup:
-        """Return the chart as an `svg` element; empty if it has nothing to show.
+        """Return the chart as an `svg` element; empty if it has nothing to show or cannot be drawn.
 
-        Raises ReportError if it cannot be drawn.
+        The table beside it has the same, so nothing is lost with a picture but the picture.
         """
         if not chart.rows:
             return Markup()
+        try:
+            drawn = await self._drawn(chart)
+        except ReportError as error:
+            log.warning("%s", error)
+            return Markup()
+        # Several charts stand in one page, and what they refer to by name must stay their own.
+        drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{chart.name}-", drawn)
+        # Text in it is escaped where it was drawn; all else is Vega-Lite's own.
+        return Markup(drawn)  # noqa: S704
+
+    async def _drawn(self, chart: Chart) -> str:
         line = json.dumps(chart.specification()) + "\n"
         async with self._turn:
             self._wait_on()
@@ -56,10 +70,7 @@ class Painter:
             self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._retire)
         if "error" in answer:
             raise ReportError(f"chart {chart.name} cannot be drawn: {answer['error']}")
-        # Several charts stand in one page, and what they refer to by name must stay their own.
-        drawn = re.sub(r'(id="|url\(#)(?=\w)', rf"\g<1>{chart.name}-", answer["svg"])
-        # Text in it is escaped where it was drawn; all else is Vega-Lite's own.
-        return Markup(drawn)  # noqa: S704
+        return answer["svg"]
 
     async def close(self) -> None:
         """End the process that draws; the next chart starts another."""

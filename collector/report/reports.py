@@ -41,7 +41,7 @@ class Reports:
         return self._pages.evidence(found, by=visible(by))
 
     async def draw(self, chart: Chart) -> Markup:
-        """Return a chart as an `svg` element; raise ReportError."""
+        """Return a chart as an `svg` element; empty if it cannot be drawn."""
         return await self._painter.draw(chart)
 
     async def close(self) -> None:
