@@ -28,7 +28,7 @@ def fill_acts(trail: duckdb.DuckDBPyConnection) -> None:
     acts: list[dict[str, object]] = [
         {"kind": "exec", "program": "/usr/bin/git", "argv": ["git", "pull"], "count": 1},
         {"kind": "exec", "program": "/usr/bin/make", "argv": ["make", "-j4"], "count": 1},
-        {"kind": "open", "program": "make", "path": "/srv/work/Makefile", "flags": "read"},
+        {"kind": "open", "program": "make", "path": "/srv/app/Makefile", "flags": "read"},
         {"kind": "open", "program": "cat", "path": "/etc/passwd", "flags": "read", "count": 3},
         {"kind": "open", "program": "cat", "path": "/etc/shadow", "flags": "read", "result": -13},
         {"kind": "exec", "program": "/usr/bin/git", "argv": ["git", "push"], "count": 1},
