@@ -99,7 +99,7 @@ class Dashboard:
     async def make(self, period: Period, *, pictures: bool = True) -> list[Shown]:
         """Return every chart of the period, its texts fit to be shown.
 
-        Raises SqlError, TrailError, Refusal or ReportError.
+        Raises SqlError, TrailError or Refusal.
         """
         return [await self._one(question, period, pictures) for question in QUESTIONS]
 

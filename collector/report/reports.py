@@ -23,7 +23,7 @@ class Reports:
         self._pages = PaperPages()
 
     async def dashboard(self, period: Period, *, pictures: bool = True) -> list[Shown]:
-        """Return the charts of a period; raise SqlError, TrailError, Refusal or ReportError."""
+        """Return the charts of a period; raise SqlError, TrailError or Refusal."""
         return await self._dashboard.make(period, pictures=pictures)
 
     async def report_page(self, period: Period, *, by: str) -> str:
