@@ -1,5 +1,5 @@
-"""A full disk under the agent's state and under JetStream: what is held stays held and is told of
-once there is room again.
+"""A full disk under the agent's state, under JetStream, and under the trail: what is held stays
+held, and is told of once there is room again.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.proof.verify.check import verify
 from tests.faults.test_agent_killed import all_kinds, check_ends, check_trail
 from tests.faults.test_nats_away import check_count
 from tests.support.centre import centre
@@ -32,6 +33,21 @@ def at_home(stack: ExitStack, directory: Path) -> Site:
     built = Site(place, made)
     stack.callback(built.close)
     return built
+
+
+def apart(stack: ExitStack, directory: Path, *, mib: int) -> tuple[Site, SmallDisk]:
+    """Have a centre and a host; all of the collector's state is on the small disk, no stream is."""
+    disk = stack.enter_context(small_disk(directory / "centre" / "state", mib=mib))
+    made = stack.enter_context(centre(directory, start=False))
+    stack.enter_context(small_disk(made.state / "nats" / "jetstream", mib=256))
+    stack.callback(made.close)  # before the disk of the streams is gone
+    made.start_nats()
+    made.start_collector()
+    place = directory / "host"
+    place.mkdir()
+    built = Site(place, made)
+    stack.callback(built.close)
+    return built, disk
 
 
 def nothing_ran(place: Site) -> None:
@@ -92,3 +108,23 @@ def test_the_disk_of_the_streams_is_full(tmp_path: Path, stack: ExitStack) -> No
     check_ends(place, place.actors)
     assert check_count(place, agent.generated()) == 0
     check_trail(place)
+
+
+def test_the_disk_of_the_trail_is_full(tmp_path: Path, stack: ExitStack) -> None:
+    """People decide as ever; by itself the trail has all of it once there is room, and is sound."""
+    place, disk = apart(stack, tmp_path, mib=64)
+    agent = place.start()
+    assert agent.ready()
+    agent.events(1, 1000, 1000)
+    place.sql_until([[1000]], "SELECT sum(count)::BIGINT FROM events WHERE path LIKE '/xx%'")
+    disk.fill()
+    check_ends(place, all_kinds(place))
+    agent.events(1001, 4000, 1000)
+    assert place.centre.collector is not None
+    place.centre.collector.wait_for("ERROR")
+    disk.free()
+    check_trail(place)
+    assert check_count(place, agent.generated()) == 0
+    place.centre.stop_collector()
+    report = verify(place.centre.state, trusted=frozenset())
+    assert report.sound, report.findings
