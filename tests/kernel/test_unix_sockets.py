@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rules.model import Action
+from tests.support.sensors import guarantee
 from tests.support.watched import Watched
 from wire.acts import Guarantee, Kind, Transport
 
@@ -69,7 +70,7 @@ def test_a_connection_is_told_by_the_path_that_it_reached(
         act = held.act
         assert (act.kind, act.guarantee, act.transport) == (
             Kind.CONNECT,
-            Guarantee.STOPPED,
+            guarantee(Guarantee.STOPPED),
             Transport.UNIX,
         )
         assert (act.path, act.path_resolved) == (str(where), True)

@@ -21,8 +21,9 @@ import httpx
 from collector.cli.events import read_events
 from tests.support.centre import Centre
 from tests.support.house import House, Request
+from tests.support.inside import PATIENCE
 
-_WAIT_S = 60
+_WAIT_S = 60 * PATIENCE
 # Its process has ended meanwhile, or it was answered with a twin that it had joined.
 _OVER = {409, 410}
 
@@ -36,8 +37,10 @@ class Approver:
         self.failures: list[str] = []
         self._auth = Centre.auth(home.reviewer)
         self._url = f"{home.centre.api_url}/api/v1/requests"
-        self._reading = httpx.Client(timeout=httpx.Timeout(10, read=None), headers=self._auth)
-        self._writing = httpx.Client(timeout=30, headers=self._auth)
+        self._reading = httpx.Client(
+            timeout=httpx.Timeout(10 * PATIENCE, read=None), headers=self._auth
+        )
+        self._writing = httpx.Client(timeout=30 * PATIENCE, headers=self._auth)
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, Request]] = []
         self._number = itertools.count()

@@ -1,10 +1,5 @@
 """Rules that the ways round Holdfast are tried against."""
 
-from rules.modes import HostMode
-from tests.support.sensors import MODE
-
-# Whether an act waits before it has happened.
-GATE = MODE is HostMode.GATE
 # One file is named in full, its neighbours by a pattern.
 VAULT = """
 rules:

@@ -9,9 +9,17 @@ from agent.sensor.gate import GateSensor
 from agent.sensor.sides import FMOD_RET, LSM, STOP, Side
 from agent.sensor.stop import StopSensor
 from rules.modes import HostMode
+from wire.acts import Guarantee
 
 MODE = HostMode(os.environ.get("HOLDFAST_TEST_MODE", "stop"))
+# Whether an act waits before it has happened.
+GATE = MODE is HostMode.GATE
 _OF_THE_RUN = ("HOLDFAST_TEST_MODE", "HOLDFAST_TEST_HOOKS")
+
+
+def guarantee(in_stop_mode: Guarantee) -> Guarantee:
+    """Return what a held act of this run is, by what it would be in stop mode."""
+    return Guarantee.HELD if GATE else in_stop_mode
 
 
 def environment() -> dict[str, str]:
@@ -26,7 +34,7 @@ def choice() -> Choice:
     named = {one.name: one for one in (LSM, FMOD_RET)}.get(
         os.environ.get("HOLDFAST_TEST_HOOKS", "")
     )
-    if MODE is HostMode.GATE and named is not None:
+    if GATE and named is not None:
         return Choice(MODE, named)
     return choose(MODE)
 
@@ -40,7 +48,7 @@ def side() -> Side:
 
 def make_sensor(pins: Path, cache: Path | None = None) -> StopSensor | GateSensor:
     """Return a sensor of this run's mode, not started."""
-    if MODE is HostMode.GATE:
+    if GATE:
         return GateSensor(pins, cache, side=side())
     assert side() is STOP
     return StopSensor(pins, cache)

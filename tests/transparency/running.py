@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.accounts import end_processes
+from tests.support.inside import PATIENCE
 from tests.transparency.cases import CASES, PROGRAMS, Case
 
-_WAIT_S = 280
+_WAIT_S = 280 * PATIENCE
 _INTERPRETERS = {".py": "/usr/bin/python3", ".sh": "/bin/sh", ".mjs": "node"}
 # Their names or contents hold times, numbers of processes or sizes that vary by nature.
 _VARYING = (".git", "__pycache__", "environment", "make.log", "trace.log", "tree.tar.gz")

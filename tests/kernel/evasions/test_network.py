@@ -7,7 +7,7 @@ import pytest
 
 from rules.model import Action
 from tests.kernel.test_connect import listener
-from tests.support.evasions import GATE
+from tests.support.sensors import GATE
 from tests.support.started import Started
 from tests.support.watched import Watched
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.sensor.interface import Subject
-from tests.support.evasions import GATE, and_asking
+from tests.support.evasions import and_asking
+from tests.support.sensors import GATE
 from tests.support.started import Started, python, wait_gone, wait_state
 from tests.support.watched import PINS, Watched
 from wire.acts import Kind

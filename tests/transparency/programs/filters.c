@@ -64,8 +64,9 @@ static void supervised(void) {
   int listener = syscall(SYS_pidfd_getfd, process, number, 0);
   say("the descriptor of another", "%s", listener >= 0 ? "taken" : error_name(errno));
   must("write", write(pair[0], "x", 1));
-  struct pollfd wait = {.fd = listener, .events = POLLIN};
-  while (listener >= 0 && poll(&wait, 1, -1) > 0 && wait.revents & POLLIN) {
+  // Until the child has ended: before Linux 6.11 the listener does not tell of that.
+  struct pollfd wait[] = {{.fd = listener, .events = POLLIN}, {.fd = process, .events = POLLIN}};
+  while (listener >= 0 && poll(wait, 2, -1) > 0 && !wait[1].revents) {
     struct seccomp_notif asked = {};
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked) < 0) break;
     struct seccomp_notif_resp answer = {.id = asked.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
