@@ -295,6 +295,7 @@ class Daemon:
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
             "lost": asdict(losses),
+            "denied_again": parts.keeper.denied_again(),
             "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),

@@ -189,6 +189,14 @@ class AuditSensor:
     def beat(self) -> None:
         """Do nothing: without an agent nobody is stopped here."""
 
+    def refuse_again(self, key: HeldKey, until_boot_ns: int) -> bytes | None:
+        """Refuse nothing: here no call can be."""
+        return None
+
+    def refused_again(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Return nothing, see refuse_again."""
+        return []
+
     def forget(self, key: HeldKey) -> None:
         """Take an entry away, just before its process runs on or once it is gone."""
         self._files.forget(key)
