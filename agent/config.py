@@ -100,6 +100,11 @@ class AgentConfig:
         return self.run / "agent.sock"
 
     @property
+    def audit_left(self) -> Path:
+        """The file that says which audit rules an agent may have left in the kernel."""
+        return self.state / "audit-rules"
+
+    @property
     def names(self) -> frozenset[str]:
         """The names of what is watched."""
         return frozenset(subject.name for subject in self.subjects)
