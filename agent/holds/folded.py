@@ -8,6 +8,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 
+from agent.errors import AgentError
 from agent.holds.intake import over_cap
 from agent.holds.model import Doom, Hold, Limit, Voice
 from agent.holds.repeats import FIRST_PAUSE_S, LONGEST_PAUSE_S, MINUTE_NS, Repeats, Sort
@@ -86,12 +87,21 @@ class Folded:
 
     def _leave_to_kernel(self, hold: Hold, sort: Sort) -> None:
         pause_ns = max(_SECOND_NS, MINUTE_NS // self._limit)
-        name = self._p.sensor.refuse_again(hold.key, self._p.clock.boot_ns() + pause_ns)
+        try:
+            name = self._p.sensor.refuse_again(hold.key, self._p.clock.boot_ns() + pause_ns)
+        except (AgentError, OSError):  # then each time is a hold, as ever
+            log.exception("hold %s cannot be left to the kernel", hold.id)
+            return
         if name is not None:
             self._left[name] = sort
 
     def _collect(self, *, everything: bool = False) -> None:
-        for name, count in self._p.sensor.refused_again(everything=everything):
+        try:
+            found = self._p.sensor.refused_again(everything=everything)
+        except (AgentError, OSError):  # what it refuses ends by itself
+            log.exception("what the kernel has refused by itself is counted later")
+            return
+        for name, count in found:
             sort = self._left.pop(name, None)
             tally = self._tallies.get(sort) if sort is not None else None
             if sort is not None and tally is not None:
@@ -117,12 +127,8 @@ class Folded:
 
     def _paused(self, sort: Sort) -> None:
         del self._timers[sort]
-        try:
-            self._collect()
-            told = self._tell(sort)
-        except Exception:  # top of the timer; the count stays
-            log.exception("what was denied beyond the rate is told later")
-            told = True
+        self._collect()
+        told = self._tell(sort)
         tally = self._tallies[sort]
         if told or sort in self._left.values():
             self._later(sort, tally)
