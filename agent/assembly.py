@@ -193,6 +193,7 @@ def _host(who: HostIdentity, config: AgentConfig, boot: str, *, refuses: bool) -
         holds_per_session=config.holds_per_session,
         refuses=refuses,
         holds_per_subject=config.holds_per_subject,
+        denials_per_minute=config.denials_per_minute,
     )
 
 

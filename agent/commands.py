@@ -105,6 +105,8 @@ def show_status(answer: Mapping[str, Any], out: TextIO) -> None:
             f"audit    {lost['records']} records lost, {lost['absences']} times nothing came",
             file=out,
         )
+    if answer["denied_again"]:
+        print(f"denied   {answer['denied_again']} acts too often to be told one by one", file=out)
     if answer["without_effect"]:
         print(
             f"no effect in {answer['mode']} mode: {', '.join(answer['without_effect'])}", file=out

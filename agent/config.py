@@ -25,6 +25,7 @@ DEFAULT_IDENTITY = Path("/etc/holdfast/host.toml")
 _LONGEST_NAME = 63
 # What the kernel's held map has room for, of all sessions together.
 _MOST_HOLDS = 512
+_MOST_DENIALS = 100_000
 _MODES = ("auto", "gate", "stop", "audit")
 _LARGEST = 1 << 20
 _LONGEST_RESPONSIBLE = 1000
@@ -54,6 +55,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     spool_limit_mib: int = 256
     holds_per_session: int = 20
     holds_per_subject: int = 100
+    denials_per_minute: int = 60
     audit_socket: str = "/run/audispd_events"
     audit_key: str = "holdfast"
     redaction: RedactionTable = RedactionTable()
@@ -86,6 +88,7 @@ class AgentConfig:
     spool_limit_mib: int
     holds_per_session: int
     holds_per_subject: int
+    denials_per_minute: int
     audit_socket: Path
     audit_key: str
     subjects: tuple[SubjectConfig, ...]
@@ -95,6 +98,11 @@ class AgentConfig:
     def socket(self) -> Path:
         """The control socket."""
         return self.run / "agent.sock"
+
+    @property
+    def audit_left(self) -> Path:
+        """The file that says which audit rules an agent may have left in the kernel."""
+        return self.state / "audit-rules"
 
     @property
     def names(self) -> frozenset[str]:
@@ -170,6 +178,11 @@ def load(path: Path) -> AgentConfig:
             raise ConfigError(
                 f"{path}: {key}: must be from 1 to {_MOST_HOLDS}, which is what a host has room for"
             )
+    if not 1 <= file.denials_per_minute <= _MOST_DENIALS:
+        raise ConfigError(
+            f"{path}: denials_per_minute: must be from 1 to {_MOST_DENIALS}; what is denied beyond "
+            "it is denied as well, and told together"
+        )
     if file.mode not in _MODES:
         raise ConfigError(
             f"{path}: mode: {file.mode[:80]!r} is none; write one of {', '.join(_MODES)}"
@@ -211,6 +224,7 @@ def _made(path: Path, file: _File) -> AgentConfig:
         spool_limit_mib=file.spool_limit_mib,
         holds_per_session=file.holds_per_session,
         holds_per_subject=file.holds_per_subject,
+        denials_per_minute=file.denials_per_minute,
         audit_socket=here / file.audit_socket,
         audit_key=file.audit_key,
         redaction=read_redaction(path, file.redaction),

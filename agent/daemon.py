@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from agent import identity as identities
 from agent.assembly import Core, core, only_one
+from agent.audit.leftover import LeftRules
 from agent.config import AgentConfig, responsible_words
 from agent.control import ControlServer
 from agent.errors import AgentError
@@ -151,10 +152,26 @@ class Daemon:
         try:
             journalled = {hold.key for hold in parts.journal.unfinished()}
             self._sensor.start(parts.subjects, book.tables, journalled)
+            if self._mode != HostMode.AUDIT:
+                self._take_out_audit_rules(parts)
         except AgentError:
             if self._unload_on_exit and not self._sensor.all_holds():
                 self._sensor.unload()
             raise
+
+    def _take_out_audit_rules(self, parts: Core) -> None:
+        """Of an agent that was in audit mode and was killed: nobody hears what they report."""
+        try:
+            count = LeftRules(self._config.audit_left).take_out()
+        except AgentError as error:
+            words = f"rules of an earlier agent in mode audit stay in the kernel: {error}"
+            parts.report.notice("audit_rules_left", words)
+            return
+        if count:
+            parts.report.notice(
+                "audit_rules_left",
+                f"{count} rules of an earlier agent in mode audit were taken out of the kernel",
+            )
 
     async def _work(self, parts: Core, announcer: Announcer) -> None:
         inbox = Inbox(parts.link, parts.keeper.on_verdict)
@@ -295,6 +312,7 @@ class Daemon:
             "unpublished_hold_messages": parts.journal.unpublished(),
             "unsent_events": parts.sender.waiting,
             "lost": asdict(losses),
+            "denied_again": parts.keeper.denied_again(),
             "without_effect": list(record.without_effect),
             "nobody_responsible": list(self._config.nobodys),
             "not_taken_up": len(parts.keeper.stuck()),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.assembly import Core, core, only_one
+from agent.audit.leftover import LeftRules
 from agent.config import AgentConfig
 from agent.emergency import refuse_watched
 from agent.errors import AgentError, ConfigError
@@ -69,6 +70,7 @@ async def unload(config: AgentConfig, sensor: Sensor, *, force: bool, by: str) -
             async with asyncio.timeout(_END_S):
                 await parts.keeper.end_all("the kernel side was unloaded with --force", by)
             sensor.unload()
+            LeftRules(config.audit_left).take_out()
             _remove_sockets(config)
         except TimeoutError as error:
             raise AgentError(

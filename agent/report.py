@@ -21,11 +21,20 @@ class EventReport:
         self._redactor = redactor
 
     def held(
-        self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
+        self,
+        act: Act,
+        *,
+        action: str | None,
+        rule: str | None,
+        hold: HoldId | None,
+        detail: str,
+        count: int = 1,
     ) -> None:
-        """Record one act that was held."""
+        """Record one act that was held, or `count` alike of which it is the last."""
         shown, words = self._redactor.act(act), self._redactor.words(detail)
-        self._sender.add_row(act_row(shown, action=action, rule=rule, hold=hold, detail=words))
+        self._sender.add_row(
+            act_row(shown, action=action, rule=rule, hold=hold, detail=words, count=count)
+        )
 
     def notice(self, name: str, words: str) -> None:
         """Record something that the host itself has to say."""

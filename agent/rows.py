@@ -13,9 +13,18 @@ Columns = dict[str, list[object]]
 
 
 def act_row(
-    act: Act, *, action: str | None, rule: str | None, hold: HoldId | None = None, detail: str = ""
+    act: Act,
+    *,
+    action: str | None,
+    rule: str | None,
+    hold: HoldId | None = None,
+    detail: str = "",
+    count: int = 1,
 ) -> Row:
-    """Return the row of an act and of what a rule said to it. A text that is empty is absent."""
+    """Return the row of an act and of what a rule said to it, or of `count` acts like it.
+
+    A text that is empty is absent.
+    """
     marks = [*act.flags]
     marks += [
         name
@@ -54,7 +63,7 @@ def act_row(
         "action": action,
         "rule": rule,
         "hold": hold,
-        "count": 1,
+        "count": count,
         "detail": detail or None,
         "second_path": act.second_path or None,
         "operation": act.operation or None,

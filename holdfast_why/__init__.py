@@ -32,8 +32,8 @@ def state(text: str, session: str = "") -> None:
 def last_denial() -> Optional[Dict[str, Any]]:
     """Return the last denial of this session, None if there was none.
 
-    `who` is person, silence, rule, limit or operator; `words` says that in a sentence, `reason` is
-    what the person gave, `what` the act, `time_ns` when (since the epoch).
+    `who` is person, silence, rule, limit, again or operator; `words` says that in a sentence,
+    `reason` is what the person gave, `what` the act, `time_ns` when (since the epoch).
     """
     found = _ask({"do": "last"}).get("denial")
     return found if isinstance(found, dict) else None

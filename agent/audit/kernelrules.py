@@ -11,6 +11,7 @@ log = logging.getLogger("holdfast.agent.audit")
 
 _PLACES = "/usr/sbin:/sbin"
 _LIMIT_S = 30
+_IMMUTABLE = "immutable mode"  # as every version of auditctl says it
 
 
 class KernelRules:
@@ -95,5 +96,10 @@ def _auditctl(*words: str) -> str:
         raise SensorError(f"auditctl {' '.join(words)}: {error}") from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
+        if any(_IMMUTABLE in line for line in said):
+            raise SensorError(
+                "the audit configuration is immutable (auditctl -s: enabled 2): no rule comes or "
+                "goes until the host boots. Change the rules in /etc/audit/rules.d, and reboot"
+            )
         raise SensorError(f"auditctl {' '.join(words)}: {said[0] if said else 'refused'}")
     return done.stdout

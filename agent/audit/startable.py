@@ -11,7 +11,7 @@ from agent.errors import SensorError
 from agent.sensor.interface import Subject
 
 _SMALL_BACKLOG = 1024
-_IMMUTABLE = 2
+IMMUTABLE = 2
 _PANIC = 2
 
 Notice = tuple[str, str]
@@ -51,7 +51,7 @@ def check_startable(subjects: Sequence[Subject]) -> State:
         raise SensorError("audit is turned off; turn it on: auditctl -e 1")
     return State(
         pid=found["pid"],
-        immutable=found["enabled"] == _IMMUTABLE,
+        immutable=found["enabled"] == IMMUTABLE,
         lost=found["lost"],
         notices=tuple(_notices(found, subjects)),
     )

@@ -85,7 +85,9 @@ class Tools:
 
     `bcc`: its version under the system's Python, empty without; `kept`: compiled programs are in
     the cache, so that a start needs no bcc. `bpffs`: mounted where the agent pins. `cgroup2`: where
-    it is mounted, empty without. `auditd`: its program, empty without. `boot`: which files and
+    it is mounted, empty without. `auditd`: its program, empty without.
+    `audit_immutable`: no audit rule comes or goes until the next boot; `audit_rules`: how many
+    there are with our key. `boot`: which files and
     commands of boot loaders are here.
     """
 
@@ -96,6 +98,8 @@ class Tools:
     cgroup2: str = ""
     auditd: str = ""
     auditd_runs: bool = False
+    audit_immutable: bool = False
+    audit_rules: int = 0
     auparse: bool = False
     boot: frozenset[str] = frozenset()
 

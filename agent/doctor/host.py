@@ -14,6 +14,9 @@ from pathlib import Path
 from agent import config as configs
 from agent import control, procfs
 from agent import identity as identities
+from agent.audit.kernelrules import KernelRules
+from agent.audit.reader import netlink
+from agent.audit.startable import IMMUTABLE
 from agent.config import AgentConfig
 from agent.doctor import accounts, remedies
 from agent.doctor.facts import SETTINGS, Configuration, Facts, Kernel, System, Tools
@@ -149,6 +152,8 @@ def _tools(config: AgentConfig | None) -> Tools:
         cgroup2=str(cgroup2) if cgroup2 else "",
         auditd=shutil.which("auditd", path=_SBIN) or "",
         auditd_runs=_auditd_runs(),
+        audit_immutable=_audit_immutable(),
+        audit_rules=_audit_rules(config),
         auparse=bool(_asked("import auparse; print(True)")),
         boot=frozenset(there),
     )
@@ -181,6 +186,22 @@ def _is_on_bpffs(directory: Path) -> bool:
 def _auditd_runs() -> bool:
     number = (_text("/run/auditd.pid") or "").strip()
     return number.isdecimal() and procfs.stat(int(number)) is not None
+
+
+def _audit_immutable() -> bool:
+    try:
+        return netlink.status().get("enabled") == IMMUTABLE
+    except OSError:
+        return False
+
+
+def _audit_rules(config: AgentConfig | None) -> int:
+    if config is None or not shutil.which("auditctl", path=_SBIN):
+        return 0
+    try:
+        return len(KernelRules(config.audit_key).there())
+    except AgentError:
+        return 0
 
 
 def _text(path: str) -> str | None:

@@ -176,6 +176,14 @@ def _audit(facts: Facts) -> tuple[Obstacle, ...]:
         found.append(Obstacle(what=missing, remedy=remedies.auditd(facts.system)))
     elif not facts.tools.auditd_runs:
         found.append(Obstacle(what="a running auditd", remedy="sudo systemctl enable --now auditd"))
+    if facts.tools.audit_immutable and not facts.tools.audit_rules:
+        found.append(
+            Obstacle(
+                what="an audit configuration that takes rules: this one is immutable until the "
+                "next boot (auditctl -s: enabled 2)",
+                remedy=remedies.AUDIT_IMMUTABLE,
+            )
+        )
     if "audit=0" in facts.kernel.command_line.split():
         found.append(
             Obstacle(

@@ -138,6 +138,16 @@ def auditd(facts: Facts, mode: Mode | None) -> Finding:
     check, tools = "auditd", facts.tools
     if tools.auditd and tools.auparse:
         runs = "runs" if tools.auditd_runs else "does not run"
+        if tools.audit_immutable:
+            return Finding(
+                check=check,
+                level=Level.NOTE,
+                what=f"the audit configuration is immutable until the next boot; it has "
+                f"{tools.audit_rules} rules with our key",
+                why="in audit mode, rules of Holdfast that need others there take a reboot, and "
+                "what is in the kernel now stays there until then, also after an uninstall",
+                remedy=remedies.AUDIT_IMMUTABLE,
+            )
         return good(check, f"auditd is there and {runs}; audit mode is the last resort")
     missing = "auditd" if not tools.auditd else "auparse for /usr/bin/python3"
     if mode in {Mode.GATE, Mode.STOP}:

@@ -43,6 +43,12 @@ def bcc(system: System) -> str:
     }.get(family(system), "install bcc for /usr/bin/python3 from your distribution, not from PyPI")
 
 
+AUDIT_IMMUTABLE = (
+    "take the line -e 2 out of /etc/audit/rules.d and reboot; or start the agent in mode audit, "
+    "put the rules that it then names into /etc/audit/rules.d/holdfast.rules, and reboot"
+)
+
+
 def auditd(system: System) -> str:
     """Return how to install auditd and its Python side."""
     return {

@@ -18,7 +18,8 @@ from wire.orders import Quarantine
 class Host:
     """What every hold of this host says of it. `responsible`: who answers for a subject, by name.
 
-    `holds_per_session` and `holds_per_subject` are how many requests of one may wait at once.
+    `holds_per_session` and `holds_per_subject` are how many requests of one may wait at once,
+    `denials_per_minute` how many denials of the same are told one by one.
     """
 
     id: HostId
@@ -28,6 +29,7 @@ class Host:
     holds_per_session: int = 20
     refuses: bool = False  # it holds calls before they have done anything
     holds_per_subject: int = 100
+    denials_per_minute: int = 60
 
 
 def over_cap(hold: Hold, limit: Limit) -> Hold:
@@ -70,12 +72,13 @@ def attempt_words(attempt: Resume) -> str:
     if attempt.traced:
         return (
             f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) began to trace "
-            "it, and was killed for that by the kernel; it stays held"
+            f"it, and was killed for that by the kernel, the {attempt.count}. one; it stays held"
         )
     if attempt.trace_refused:
         return (
             f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) has tried to "
-            "trace it or to reach into its memory, and the kernel refused; it stays held"
+            f"trace it or to reach into its memory, and the kernel refused, the {attempt.count}. "
+            "time; it stays held"
         )
     return (
         f"process {attempt.by_pid} ({attempt.by_comm!r}, uid {attempt.by_uid}) sent it SIGCONT, "

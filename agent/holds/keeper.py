@@ -9,9 +9,10 @@ from agent.clock import Alarm
 from agent.errors import AgentError, SensorError
 from agent.holds.beyond import Beyond
 from agent.holds.ended import Ended
+from agent.holds.folded import Folded, tired
 from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
 from agent.holds.machine import Machine
-from agent.holds.model import Doom, Hold, Pass, Step, Voice, Why
+from agent.holds.model import Doom, Hold, Limit, Pass, Step, Voice, Why
 from agent.holds.settler import Parts, Settler
 from agent.holds.uses import Uses
 from agent.orders.desk import Desk
@@ -39,6 +40,7 @@ class Keeper:
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
         self._beyond = Beyond(parts, self._machine, self._settler)
+        self._folded = Folded(parts)
         self._uses = Uses(parts, self._machine, self._settler, self._desk)
         self._ended = Ended(parts.judge, parts.report)
         self._stuck: dict[HeldKey, HeldAct] = {}
@@ -81,6 +83,7 @@ class Keeper:
                 self._take_up(replace(hold, subject=entry.act.subject, act=act))
         # Before anything is settled: what the kernel has let pass was used.
         self._uses.record()
+        self._folded.tell_all()
         self._desk.passes.compare()
         for entry in held.values():
             self._take(entry)
@@ -119,8 +122,10 @@ class Keeper:
         match outcome:
             case Obey(verdict):
                 hold = self._machine.get(verdict.hold)
-                self._settler.commit(self._machine.plan_answer(verdict, now_ns))
+                step = self._machine.plan_answer(verdict, now_ns)
+                self._settler.commit(step)
                 if hold is not None:
+                    self._folded.denied(step.holds[0])
                     self._settler.due(hold.process)
             case Late(verdict, hold):
                 self._settler.commit(self._machine.plan_late(hold, verdict, now_ns))
@@ -139,6 +144,7 @@ class Keeper:
         self._uses.record()
         self._drain()
         self._expire()
+        self._folded.tell_all()  # a grant may let pass what is refused just now
         self._desk.on_order(data, headers)
 
     def on_rules(self) -> int:
@@ -148,6 +154,7 @@ class Keeper:
         """
         self._drain()
         self._expire()
+        self._folded.tell_all()
         count = 0
         for hold in self._machine:
             opened = self._p.journal.opened(hold.id) if hold.waiting else None
@@ -207,6 +214,10 @@ class Keeper:
         """Return every hold that is not over."""
         return list(self._machine)
 
+    def denied_again(self) -> int:
+        """Return how many denials were not told one by one since the agent started."""
+        return self._folded.total
+
     def stuck(self) -> list[HeldAct]:
         """Return what is held and could not be taken up; it stays held and is tried again."""
         return list(self._stuck.values())
@@ -216,6 +227,7 @@ class Keeper:
         self._alarm.close()
         self.warden.close()
         self._beyond.close()
+        self._folded.close()
         self._uses.close()
         for timer in (self._stuck_timer, self._deadline_timer):
             if timer is not None:
@@ -297,7 +309,7 @@ class Keeper:
             self._desk.passes.sync()
         self._settler.guard(hold)
         self._report(held, hold, ruled)
-        if hold.capped:
+        if hold.capped in (Limit.SESSION, Limit.SUBJECT):
             self._beyond.denied(hold)
         self._note_unknown(held.act.subject)
         self._set_alarm()
@@ -311,14 +323,17 @@ class Keeper:
             if opened is not None:
                 hold, opened = quarantined(hold, quarantine), None
         if opened is None:
-            return self._machine.plan_open(hold, None, now_ns)
+            return self._machine.plan_open(self._folded.quiet(hold), None, now_ns)
         opened, grant = self._desk.judge(opened, held.act)
         if grant is not None:
             self._desk.passes.used(grant, held.act, held.key)
             return self._machine.plan_granted(hold, opened, grant, now_ns)
+        if self._folded.is_tired_of(hold, held.act):
+            return self._machine.plan_open(self._folded.quiet(tired(hold)), None, now_ns)
         limit = self._beyond.reached(hold)
         if limit is not None:
-            return self._machine.plan_open(over_cap(hold, limit), None, now_ns)
+            capped = self._folded.quiet(over_cap(hold, limit))
+            return self._machine.plan_open(capped, None, now_ns)
         return self._machine.plan_open(hold, opened, now_ns)
 
     def _note_unknown(self, subject: str) -> None:
@@ -341,10 +356,15 @@ class Keeper:
             if isinstance(hold.fate, Doom) and hold.fate.refuse:
                 done = "refused"
             detail = f"{done}: ground {hold.fate.why.ground}"
-            if hold.capped:
+            if hold.capped is Limit.REPEATS:
+                detail += "; this very act was denied so often of late that nobody is asked again"
+            elif hold.capped:
                 detail += f"; its {hold.capped} has as many requests waiting as it may have"
             elif unasked:
                 detail += f"; {held.act.subject!r} is under quarantine by {hold.fate.why.by}"
+        if hold.folded:
+            self._folded.count(hold, held.act, detail)
+            return
         self._p.report.held(
             held.act,
             action=Action.DENY.value if unasked else ruled.action and ruled.action.value,
@@ -399,6 +419,7 @@ class Keeper:
         step = self._machine.plan_expire(self._p.clock.boot_ns(), self._p.clock.now_ns())
         self._settler.commit(step)
         for hold in step.holds:
+            self._folded.denied(hold)
             self._settler.due(hold.process)
         self._set_alarm()
 

@@ -19,10 +19,11 @@ class Voice(StrEnum):
 
 
 class Limit(StrEnum):
-    """Of whom only so many requests may wait."""
+    """Why an act that a rule asks about is denied at once: of whom enough requests wait."""
 
     SESSION = "session"
     SUBJECT = "subject"
+    REPEATS = "repeats"  # none: the same was denied too often of late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,8 @@ class Hold:
     # denied at once since enough of its session or subject wait.
     subject: str = ""
     capped: Limit | None = None
+    # Denied beyond the rate at which denials are told one by one; it is counted.
+    folded: bool = False
     # The act as the kernel saw it, with its secrets: by this rules and programs are judged. Only
     # the held map has it besides, so it is not known of a hold that is no longer there.
     act: Act | None = field(default=None, compare=False, repr=False)

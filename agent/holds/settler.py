@@ -44,9 +44,16 @@ class Report(Protocol):
     """Where the agent says what it has seen and done."""
 
     def held(
-        self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
+        self,
+        act: Act,
+        *,
+        action: str | None,
+        rule: str | None,
+        hold: HoldId | None,
+        detail: str,
+        count: int = 1,
     ) -> None:
-        """Record one act that was held."""
+        """Record one act that was held, or `count` alike of which it is the last."""
 
     def notice(self, name: str, words: str) -> None:
         """Record something that the host itself has to say."""

@@ -17,6 +17,7 @@ from agent.audit.family import Family
 from agent.audit.frames import Away, Connected, Event, Frame, Garbled, Lost, Missing, RulesChanged
 from agent.audit.held import HeldFiles
 from agent.audit.kernelrules import KernelRules
+from agent.audit.leftover import LeftRules
 from agent.audit.ruleset import audit_rules
 from agent.audit.startable import check_startable, unseen
 from agent.audit.stopper import Stopper
@@ -52,15 +53,18 @@ class AuditSensor:
     mode = "audit"
     permits: Permits = NoPermits()
 
-    def __init__(self, socket: Path, run: Path, *, key: str = "holdfast") -> None:
+    def __init__(
+        self, socket: Path, run: Path, *, key: str = "holdfast", left: Path | None = None
+    ) -> None:
         """`socket` is that of auditd's af_unix plugin; `run` is a directory that a reboot empties.
 
-        `key` marks our rules among all others.
+        `key` marks our rules among all others; `left` is the file that says so for the next agent.
         """
         self._socket, self._key = socket, key
         self._files = HeldFiles(run / "held")
         self._told_file = Told(run / "told")
         self._rules = KernelRules(key)
+        self._left = LeftRules(left or run / "rules")
         self._notice: Callable[[str, str], None] = lambda name, words: log.warning(
             "%s: %s", name, words
         )
@@ -97,6 +101,9 @@ class AuditSensor:
             self._reader.start()
             self._family = Family(subjects, (os.getpid(), self._reader.pid, state.pid))
             self._stopper = Stopper(self._files, self._family)
+            if not self._immutable:
+                self._left.take_out(but=self._key)
+                self._left.note(self._key)
             self.set_tables(tables)
             self._stopper.stop_all_again()
         except AgentError:
@@ -132,13 +139,15 @@ class AuditSensor:
         """Let nothing new be held: our rules go, what is held can still be read and settled."""
         try:
             self._rules.remove()
+            self._left.forget()
         except SensorError as error:
             log.warning("audit rules with the key %s stay in the kernel: %s", self._key, error)
 
     def unload(self) -> None:
-        """Remove everything of ours."""
-        self._rules.remove()
+        """Remove everything of ours; raise SensorError for rules that stay until the next boot."""
         self._files.clear()
+        self._rules.remove()
+        self._left.forget()
         self._told_file.clear()
 
     @property
@@ -188,6 +197,14 @@ class AuditSensor:
 
     def beat(self) -> None:
         """Do nothing: without an agent nobody is stopped here."""
+
+    def refuse_again(self, key: HeldKey, until_boot_ns: int) -> bytes | None:
+        """Refuse nothing: here no call can be."""
+        return None
+
+    def refused_again(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Return nothing, see refuse_again."""
+        return []
 
     def forget(self, key: HeldKey) -> None:
         """Take an entry away, just before its process runs on or once it is gone."""

@@ -94,7 +94,9 @@ def left_sensor(config: AgentConfig) -> Sensor:
 
 
 def _audit(config: AgentConfig) -> Sensor:
-    return AuditSensor(config.audit_socket, _audit_place(config), key=config.audit_key)
+    return AuditSensor(
+        config.audit_socket, _audit_place(config), key=config.audit_key, left=config.audit_left
+    )
 
 
 def _audit_place(config: AgentConfig) -> Path:

@@ -201,6 +201,18 @@ class Sensor(Protocol):
     def beat(self) -> None:
         """Tell the kernel side that an agent is there; to be called every second."""
 
+    def refuse_again(self, key: HeldKey, until_boot_ns: int) -> bytes | None:
+        """Have the kernel refuse a held call by itself until then, when its process repeats it.
+
+        To be called before `forget`. Returns a name for it; None where the kernel cannot.
+        """
+
+    def refused_again(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Return how often the kernel has done so for what has ended since the last call, by name.
+
+        With `everything` it does so no more for anything.
+        """
+
     def forget(self, key: HeldKey) -> None:
         """Take an entry out of the held map, just before its process runs on or once it is gone."""
 

@@ -38,6 +38,7 @@ from agent.sensor.records import (
     call_is_to_come,
     resume_of,
 )
+from agent.sensor.repeats import KernelRepeats
 from agent.sensor.sides import Side
 from agent.sensor.tables import RuleTables
 from agent.sensor.tickets import Tickets
@@ -239,6 +240,22 @@ class MappedSensor:
         """Tell the kernel side that an agent is there, and take away what has expired."""
         self._tickets.beat()
 
+    @cached_property
+    def _repeats(self) -> KernelRepeats | None:
+        maps = self._directory / "maps"
+        return KernelRepeats(maps) if (maps / "hf_repeats").exists() else None
+
+    def refuse_again(self, key: HeldKey, until_boot_ns: int) -> bytes | None:
+        """Have the kernel refuse a held call by itself until then, when its process repeats it."""
+        raw = self._holds.get(struct.pack("<Q", key))
+        if raw is None or self._repeats is None or not call_is_to_come(raw):
+            return None
+        return self._repeats.refuse(raw, until_boot_ns)
+
+    def refused_again(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Return how often the kernel has done so for what has ended since the last call."""
+        return [] if self._repeats is None else self._repeats.take(everything=everything)
+
     def forget(self, key: HeldKey) -> None:
         """Take an entry out of the held map, just before its process runs on or once it is gone."""
         self._holds.delete(struct.pack("<Q", key))
@@ -358,9 +375,10 @@ class MappedSensor:
             self._labels.close()
 
     def _close_cached(self) -> None:
-        for name in ("_holds", "_guarded", "_resumed", "_tickets", "_kernel_permits"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        names = ("_holds", "_guarded", "_resumed", "_tickets", "_kernel_permits", "_repeats")
+        for one in [self.__dict__.pop(name) for name in names if name in self.__dict__]:
+            if one is not None:
+                one.close()
 
     def detach(self) -> None:
         """Let nothing new be held: off the tracepoints, the maps still there."""

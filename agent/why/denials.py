@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.holds.model import Doom, Hold
+from agent.holds.model import Doom, Hold, Limit
 from wire.acts import Act
 from wire.ids import HoldId
 from wire.messages import Ground
@@ -31,11 +31,13 @@ _WHO = {
     Ground.RULE: "rule",
     Ground.EMERGENCY: "operator",
 }
+_LIMITS = {Limit.SESSION: "limit", Limit.SUBJECT: "limit", Limit.REPEATS: "again", None: ""}
 _WORDS = {
     "person": "A person denied it.",
     "silence": "Nobody answered in time. That is no refusal by a person.",
     "rule": "A rule of this host denies it; nobody was asked.",
     "limit": "Too many requests of this session or user wait; nobody was asked about this one.",
+    "again": "This very act was denied so often of late that nobody is asked about it again.",
     "operator": "Whoever runs this host ended everything that was held.",
 }
 
@@ -64,7 +66,7 @@ class Denials:
             self._told.popitem(last=False)
         why = hold.fate.why
         what, uid = self._acts.pop(hold.id, ("", 0))
-        who = "limit" if hold.capped else _WHO.get(why.ground, why.ground.value)
+        who = _LIMITS.get(hold.capped) or _WHO.get(why.ground, why.ground.value)
         facts = {
             "request": hold.id,
             "what": what,

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agent.sensor import labels, mapped, permits, quarantines, records, tables, tickets
+from agent.sensor import labels, mapped, permits, quarantines, records, repeats, tables, tickets
 from tests.support.loading import map_sizes
 from tests.support.watched import PINS, Watched
 
@@ -27,6 +27,8 @@ SIZES = {
     "hf_guarded": (4, mapped._GUARDED.size),
     "hf_resumed": (4, 4),
     "hf_tickets": (8, tickets._TICKET.size),
+    "hf_repeats": (8, repeats._REPEAT.size),
+    "hf_traced": (4, 24),
     "hf_threads": (4, 16),
     "hf_scripts": (4, 568),
     "hf_heartbeat": (4, 16),

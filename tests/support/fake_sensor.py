@@ -32,6 +32,8 @@ class HeldMap:
         self.forgotten: list[HeldKey] = []
         self.unguarded: list[int] = []
         self.admitted: dict[HeldKey, bool] = {}  # False: the call is to fail
+        self.repeats: dict[HeldKey, int] = {}  # until when the kernel refuses what was held
+        self.repeated: list[tuple[bytes, int]] = []
         self.labels: dict[str, list[ProcessId]] = {}
         self._last = 0
 
@@ -119,6 +121,16 @@ class FakeSensor:
 
     def beat(self) -> None:
         """Nobody listens."""
+
+    def refuse_again(self, key: HeldKey, until_boot_ns: int) -> bytes | None:
+        """Note it."""
+        self.held.repeats[key] = until_boot_ns
+        return key.to_bytes(8, "little")
+
+    def refused_again(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Return what a test has put into `repeated`."""
+        found, self.held.repeated = self.held.repeated, []
+        return found
 
     def forget(self, key: HeldKey) -> None:
         """Take an entry out, unless told to refuse."""

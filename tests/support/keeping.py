@@ -72,13 +72,22 @@ class Notes:
 
     def __init__(self) -> None:
         self.acts: list[tuple[str | None, HoldId | None, str]] = []
+        self.counts: list[int] = []  # of each of these
         self.notices: list[tuple[str, str]] = []
 
     def held(
-        self, act: Act, *, action: str | None, rule: str | None, hold: HoldId | None, detail: str
+        self,
+        act: Act,
+        *,
+        action: str | None,
+        rule: str | None,
+        hold: HoldId | None,
+        detail: str,
+        count: int = 1,
     ) -> None:
         """Keep it."""
         self.acts.append((action, hold, detail))
+        self.counts.append(count)
 
     def notice(self, name: str, words: str) -> None:
         """Keep it."""
@@ -114,6 +123,7 @@ class Bench:
     boot_id: str = "boot-1"
     refuses: bool = False
     per_subject: int = 100
+    denials_per_minute: int = 60
     held: HeldMap = field(default_factory=HeldMap)
     clock: MovedClock = field(default_factory=MovedClock)
     notes: Notes = field(default_factory=Notes)
@@ -136,6 +146,7 @@ class Bench:
                 responsible={"ai-worker": "ann@example.com"},
                 refuses=self.refuses,
                 holds_per_subject=self.per_subject,
+                denials_per_minute=self.denials_per_minute,
             ),
             sensor=self.sensor,
             fresh=self.sensor.new_holds,

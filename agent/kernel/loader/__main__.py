@@ -50,7 +50,7 @@ _NOT_PINNED = ("hf_check", "hf_facts", "hf_walk")
 # are made anew, and so is what has records in it, where their layout has changed.
 _LIVES_ON = (
     "hf_active hf_counters hf_labels hf_subjects hf_guarded hf_resumed hf_wake hf_resumes "
-    "hf_heartbeat hf_scripts hf_quarantines hf_caught"
+    "hf_heartbeat hf_scripts hf_quarantines hf_caught hf_traced"
 ).split()
 _RECORDS = (
     "hf_holds hf_acts hf_execs hf_tickets hf_threads hf_granted hf_terms hf_taken hf_uses"

@@ -21,6 +21,7 @@
 #include "files.h"
 #include "sockets.h"
 #include "grants.h"
+#include "repeats.h"
 #include "gate.h"
 #include "gate_open.h"
 #include "gate_change.h"

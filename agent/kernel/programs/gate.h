@@ -137,6 +137,7 @@ static __always_inline int gate_unless(struct facts *facts, struct walk *walk, u
   }
   struct thread *thread = hf_threads.lookup(&tid);
   if (thread && is_held_again(facts, thread)) return RESTART;
+  if (is_refused_again(facts, task)) return REFUSE;
   if (is_left_alone(facts, want, &verdict)) {
     tell_unheld(facts, MARK_NO_AGENT, COUNT_NO_AGENT);
     return verdict;

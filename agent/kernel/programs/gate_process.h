@@ -18,7 +18,7 @@ int gate_ptrace_access_check(struct bpf_raw_tracepoint_args *ctx) {
   struct label *own = hf_labels.lookup(&self_tgid);
   // Who traces a held process could change what is shown of it.
   if (known && own && same_start(start_of(self), own->start_ns)) {
-    tell_of(known, other_tgid, REFUSED_TRACING);
+    tell_of_tracing(known, other_tgid, REFUSED_TRACING);
     return REFUSE;
   }
   BEGIN(KIND_BIT(KIND_TRACE));

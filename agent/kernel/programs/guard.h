@@ -44,11 +44,11 @@ static __always_inline int is_traced_by_watched(u64 task) {
 #define KILLED_FOR_TRACING 2
 #define REFUSED_TRACING 3
 
-static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) {
+static __always_inline void tell_count_of(struct guarded *known, u32 tgid, u32 ended, u64 count) {
   struct resume resume = {
       .boot_ns = bpf_ktime_get_boot_ns(),
       .start_ns = known->start_ns,
-      .count = known->resumes,
+      .count = count,
       .tgid = tgid,
       .by_tgid = bpf_get_current_pid_tgid() >> 32,
       .by_uid = bpf_get_current_uid_gid(),
@@ -56,6 +56,25 @@ static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) 
   };
   bpf_get_current_comm(resume.by_comm, sizeof(resume.by_comm));
   hf_resumes.ringbuf_output(&resume, sizeof(resume), BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) {
+  tell_count_of(known, tgid, ended, known->resumes);
+}
+
+// Of many attempts at one process the first, the tenth, the hundredth, whoever makes them.
+static __always_inline void tell_of_tracing(struct guarded *known, u32 tgid, u32 ended) {
+  struct traced fresh = {.start_ns = known->start_ns, .count = 1, .tell_at = 10};
+  struct traced *traced = hf_traced.lookup(&tgid);
+  if (!traced || traced->start_ns != known->start_ns) {
+    hf_traced.update(&tgid, &fresh);
+    tell_count_of(known, tgid, ended, 1);
+    return;
+  }
+  traced->count++;
+  if (traced->count < traced->tell_at) return;
+  traced->tell_at *= 10;
+  tell_count_of(known, tgid, ended, traced->count);
 }
 
 // A process that runs on tells its parent so, on its way back to user space: SIGCHLD with
@@ -119,6 +138,6 @@ static __always_inline int killed_for_tracing(u64 regs, u64 nr) {
   struct label *label = hf_labels.lookup(&mine);
   if (!known || !label || !same_start(start_of(task), label->start_ns)) return 0;
   bpf_send_signal(SIGNAL_KILL);
-  tell_of(known, tgid, KILLED_FOR_TRACING);
+  tell_of_tracing(known, tgid, KILLED_FOR_TRACING);
   return 1;
 }

@@ -184,6 +184,24 @@ struct terms {
   char order[32];
   struct identity identity;  // without the thread
 };
+// An act of a process that was refused so often of late that the kernel refuses it by itself for a while.
+// The agent writes and deletes it; how often that was, the kernel counts.
+struct repeat_key {
+  u32 tgid;
+  u32 identity_hash;
+};
+struct repeat {
+  u64 start_ns;  // of the process
+  u64 until_boot_ns;
+  u64 count;
+  struct identity identity;
+};
+// How often watched processes have tried to trace a held one.
+struct traced {
+  u64 start_ns;  // of the held one
+  u64 count;
+  u64 tell_at;  // as of struct guarded
+};
 // What a thread was last held for.
 struct thread {
   u64 start_ns;
@@ -213,6 +231,7 @@ struct heartbeat {
 
 BPF_HASH(hf_holds, u64, struct facts, MAXIMUM_HOLDS);
 BPF_HASH(hf_tickets, struct ticket_key, struct ticket, 1024);
+BPF_HASH(hf_repeats, struct repeat_key, struct repeat, 256);
 BPF_HASH(hf_granted, struct granted_key, u32, 1024);
 BPF_ARRAY(hf_terms, struct terms, MAXIMUM_GRANTS);
 BPF_ARRAY(hf_taken, u64, MAXIMUM_GRANTS);
@@ -222,6 +241,7 @@ BPF_HASH(hf_scripts, u32, struct script, 4096);
 BPF_ARRAY(hf_heartbeat, struct heartbeat, 1);
 BPF_ARRAY(hf_quarantines, struct quarantine, MAXIMUM_SUBJECTS);
 BPF_HASH(hf_guarded, u32, struct guarded, MAXIMUM_HOLDS);
+BPF_TABLE("lru_hash", u32, struct traced, hf_traced, MAXIMUM_HOLDS);
 BPF_ARRAY(hf_resumed, u32, 1);  // whether any of them was sent SIGCONT, to look no further otherwise
 BPF_RINGBUF_OUTPUT(hf_wake, 16);
 BPF_RINGBUF_OUTPUT(hf_resumes, 4);

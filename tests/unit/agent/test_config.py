@@ -45,6 +45,7 @@ def test_a_good_configuration_has_its_defaults(tmp_path: Path) -> None:
     assert loaded.rules == (tmp_path / "rules",)
     assert loaded.spool_limit_mib == 256
     assert (loaded.holds_per_session, loaded.holds_per_subject) == (20, 100)
+    assert loaded.denials_per_minute == 60
 
 
 def test_subjects_are_resolved(tmp_path: Path) -> None:
@@ -139,6 +140,7 @@ def test_a_subject_that_cannot_be_meant_is_refused(
         (GOOD.replace("ai-worker", r"ai\u0000"), "control characters"),
         ("spool_limit_mib = 0\n" + GOOD, "spool_limit_mib"),
         ("holds_per_session = 0\n" + GOOD, "holds_per_session: must be from 1 to 512"),
+        ("denials_per_minute = 0\n" + GOOD, "denials_per_minute: must be from 1 to 100000"),
         ("holds_per_subject = 513\n" + GOOD, "holds_per_subject: must be from 1 to 512"),
         ("rules = [", "not TOML"),
     ],
