@@ -16,7 +16,8 @@ _BUILDER = "it runs what the files of a project, or the network, say"
 
 _NAMES: Mapping[str, str] = {
     _SHELL: (
-        "sh bash rbash dash ash zsh ksh mksh pdksh oksh yash fish csh tcsh elvish nu pwsh rc es osh ysh"
+        "sh bash rbash dash ash zsh ksh mksh pdksh oksh yash fish csh tcsh elvish nu pwsh rc es "
+        "osh ysh"
     ),
     _INTERPRETER: (
         "python pypy perl raku ruby irb node nodejs deno bun php lua luajit tclsh wish expect "
@@ -30,9 +31,9 @@ _NAMES: Mapping[str, str] = {
         "timeout nice ionice chrt taskset numactl stdbuf setsid setarch unshare nsenter chroot "
         "capsh prlimit time watch flock find script screen tmux dtach at batch crontab "
         "start-stop-daemon systemd-run strace ltrace perf valgrind catchsegv ld.so ld-linux "
-        "ld-linux-x86-64.so ld-linux-aarch64.so ld-musl-x86_64.so ld-musl-aarch64.so bwrap firejail "
-        "coreutils gosu su-exec sg newgrp choom runcon systemd-cat systemd-inhibit tini dumb-init "
-        "cgexec rlwrap sshpass proot"
+        "ld-linux-x86-64.so ld-linux-aarch64.so ld-musl-x86_64.so ld-musl-aarch64.so bwrap "
+        "firejail coreutils gosu su-exec sg newgrp choom runcon systemd-cat systemd-inhibit tini "
+        "dumb-init cgexec rlwrap sshpass proot"
     ),
     _ELSEWHERE: (
         "ssh mosh rsh telnet nc ncat netcat socat docker podman nerdctl ctr crictl runc crun lxc "

@@ -106,7 +106,7 @@ def _asked(run: Run, body: dict[str, Any], key: str | None, *, wait: bool) -> di
 
 @contextmanager
 def _end_put_off() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until it is known which ask it is; the second one counts at once."""
+    """Put Ctrl-C and SIGTERM off until it is known which ask it is; a second one counts at once."""
     ended: list[int] = []
 
     def later(number: int, frame: FrameType | None) -> None:
@@ -181,6 +181,9 @@ def _announce(run: Run, found: dict[str, Any]) -> None:
     run.note(f"asked as {found['ask'][:8]}: {visible(found['link'])}")
     if found["state"] != "open":
         return
+    if unknown := found.get("unknown"):
+        names = visible(", ".join(unknown))
+        run.note(f"nobody who is known is {names}: they are not kept from approving it themselves")
     if found["stuck"]:
         run.note(f"nobody may approve it: {visible(found['stuck'])}")
     else:

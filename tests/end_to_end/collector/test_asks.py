@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -347,6 +348,12 @@ async def test_a_command_that_is_ended_withdraws_its_ask(site: Site) -> None:
     assert (await site.get(ask))["state"] == "cancelled"
 
 
+def _wait_for_connection(pid: int) -> None:
+    process = psutil.Process(pid)
+    while not any(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections()):
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_command_that_is_ended_while_it_sends_withdraws_its_ask(
     site: Site, number: signal.Signals
@@ -359,9 +366,7 @@ async def test_a_command_that_is_ended_while_it_sends_withdraws_its_ask(
     stopped.send_signal(signal.SIGSTOP)
     try:
         process = await site.start("ci", *words)
-        client = psutil.Process(process.pid)
-        while not any(one.status == psutil.CONN_ESTABLISHED for one in client.net_connections()):
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(_wait_for_connection, process.pid)
         process.send_signal(number)
     finally:
         stopped.send_signal(signal.SIGCONT)

@@ -1,8 +1,9 @@
 """The library that asks, against a centre behind a proxy: what passes is waited out."""
 
 import json
+import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -20,7 +21,7 @@ OPEN = {
     "state_line": "",
 }
 APPROVED = {**OPEN, "state": "approved", "by": "ann@example.com", "reason": "go on"}
-Answers = Sequence[tuple[int, object]]
+TOKEN = secrets.token_hex(8)
 
 
 @contextmanager
@@ -36,6 +37,12 @@ def answering(*answers: tuple[int, object]) -> Iterator[tuple[str, list[str]]]:
             pass
 
         def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
             asked.append(self.path)
             code, said = left.pop(0)
             data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
@@ -43,8 +50,6 @@ def answering(*answers: tuple[int, object]) -> Iterator[tuple[str, list[str]]]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
-
-        do_POST = do_GET
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -67,7 +72,7 @@ def test_a_centre_that_is_being_started_is_waited_for(status: int) -> None:
     """Neither the sending nor the wait gives up, and nothing is withdrawn."""
     gone = (status, "<html>nobody there")
     with answering(gone, (201, OPEN), gone, (200, APPROVED)) as (url, asked):
-        given = holdfast_ask.approval("deploy", "production", "a release", url=url, token="t")
+        given = holdfast_ask.approval("deploy", "production", "a release", url=url, token=TOKEN)
     assert (given.by, given.reason) == ("ann@example.com", "go on")
     assert [path for path in asked if path.endswith("/withdraw")] == []
 
@@ -80,5 +85,5 @@ def test_a_refusal_is_no_approval_and_the_ask_is_withdrawn(status: int) -> None:
         answering((201, OPEN), (status, error), (200, OPEN)) as (url, asked),
         pytest.raises(holdfast_ask.AskFailed, match="no; ask otherwise"),
     ):
-        holdfast_ask.approval("deploy", "production", "a release", url=url, token="t")
+        holdfast_ask.approval("deploy", "production", "a release", url=url, token=TOKEN)
     assert asked[-1].endswith("/withdraw")
