@@ -12,6 +12,7 @@ goes wrong is no approval: a function returns only if people approved.
 """
 
 import functools
+import http.client
 import inspect
 import json
 import os
@@ -40,6 +41,8 @@ _AGAIN_S = 2.0
 _LATEST_S = 120.0
 _LARGEST = 1 << 20
 _TRIES = 3
+# It is being started, or a proxy before it has nobody behind it: an answer will come.
+_PASSING = (502, 503, 504)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -191,7 +194,7 @@ class _Centre:
                 # An earlier sending of this call was stored, and decided before it was heard of.
                 if refused.code == "ask_over" and tried:
                     return self._get(refused.ask)
-                if refused.status != 503 or tried == _TRIES - 1:
+                if refused.status not in _PASSING or tried == _TRIES - 1:
                     raise AskFailed(str(refused)) from refused
             except OSError as error:
                 if tried == _TRIES - 1:
@@ -206,7 +209,7 @@ class _Centre:
             try:
                 found = self._send(f"/{found['ask']}?wait={_WAIT_S}")
             except _RefusedError as refused:
-                if refused.status != 503 or time.monotonic() > latest:
+                if refused.status not in _PASSING or time.monotonic() > latest:
                     raise AskFailed(str(refused), ask=found["ask"]) from refused
                 time.sleep(_AGAIN_S)
             except OSError as error:
@@ -238,6 +241,8 @@ class _Centre:
                 found = json.loads(answer.read(_LARGEST))
         except urllib.error.HTTPError as error:
             raise _RefusedError(error.code, _error_of(error)) from error
+        except http.client.HTTPException as error:  # cut off in the middle
+            raise OSError(f"{type(error).__name__}: {error}") from error
         except ValueError as error:
             raise AskFailed(f"{self._url} did not answer as Holdfast does") from error
         if not isinstance(found, dict) or not {"ask", "state"} <= found.keys():

@@ -39,6 +39,12 @@ def last_denial() -> Optional[Dict[str, Any]]:
     return found if isinstance(found, dict) else None
 
 
+def new_denial() -> Optional[Dict[str, Any]]:
+    """Return the last denial of this session if this has not returned it before, else None."""
+    found = _ask({"do": "news"}).get("denial")
+    return found if isinstance(found, dict) else None
+
+
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return a text of at most so many bytes, with a mark where it is cut."""
     raw = " ".join(text.split()).encode("utf-8", "replace")

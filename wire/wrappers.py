@@ -16,13 +16,14 @@ _BUILDER = "it runs what the files of a project, or the network, say"
 
 _NAMES: Mapping[str, str] = {
     _SHELL: (
-        "sh bash rbash dash ash zsh ksh mksh pdksh oksh yash fish csh tcsh elvish nu pwsh rc es"
+        "sh bash rbash dash ash zsh ksh mksh pdksh oksh yash fish csh tcsh elvish nu pwsh rc es "
+        "osh ysh"
     ),
     _INTERPRETER: (
         "python pypy perl raku ruby irb node nodejs deno bun php lua luajit tclsh wish expect "
         "guile racket sbcl java jshell groovy kotlin scala dotnet mono R Rscript julia octave erl "
         "elixir iex ghci runghc ocaml swift awk gawk mawk nawk sed ed ex vi vim nvim view emacs "
-        "m4 bc dc gdb lldb bpftrace stap jq yq qemu-x86_64 wasmtime wine"
+        "swipl gforth gnuplot m4 bc dc gdb lldb bpftrace stap jq yq qemu-x86_64 wasmtime wine"
     ),
     _CONSOLE: "psql mysql mariadb sqlite3 duckdb mongo mongosh redis-cli cqlsh sqlcmd sqlplus",
     _LAUNCHER: (
@@ -30,7 +31,9 @@ _NAMES: Mapping[str, str] = {
         "timeout nice ionice chrt taskset numactl stdbuf setsid setarch unshare nsenter chroot "
         "capsh prlimit time watch flock find script screen tmux dtach at batch crontab "
         "start-stop-daemon systemd-run strace ltrace perf valgrind catchsegv ld.so ld-linux "
-        "ld-linux-x86-64.so ld-linux-aarch64.so ld-musl-x86_64.so ld-musl-aarch64.so bwrap firejail"
+        "ld-linux-x86-64.so ld-linux-aarch64.so ld-musl-x86_64.so ld-musl-aarch64.so bwrap "
+        "firejail coreutils gosu su-exec sg newgrp choom runcon systemd-cat systemd-inhibit tini "
+        "dumb-init cgexec rlwrap sshpass proot"
     ),
     _ELSEWHERE: (
         "ssh mosh rsh telnet nc ncat netcat socat docker podman nerdctl ctr crictl runc crun lxc "

@@ -238,6 +238,8 @@ class Keeper:
 
     def _take_up(self, hold: Hold) -> None:
         """Go on with a hold of an earlier run, or of an earlier boot."""
+        if (opened := self._p.journal.opened(hold.id)) is not None:
+            self._p.denials.seen(hold.id, opened.act)
         self._machine.accept(Step(holds=(hold,)))
         if hold.boot_id != self._p.host.boot_id:
             now_ns = self._p.clock.now_ns()

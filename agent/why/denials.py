@@ -50,6 +50,7 @@ class Denials:
         self._directory = directory
         self._acts: OrderedDict[HoldId, tuple[str, int]] = OrderedDict()  # words and uid
         self._told: OrderedDict[HoldId, None] = OrderedDict()
+        self._heard: OrderedDict[str, str] = OrderedDict()  # session, and the hold of its news
 
     def seen(self, hold: HoldId, act: Act) -> None:
         """Remember what a hold is about, and whose process it is."""
@@ -90,6 +91,17 @@ class Denials:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+    def news(self, session: str) -> dict[str, Any] | None:
+        """Return the last denial of a session, each once."""
+        found = self.last(session)
+        if found is None or self._heard.get(session) == found.get("request"):
+            return None
+        self._heard[session] = str(found.get("request"))
+        self._heard.move_to_end(session)
+        if len(self._heard) > _MOST_FILES:
+            self._heard.popitem(last=False)
+        return found
 
     def _write(self, session: str, facts: dict[str, Any], uid: int) -> None:
         if self._directory is None or not _SESSION.fullmatch(session):

@@ -145,8 +145,10 @@ class WhyServer:
                     return {"ok": True, "session": session}
                 case "last":
                     return {"ok": True, "session": session, "denial": self._denials.last(session)}
+                case "news":
+                    return {"ok": True, "session": session, "denial": self._denials.news(session)}
                 case _:
-                    raise WhyError("known are why and last")
+                    raise WhyError("known are why, last and news")
         except WhyError as error:
             return {"ok": False, "error": str(error)}
 

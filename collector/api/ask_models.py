@@ -71,4 +71,7 @@ class AskOut(BaseModel):
     deadline_ns: int
     missing: str = Field(description="who must still approve, in words")
     stuck: str = Field(description="why nobody who is known may approve it; empty if somebody may")
+    unknown: list[str] = Field(
+        description="whose request it is without being anybody who is known, who can be refused"
+    )
     link: str = Field(description="where a person reads and answers it")

@@ -95,5 +95,6 @@ def _out(record: Record, services: Services) -> AskOut:
         deadline_ns=applied.deadline_ns or opened.deadline_ns,
         missing=missing_words(tally(record.votes, applied.policy.approve).missing),
         stuck=applied.stuck,
+        unknown=list(applied.unknown),
         link=request_url(services.signing_in.base, record.id),
     )

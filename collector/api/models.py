@@ -78,6 +78,9 @@ class PolicyOut(BaseModel):
     missing: str = Field(description="who must still approve, in words; empty if nobody")
     deadline_ns: int | None = Field(description="when silence becomes a denial; null: never here")
     stuck: str = Field(description="why nobody who is known may approve it; empty if somebody may")
+    unknown: list[str] = Field(
+        description="whose request it is without being anybody who is known, who can be refused"
+    )
     break_glass: list[str] = Field(description="groups that may release it without the others")
 
 

@@ -82,6 +82,7 @@ def _policy(record: Record, applied: Applied) -> PolicyOut:
         missing=missing_words(standing.missing),
         deadline_ns=applied.deadline_ns,
         stuck=applied.stuck,
+        unknown=list(applied.unknown),
         break_glass=list(policy.break_glass),
     )
 

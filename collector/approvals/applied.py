@@ -29,6 +29,7 @@ class Applied:
     """What the policy of one request says. `stuck`: why nobody who is known may approve it, or "".
 
     For somebody who is not there nobody waits: a request that is stuck is escalated at once.
+    `unknown`: whose request it is without being anybody who is known; an approval may be theirs.
     `asked_ns`: since when people are asked, by the centre's clock, which all its times count from.
     """
 
@@ -36,6 +37,7 @@ class Applied:
     asked_ns: int
     reason_required: bool
     stuck: str = ""
+    unknown: tuple[str, ...] = ()
     known: Crowd = field(default_factory=Crowd, compare=False)
     ask_ends_ns: int | None = None  # of an ask: its own deadline, which no policy lengthens
 
@@ -135,6 +137,7 @@ class Policies:
             asked_ns=record.heard_ns or opened.opened_ns,
             reason_required=policy.reason_required(opened.rule),
             stuck=self._known.stuck(policy, record),
+            unknown=self._known.unknown(record),
             known=self._known,
             ask_ends_ns=opened.deadline_ns if record.is_ask else None,
         )

@@ -9,6 +9,7 @@ from collector.approvals.tally import missing_words, tally
 from collector.errors import Refusal
 from collector.identity.names import forms_of
 from collector.identity.people import Caller
+from collector.policy.model import Unknown
 from collector.redact import REDACTOR
 from wire.messages import Answer, Ground, Vote
 
@@ -204,6 +205,18 @@ def check_answer(record: Record, applied: Applied, *, reason: str, digest: str |
             "reason_required",
             f"{asks} asks for a reason",
             "say in a few words why; it is kept in the trail",
+        )
+
+
+def check_known_requester(applied: Applied) -> None:
+    """Raise Refusal for an approval of what somebody unknown asks, if the policy says so."""
+    if applied.policy.unknown_requester is Unknown.REFUSE and applied.unknown:
+        raise Refusal(
+            403,
+            "unknown_requester",
+            f"nobody who is known is {' or '.join(applied.unknown)}, so it may be anybody's own",
+            "deny it, or have an administrator say whose name that is: oidc.logins in "
+            "collector.toml, or --login of a token",
         )
 
 

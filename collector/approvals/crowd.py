@@ -6,13 +6,13 @@ For two things: who else a caller is, and whether there is anybody at all who co
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from collector.approvals.own import own_request
+from collector.approvals.own import own_request, requesters
 from collector.approvals.record import Record
 from collector.approvals.tally import seat
 from collector.identity.names import apart, forms_of
 from collector.identity.people import Caller
 from collector.identity.signed_in import once
-from collector.policy.model import Policy
+from collector.policy.model import Policy, Unknown
 
 _KEPT = 4096  # answers, by policy and requester
 
@@ -45,6 +45,9 @@ class Crowd:
             for one in person.callers
             for form in forms_of((one.name, *one.names))
         }
+        self._forms = frozenset(self._whose) | forms_of(
+            login for one in every for login in one.logins
+        )
         self._stuck: dict[tuple[str, str, str, int | None], str] = {}
 
     def whole(self, caller: Caller) -> Caller:
@@ -71,7 +74,21 @@ class Crowd:
             found = self._stuck[key] = self._why_stuck(policy, record)
         return found
 
+    def unknown(self, record: Record) -> tuple[str, ...]:
+        """Return those whose request it is and whom nobody who is known can be told to be.
+
+        Whoever they are, they cannot be refused as the one who asks. An address is what people sign
+        in under: whose it is will be refused, also if they have not been here before.
+        """
+        return tuple(
+            name
+            for name, forms in requesters(record).items()
+            if "@" not in name and not forms & self._forms
+        )
+
     def _why_stuck(self, policy: Policy, record: Record) -> str:
+        if policy.unknown_requester is Unknown.REFUSE and (unknown := self.unknown(record)):
+            return f"{', '.join(unknown)}: nobody who is known, so whose request it is is not"
         able = [
             person.groups
             for person in self._people

@@ -87,8 +87,10 @@ class Decider:
         checks.check_open(record)
         checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
-        if answer is Answer.APPROVE and self._check_fresh is not None:
-            self._check_fresh(caller, record.opened.rule.severity, now_ns)
+        if answer is Answer.APPROVE:
+            checks.check_known_requester(applied)
+            if self._check_fresh is not None:
+                self._check_fresh(caller, record.opened.rule.severity, now_ns)
         counts_for = applied.counts_for(caller, now_ns)
         whole = applied.known.whole(caller)
         if (earlier := checks.voted_before(record, whole, answer, counts_for)) is not None:
@@ -111,6 +113,7 @@ class Decider:
         checks.check_open(record)
         checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
+        checks.check_known_requester(applied)
         if self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
         answer = Answer.APPROVE

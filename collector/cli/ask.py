@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any
 
@@ -75,9 +77,7 @@ def ask(
         "on_behalf_of": on_behalf_of or [],
     }
     try:
-        found = _open(run, body, key)
-        if not no_wait:
-            found = _wait(run, found)
+        found = _asked(run, body, key, wait=not no_wait)
     except (AccessError, NotFoundError) as error:
         # Their own exit codes say here how an ask has ended.
         raise CliError(error.code, error.message, error.remedy, error.extra) from error
@@ -89,6 +89,41 @@ def ask(
         _tell(run, found)
     if not no_wait:
         raise typer.Exit(_EXITS.get(found["state"], _UNKNOWN))
+
+
+def _asked(run: Run, body: dict[str, Any], key: str | None, *, wait: bool) -> dict[str, Any]:
+    """Return the ask, with `wait` once it has ended; withdraw it if this command ends before."""
+    found = None
+    try:
+        with _end_put_off():
+            found = _open(run, body, key)
+        return _wait(run, found) if wait else found
+    except BaseException:
+        if found is not None:
+            _withdraw(run, found)  # nobody waits for it any more: nobody need decide it
+        raise
+
+
+@contextmanager
+def _end_put_off() -> Iterator[None]:
+    """Put Ctrl-C and SIGTERM off until it is known which ask it is; a second one counts at once."""
+    ended: list[int] = []
+
+    def later(number: int, frame: FrameType | None) -> None:
+        if ended:
+            raise KeyboardInterrupt
+        ended.append(number)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for one in signals:
+        signal.signal(one, later)
+    try:
+        yield
+    finally:
+        for one in signals:
+            signal.signal(one, _interrupted)
+    if ended:
+        raise KeyboardInterrupt
 
 
 def _open(run: Run, body: dict[str, Any], key: str | None) -> dict[str, Any]:
@@ -114,27 +149,26 @@ def _open(run: Run, body: dict[str, Any], key: str | None) -> dict[str, Any]:
 
 
 def _wait(run: Run, found: dict[str, Any]) -> dict[str, Any]:
-    """Return the ask once it has ended; withdraw it if this command is ended before that."""
+    """Return the ask once it has ended."""
     _announce(run, found)
-    signal.signal(signal.SIGTERM, _interrupted)
     left_s = max(0, found["deadline_ns"] - found["opened_ns"]) / 1e9
     latest = time.monotonic() + left_s + _LATEST_S
-    try:
-        while found["state"] == "open":
-            try:
-                found = run.centre.get(f"/asks/{found['ask']}", wait=_WAIT_S)
-            except UnreachableError:
-                if time.monotonic() > latest:
-                    raise
-                time.sleep(_AGAIN_S)
-    except KeyboardInterrupt:
+    while found["state"] == "open":
         try:
-            run.centre.post(f"/asks/{found['ask']}/withdraw", {})
-            run.note("withdrawn")
-        except CliError as error:
-            run.fail(error)
-        raise
+            found = run.centre.get(f"/asks/{found['ask']}", wait=_WAIT_S)
+        except UnreachableError:
+            if time.monotonic() > latest:
+                raise
+            time.sleep(_AGAIN_S)
     return found
+
+
+def _withdraw(run: Run, found: dict[str, Any]) -> None:
+    try:
+        run.centre.post(f"/asks/{found['ask']}/withdraw", {})
+        run.note("withdrawn")
+    except CliError as error:
+        run.fail(error)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
@@ -147,6 +181,9 @@ def _announce(run: Run, found: dict[str, Any]) -> None:
     run.note(f"asked as {found['ask'][:8]}: {visible(found['link'])}")
     if found["state"] != "open":
         return
+    if unknown := found.get("unknown"):
+        names = visible(", ".join(unknown))
+        run.note(f"nobody who is known is {names}: they are not kept from approving it themselves")
     if found["stuck"]:
         run.note(f"nobody may approve it: {visible(found['stuck'])}")
     else:

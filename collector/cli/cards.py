@@ -189,6 +189,9 @@ def _asked(table: Table, request: dict[str, Any]) -> None:
         _row(table, "Asked", f"{visible(policy['missing'])} (policy {visible(policy['id'])})")
         if policy["stuck"]:
             _row(table, "Attention", f"nobody may approve it: {visible(policy['stuck'])}", "bold")
+        if unknown := policy.get("unknown"):
+            names = visible(", ".join(unknown))
+            _row(table, "Attention", f"asked by nobody who is known: {names}; is it you?", "bold")
 
 
 def _state(request: dict[str, Any]) -> str:

@@ -24,9 +24,14 @@ def forms_of(names: Iterable[str]) -> frozenset[str]:
     return frozenset[str]().union(*map(forms, names))
 
 
+def each_of(text: str) -> list[str]:
+    """Return every name in a text that may name several people."""
+    return [name.strip() for name in _SEVERAL.split(text) if name.strip()]
+
+
 def forms_of_list(text: str) -> frozenset[str]:
     """Return the forms of every name in a text that may name several people."""
-    return forms_of(_SEVERAL.split(text))
+    return forms_of(each_of(text))
 
 
 def same_person(one: str, other: str) -> bool:

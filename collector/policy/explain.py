@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from collector.policy.model import FOR_EVER, Policy, PolicySet, Silence
+from collector.policy.model import FOR_EVER, Policy, PolicySet, Silence, Unknown
 from wire.messages import Severity
 
 
@@ -43,6 +43,8 @@ def _facts(policy: Policy) -> list[tuple[str, str]]:
     else:
         facts.append(("silence", f"denied after {_time(policy.deadline_s)}"))
     facts.append(("break-glass", " or ".join(policy.break_glass) or "nobody"))
+    if policy.unknown_requester is Unknown.REFUSE:
+        facts.append(("unknown requester", "nobody may approve what somebody unknown asks"))
     if policy.escalate:
         every = _where(policy.shown_in(FOR_EVER))
         facts.append(("nobody able", f"escalated at once: shown in {every}"))

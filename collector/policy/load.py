@@ -6,7 +6,7 @@ from pathlib import Path
 
 from collector.config import read_regular
 from collector.errors import ConfigError
-from collector.policy.model import Policy, PolicySet, Quota, Silence, Step, When
+from collector.policy.model import Policy, PolicySet, Quota, Silence, Step, Unknown, When
 from rules import yamltree
 from rules.errors import RuleErrors
 from rules.globs import TextGlobs
@@ -24,6 +24,7 @@ KEYS = (
     "escalate",
     "channels",
     "break_glass",
+    "unknown_requester",
 )
 WHEN_KEYS = ("hosts", "labels", "rules", "severity", "subjects")
 QUOTA_KEYS = ("group", "votes")
@@ -110,6 +111,7 @@ def _policy(reader: Reader, node: yamltree.Node) -> Policy | None:
         escalate=_escalate(reader, keys["escalate"]) if "escalate" in keys else (),
         channels=_channels(reader, keys),
         break_glass=_texts(reader, keys, "break_glass"),
+        unknown_requester=_unknown(reader, keys),
     )
     return found if len(reader.problems) == before else None
 
@@ -212,6 +214,13 @@ def _silence(reader: Reader, keys: Mapping[str, yamltree.Node]) -> Silence:
             keys["silence"].place, "silence has no effect without a deadline", "give a deadline too"
         )
     return reader.choice(keys["silence"], Silence, "silence") or Silence.DENY
+
+
+def _unknown(reader: Reader, keys: Mapping[str, yamltree.Node]) -> Unknown:
+    if "unknown_requester" not in keys:
+        return Unknown.SHOW
+    # What cannot be read refuses, whatever else becomes of the file.
+    return reader.choice(keys["unknown_requester"], Unknown, "unknown_requester") or Unknown.REFUSE
 
 
 def _escalate(reader: Reader, node: yamltree.Node) -> tuple[Step, ...]:

@@ -20,6 +20,13 @@ class Silence(StrEnum):
     KEEP = "keep"  # the request waits on, for as long as its host lets it
 
 
+class Unknown(StrEnum):
+    """What becomes of a request whose requester is nobody who is known to the centre."""
+
+    SHOW = "show"  # reviewers are told
+    REFUSE = "refuse"  # nobody may approve it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
     """Conditions on a request; None, or no label, is no condition. All that are given must hold."""
@@ -93,6 +100,7 @@ class Policy:
     escalate: tuple[Step, ...] = ()
     channels: tuple[str, ...] = ()
     break_glass: tuple[str, ...] = ()
+    unknown_requester: Unknown = Unknown.SHOW
 
     @property
     def asks_several(self) -> bool:

@@ -52,6 +52,7 @@ class Row:
     barred: str
     asked: str  # votes so far, where one is not enough, and whom the policy still asks
     stuck: str
+    unknown: str
 
 
 # What the live inbox fills in for a new request.
@@ -102,6 +103,7 @@ class Rows:
             barred=self._barred(record, caller, applied) if is_open else "",
             asked=words.asked(record, applied.policy) if is_open else "",
             stuck=clean(applied.stuck, _STUCK_LIMIT).text if is_open else "",
+            unknown=clean(", ".join(applied.unknown), _STUCK_LIMIT).text if is_open else "",
         )
 
     def _barred(self, record: Record, caller: Caller, applied: Applied) -> str:

@@ -18,7 +18,7 @@ import holdfast_why
 
 _BEFORE = {"PreToolUse", "BeforeTool", "beforeShellExecution", "beforeMCPExecution"}
 _AFTER = {"PostToolUse", "PostToolUseFailure", "AfterTool"}
-# A denial that is older than this was told of after an earlier tool.
+# Of a denial that is older than this the model has heard by other ways, or an agent was restarted.
 _NEWS_S = 120
 _LARGEST = 1 << 20
 
@@ -43,7 +43,7 @@ def _serve(event: str, given: Dict[str, Any]) -> Dict[str, Any]:
             holdfast_why.shortened(name, holdfast_why.LONGEST_NAME),
         )
     elif event in _AFTER:
-        denial = holdfast_why.last_denial()
+        denial = holdfast_why.new_denial()
         if denial and time.time() - float(denial.get("time_ns", 0)) / 1e9 < _NEWS_S:
             words = holdfast_why.words_of(denial)
             return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": words}}

@@ -5,12 +5,14 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 import holdfast_ask
@@ -344,6 +346,36 @@ async def test_a_command_that_is_ended_withdraws_its_ask(site: Site) -> None:
     _, errors = await process.communicate()
     assert process.returncode == 130, errors.decode()
     assert (await site.get(ask))["state"] == "cancelled"
+
+
+def _wait_for_connection(pid: int) -> None:
+    process = psutil.Process(pid)
+    while not any(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections()):
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_command_that_is_ended_while_it_sends_withdraws_its_ask(
+    site: Site, number: signal.Signals
+) -> None:
+    """It is not known then whether the ask was stored, so its end waits for that."""
+    resource = f"vault/sending-{number.name}"
+    assert site.centre.collector is not None
+    stopped = site.centre.collector.process
+    words = ["ask", "--action", "rotate", "--resource", resource, "--why", "old"]
+    stopped.send_signal(signal.SIGSTOP)
+    try:
+        process = await site.start("ci", *words)
+        await asyncio.to_thread(_wait_for_connection, process.pid)
+        process.send_signal(number)
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    _, errors = await process.communicate()
+    assert process.returncode == 130, errors.decode()
+    async with site.client("vera") as client:
+        listed = (await client.get("/requests", params={"state": "all"})).json()["requests"]
+    (found,) = [one for one in listed if one["act"]["path"] == resource]
+    assert found["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("token", ["hft_000000000000_" + "0" * 64, "reader"])

@@ -38,6 +38,10 @@ policies:
     when: {rules: [test.late]}
     approve: [{group: dba}]
     escalate: [{after: 1h, groups: [leads]}]
+  - id: strict
+    when: {rules: [test.strict]}
+    break_glass: [duty]
+    unknown_requester: refuse
   - id: rest
     reason: waived
 """
@@ -60,13 +64,18 @@ class Site:
         )
 
     async def say(
-        self, who: str, hold: HoldOpened, answer: str = "approve", *, reason: str = "checked"
+        self,
+        who: str,
+        hold: HoldOpened,
+        answer: str = "approve",
+        *,
+        reason: str = "checked",
+        way: str = "decision",
     ) -> httpx.Response:
         """Answer a request as one of the people."""
+        body = {"answer": answer, "reason": reason} if way == "decision" else {"reason": reason}
         async with self.client(who) as client:
-            return await client.post(
-                f"/requests/{hold.hold}/decision", json={"answer": answer, "reason": reason}
-            )
+            return await client.post(f"/requests/{hold.hold}/{way}", json=body)
 
     async def open(self, host: WireHost, rule_id: str = "test.plain", **given: Any) -> HoldOpened:
         """Open a hold and wait until the centre shows it."""
@@ -312,6 +321,35 @@ async def test_a_request_that_nobody_may_approve_says_so_and_escalates_at_once(s
         )
         assert (await site.say("lea", hold)).json()["state"] == "approved"
         await host.obey(hold, await host.verdict())
+
+
+async def test_what_somebody_unknown_asks_is_marked_and_refused_where_the_policy_says(
+    site: Site,
+) -> None:
+    """The login user may be any reviewer's, so an approval may be of one's own."""
+    act = exec_act(login_user="asmith")
+    async with wire_host(site.bundles["web-1"]) as host:
+        marked = await site.open(host, act=act, owner="dana@example.com")
+        assert (await site.get(marked))["policy"]["unknown"] == ["login user asmith"]
+        assert (await site.say("rob", marked)).json()["state"] == "approved"
+        await host.obey(marked, await host.verdict())
+        strict = await site.open(host, "test.strict", act=act, owner="dana@example.com")
+        shown = (await site.get(strict))["policy"]
+        assert shown["unknown"] == ["login user asmith"]
+        assert shown["stuck"].startswith("login user asmith: nobody who is known")
+        for answer in (
+            await site.say("rob", strict),
+            await site.say("dot", strict, way="break-glass"),
+        ):
+            assert answer.status_code == 403, answer.text
+            assert answer.json()["error"]["code"] == "unknown_requester"
+        assert (await site.say("rob", strict, "deny")).json()["state"] == "denied"
+        await host.obey(strict, await host.verdict())
+        known = await site.open(host, "test.strict", act=exec_act(login_user="rob"))
+        assert (await site.get(known))["policy"]["unknown"] == []
+        assert (await site.say("rob", known)).json()["error"]["code"] == "own_request"
+        assert (await site.say("dana", known)).json()["state"] == "approved"
+        await host.obey(known, await host.verdict())
 
 
 async def test_silence_becomes_a_denial_that_is_nobodys(site: Site) -> None:

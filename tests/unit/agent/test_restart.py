@@ -1,5 +1,6 @@
 """A new run after a crash at any step: every hold is taken up where it was, and nothing twice."""
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -65,6 +66,27 @@ async def test_an_open_hold_keeps_its_id_and_its_deadline(bench: Bench, one: Chi
     assert len(bench.said(hold)) == 1
     bench.answer(hold, Answer.APPROVE)
     assert one.runs()
+
+
+async def test_a_denial_after_a_restart_can_be_read_by_whom_it_was_denied(
+    bench: Bench, one: Child, tmp_path: Path
+) -> None:
+    """The act and its user are those of before, so the file is theirs and says what it was."""
+    one.stop()
+    hold = bench.hold(open_act(one))
+    bench.crash()
+    bench.begin()
+    told = tmp_path / "denials"
+    told.mkdir()
+    bench.keeper._p.denials.__init__(told)  # type: ignore[misc]
+    assert bench.keeper.start() == 1
+    bench.answer(hold, Answer.DENY)
+    (file,) = told.glob("*.json")
+    said = json.loads(file.read_text())
+    assert said["request"] == hold
+    assert said["what"].startswith("open: ")
+    if os.geteuid() == 0:
+        assert file.stat().st_uid == open_act(one).process.uid
 
 
 async def test_a_deadline_that_came_while_no_agent_ran_counts(bench: Bench, one: Child) -> None:

@@ -337,6 +337,7 @@ async def test_the_hook_tells_the_model_of_a_denial_once_it_is_news(tmp_path: Pa
         site.denials.look(denied(Ground.DECISION, reason="use staging"), time.time_ns())
         said = (await site.hook(event))["hookSpecificOutput"]
         assert said["hookEventName"] == "PostToolUseFailure"
+        assert await site.hook(event) == {}, "it was told of after an earlier tool"
         assert "A person denied it." in said["additionalContext"]
         assert "use staging" in said["additionalContext"]
         site.denials.look(denied(Ground.DECISION), NOW_NS)

@@ -4,7 +4,7 @@ from collector.approvals.applied import Policies
 from collector.approvals.crowd import Crowd
 from collector.approvals.record import Record
 from collector.identity.people import Caller, Role
-from collector.policy.model import Policy, PolicySet, Quota, Step
+from collector.policy.model import Policy, PolicySet, Quota, Step, Unknown
 from tests.unit.collector.samples import NOON_NS, make_act, make_opened
 from wire.acts import Act
 
@@ -68,6 +68,22 @@ def test_only_the_requester_qualifies() -> None:
     assert olga.stuck(anybody, record(owner="bob")) == ""
     number = record(make_act(login_uid=1234, login_user=""), owner="")
     assert "0 are known" in Crowd([who("zoe", logins=("1234",))]).stuck(anybody, number)
+
+
+def test_a_requester_is_known_by_any_name_or_login_user_of_theirs() -> None:
+    """Who is not cannot be refused as the one who asks, and that is said by name."""
+    known = Crowd([who("ann@example.com", logins=("asmith", "1007")), who("bob", names=("b-7",))])
+    asked = record(make_act(login_user="asmith", login_uid=5), owner="b-7@example.com; ann")
+    assert known.unknown(asked) == ()
+    assert known.unknown(record(make_act(login_user="", login_uid=1007), owner="bob")) == ()
+    asked = record(make_act(login_user="eve", login_uid=5), owner="ann, octocat")
+    assert known.unknown(asked) == ("octocat", "login user eve")
+    assert known.unknown(record(make_act(login_user="", login_uid=9), owner="")) == (
+        "login user 9",
+    )
+    assert known.unknown(record(make_act(login_user="", login_uid=None), owner="")) == ()
+    strict = Policy(id="strict", unknown_requester=Unknown.REFUSE)
+    assert known.stuck(strict, asked).startswith("octocat, login user eve: nobody")
 
 
 def test_a_hosts_clock_neither_lets_others_in_nor_puts_silence_off() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from collector.__main__ import app
 from collector.errors import ConfigError
 from collector.policy.load import load, load_text
-from collector.policy.model import Policy, Quota, Silence, Step
+from collector.policy.model import Policy, Quota, Silence, Step, Unknown
 from rules.errors import RuleErrors
 from tests.support.wire_host import exec_act, opened, rule
 from wire.ids import HostId
@@ -39,6 +39,7 @@ policies:
       - {after: 5m, channels: [webhook]}
     channels: ["slack:#data", teams]
     break_glass: [incident-commanders]
+    unknown_requester: refuse
   - id: everything-else
 """
 
@@ -54,6 +55,7 @@ def test_a_whole_file_is_read_as_it_is_written() -> None:
     )
     assert first.channels == ("slack:#data", "teams")
     assert first.break_glass == ("incident-commanders",)
+    assert first.unknown_requester is Unknown.REFUSE
     assert last == Policy(id="everything-else")
 
 
