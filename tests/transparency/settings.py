@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.approver import Approver
+from tests.support.deputy import Deputy
 from tests.support.house import House, house, place_for_all
+from tests.support.inside import PATIENCE
 from wire.acts import Kind
 
 OBSERVE, HOLD = "observe", "hold then approve"
@@ -54,7 +56,7 @@ class Watching:
     setting: str
     home: House
     mode: str
-    person: Approver
+    person: Approver | Deputy
 
 
 def rules(setting: str, work: Path) -> str:
@@ -84,7 +86,7 @@ def watching(setting: str, work: Path) -> Iterator[Watching]:
         ready = dict(
             word.split("=", 1) for word in home.agent.wait_for("ready host=").split() if "=" in word
         )
-        with Approver(home) as person:
+        with (Approver if PATIENCE == 1 else Deputy)(home) as person:
             yield Watching(setting, home, ready["mode"], person)
 
 

@@ -1,6 +1,7 @@
 """Which tests run inside the VMs: not all, since software emulation is 15 times slower."""
 
 import os
+import re
 import shlex
 
 from rules.modes import HostMode
@@ -30,6 +31,15 @@ _ANY_MODE_TOGETHER = (
     "tests/end_to_end/test_emergency.py",
     "tests/end_to_end/test_uninstall.py",
     "tests/end_to_end/test_upgrade.py",
+)
+# The page that names a test for each way round Holdfast, and those of them that are of stop mode.
+_WAYS = CHECKOUT / "docs" / "security.md"
+_WAYS_OF_STOP_MODE = (
+    "test_a_datagram_with_an_address_is_late_and_its_process_stopped",
+    "test_a_fast_open_send_is_a_connection_that_may_be_late",
+    "test_one_message_of_many_is_found",
+    "test_setting_up_io_uring_is_held_as_the_opening_of_its_ring",
+    "test_what_cannot_be_held_is_killed_and_counted",
 )
 # All of Holdfast together, in the mode that is asked for.
 _TOGETHER = "tests/end_to_end/test_main_job.py"
@@ -67,4 +77,12 @@ def parts(mode: str) -> dict[str, list[str]]:
     else:
         gate = [f"{_FILES}::{_FILES_EACH_TIME}" if one == _FILES else one for one in gate]
     kernel = list(_STOP) if stop else gate
-    return {"kernel": [*kernel, *_ANY_MODE] if ALL else kernel, "together": together}
+    found = {"kernel": [*kernel, *_ANY_MODE] if ALL else kernel, "together": together}
+    return found | ({"ways": _ways()} if ALL and not stop else {})
+
+
+def _ways() -> list[str]:
+    """Return the tests of ways round Holdfast that no other part has."""
+    text = _WAYS.read_text(encoding="utf-8")
+    named = re.findall(r"tests/kernel/(?!test_gate_|test_pins|test_upgrade)[\w/]+\.py::\w+", text)
+    return [one for one in sorted({*named}) if not one.endswith(_WAYS_OF_STOP_MODE)]
