@@ -14,8 +14,8 @@ from collector.proof.notary import Notary
 from collector.proof.tombstone import signed
 from collector.trail.retention.choice import HOUR_NS
 from collector.trail.retention.rounds import Retention
+from collector.trail.retention.settings import Policy, policy_of
 from collector.trail.retention.settings import Retention as Settings
-from collector.trail.retention.settings import policy_of
 from collector.trail.schema import TOMBSTONES
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
@@ -29,20 +29,48 @@ DAY_NS = 24 * HOUR_NS
 
 
 def keep(
-    directory: Path, settings: Settings, *, later_ns: int = 100 * DAY_NS, sign: bool = True
+    directory: Path,
+    settings: Settings,
+    *,
+    later_ns: int = 100 * DAY_NS,
+    sign: bool = True,
+    stream: OneStream | None = None,
 ) -> Retention:
     """Do on a closed trail what retention does so much later; return what did it.
 
-    `sign`: a checkpoint is made at the end.
+    `sign`: a checkpoint is made at the end, and published to `stream`.
     """
     trail = Trail(file=str(directory / "trail.duckdb"))
     connection = open_trail(trail)
     writer = Writer(connection, on_fatal=lambda _: None)
-    clock = _Clock(later_ns)
     policy = policy_of(settings, place="retention")
     assert policy is not None
+    retention = drop_now(connection, writer, policy, later_ns=later_ns)
     name = trail_id(connection)
-    retention = Retention(connection, writer.shelf, policy, KEY, trail=name, clock=clock.now)
+    if sign:
+        file = CheckpointFile(trail.checkpoints)
+        stream = stream or OneStream()
+        notary = Notary(
+            connection, writer, stream, KEY, trail=name, every_s=60, file=file, anchors=()
+        )
+        asyncio.run(notary.round())
+    writer.close()
+    connection.close()
+    return retention
+
+
+def drop_now(
+    connection: duckdb.DuckDBPyConnection,
+    writer: Writer,
+    policy: Policy,
+    *,
+    later_ns: int = 100 * DAY_NS,
+) -> Retention:
+    """Do on an open trail what retention does so much later; return what did it."""
+    clock = _Clock(later_ns)
+    retention = Retention(
+        connection, writer.shelf, policy, KEY, trail=trail_id(connection), clock=clock.now
+    )
     # Its grace is over at once: what is not named any more is gone.
     retired = Retired(0)
     keeper = Keeper(connection, writer, retired, retention=retention, clock=clock.now)
@@ -52,15 +80,6 @@ def keep(
         clock.later_ns += HOUR_NS  # the tail is sealed, and there is another round
     retired.handed_out(retired.clock())
     retired.delete_due()
-    if sign:
-        file = CheckpointFile(trail.checkpoints)
-        stream = OneStream()
-        notary = Notary(
-            connection, writer, stream, KEY, trail=name, every_s=60, file=file, anchors=()
-        )
-        asyncio.run(notary.end())
-    writer.close()
-    connection.close()
     return retention
 
 
