@@ -14,6 +14,7 @@ from collector.admin import ConfigFile
 from collector.backup import commands
 from collector.errors import CollectorError
 from collector.redact import REDACTOR
+from collector.trail.retention.commands import retention
 from wire.messages import Severity
 from wire.redaction.logs import redact_logs
 
@@ -27,6 +28,7 @@ app.add_typer(admin.tokens, name="token")
 app.add_typer(admin.people, name="person")
 app.command()(commands.backup)
 app.command()(commands.restore)
+app.command()(retention)
 
 
 @app.command()

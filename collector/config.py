@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -26,6 +27,7 @@ from collector.export.settings import Export
 from collector.oidc import settings as oidc_settings
 from collector.oidc.settings import Oidc
 from collector.policy.model import BREAK_GLASS_S
+from collector.trail.retention.settings import Retention, policy_of
 from collector.web import settings as web_settings
 from collector.web.settings import Web
 from wire.messages import Severity
@@ -70,6 +72,7 @@ class Trail:
     anchor_file: str = ""
     anchor_command: tuple[str, ...] = ()
     anchor_timeout_s: float = 30.0
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def checkpoints(self) -> Path:
@@ -266,10 +269,20 @@ def keys() -> tuple[str, ...]:
     """Return every key as "section.key", in the order of the file."""
     hints = get_type_hints(Config)
     return tuple(
-        f"{section.name}.{key.name}"
+        f"{section.name}.{key}"
         for section in fields(Config)
-        for key in fields(_of_many(hints[section.name]) or hints[section.name])
+        for key in _keys_of(_of_many(hints[section.name]) or hints[section.name])
     )
+
+
+def _keys_of(section: Any) -> Iterator[str]:
+    """Yield the keys of a section, those of a section in it as "name.key"."""
+    hints = get_type_hints(section)
+    for one in fields(section):
+        if is_dataclass(hints[one.name]):
+            yield from (f"{one.name}.{key}" for key in _keys_of(hints[one.name]))
+        else:
+            yield one.name
 
 
 def _of_many(hint: Any) -> Any:
@@ -333,6 +346,7 @@ def _check(path: Path, config: Config) -> None:
     slack_settings.check(path, config.slack)
     channel_settings.check(config.channels, place=f"{path}: channels")
     export_settings.check(config.export, webhooks=bool(config.webhook.directory), place=str(path))
+    policy_of(config.trail.retention, place=f"{path}: trail.retention")
     oidc_settings.check(config.oidc, public_url=config.web.public_url, place=f"{path}: oidc")
     if config.log.level not in _LEVELS:
         raise ConfigError(f"{path}: log.level must be one of {', '.join(_LEVELS)}")

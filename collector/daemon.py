@@ -7,12 +7,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import nats.errors
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -36,11 +34,6 @@ from collector.channels.wiring import http_routes, start_channels
 from collector.config import Config, size
 from collector.deciding import Deciding, start_deciding
 from collector.errors import CentreError, CollectorError, ConfigError
-from collector.export.bell import Bell
-from collector.export.downloads import Downloads
-from collector.export.exporter import Exporters
-from collector.export.names import host_names
-from collector.export.wiring import set_up as set_up_exports
 from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
@@ -57,14 +50,7 @@ from collector.proof.anchors import anchors_of
 from collector.proof.file import CheckpointFile
 from collector.proof.notary import Notary
 from collector.report.reports import Reports
-from collector.trail.analysts.publisher import NAME as VIEWS_FILE
-from collector.trail.analysts.publisher import ViewsPublisher
-from collector.trail.reader import Reader
-from collector.trail.segments.keeper import Keeper
-from collector.trail.segments.retired import Retired
-from collector.trail.sql import SqlRunner
-from collector.trail.store import open_trail, trail_id
-from collector.trail.writer import Writer
+from collector.storage import Storage, open_storage
 from collector.web.site import add_pages
 from wire.signing import Signer, Verifier
 
@@ -131,24 +117,11 @@ def limit_memory(config: Config) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-@dataclass(frozen=True, slots=True)
-class _Storage:
-    """The trail's file, its writer and its readers."""
-
-    trail: str
-    connection: duckdb.DuckDBPyConnection
-    writer: Writer
-    reader: Reader
-    sql: SqlRunner
-    downloads: Downloads
-    exporters: Exporters
-
-
 async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     """Bring everything up; `stack` takes it down again in the opposite order."""
     signer = read_signer(Path(config.signing.key_file))
     verifier = Verifier(frozenset({signer.key_id, *config.signing.trusted}))
-    storage = _open_storage(config, stop, stack)
+    storage = open_storage(config, signer, stop.because, stack)
     feeds: list[Feed] = []
     client = await _join_nats(config, stop, stack, feeds)
 
@@ -188,7 +161,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
 
 def _checkpoints(
     config: Config,
-    storage: _Storage,
+    storage: Storage,
     publisher: Publisher,
     signer: Signer,
     restored: Restored | None,
@@ -210,7 +183,7 @@ def _checkpoints(
 
 async def _services(
     config: Config,
-    storage: _Storage,
+    storage: Storage,
     publisher: Publisher,
     names: HostNames,
     deciding: Deciding,
@@ -247,6 +220,7 @@ async def _services(
         asks=deciding.asks,
         downloads=storage.downloads,
         exporters=storage.exporters,
+        retention=storage.retention,
         stream_queue=config.api.stream_queue,
         stream_clients=config.api.stream_clients,
         stream_clients_per_token=config.api.stream_clients_per_token,
@@ -298,44 +272,6 @@ def open_policies(config: Config, names: HostNames) -> Policies:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     return policies
-
-
-def _open_storage(config: Config, stop: Stop, stack: AsyncExitStack) -> _Storage:
-    loop = asyncio.get_running_loop()
-    connection = open_trail(config.trail)
-    stack.callback(connection.close)
-
-    def fatal(why: str) -> None:
-        loop.call_soon_threadsafe(stop.because, f"the trail cannot be used any more: {why}")
-
-    writer = Writer(connection, on_fatal=fatal)
-    stack.push_async_callback(asyncio.to_thread, writer.close)
-    trail = trail_id(connection)
-    retired = Retired(config.trail.grace_seconds)
-    keeper = Keeper(connection, writer, retired)
-    stack.push_async_callback(asyncio.to_thread, keeper.close)
-    views_file = Path(config.trail.file).with_name(VIEWS_FILE)
-    publisher = ViewsPublisher(connection, writer, retired, path=views_file, trail=trail)
-    stack.push_async_callback(asyncio.to_thread, publisher.close)
-    keeper.start()
-    publisher.start()
-    reader = Reader(connection)
-    stack.push_async_callback(asyncio.to_thread, reader.close)
-    sql = SqlRunner(
-        connection, seconds=config.trail.query_seconds, workers=config.trail.query_workers
-    )
-    stack.push_async_callback(asyncio.to_thread, sql.close)
-    names = host_names(Path(config.identities.file))
-    downloads = Downloads(connection, names)
-    stack.callback(downloads.close)
-    bell = Bell()
-
-    def written(_: frozenset[str]) -> None:
-        loop.call_soon_threadsafe(bell.ring)
-
-    writer.listen(written)
-    exporters = set_up_exports(config, connection, bell, names)
-    return _Storage(trail, connection, writer, reader, sql, downloads, exporters)
 
 
 async def _join_nats(

@@ -85,6 +85,9 @@ class Check:
         )
         self.tables = {row[0] for row in self.db.execute("SHOW TABLES").fetchall()}
         self.states, self.hosts, self.number = {}, {}, 0
+        self.signers, self.graves, self.gone, self.here = set(), {}, 0, (None, [], [])
+        about = "schema_version" if "schema_version" in self.tables else "about"
+        ((self.trail,),) = self.rows(f"SELECT any_value(trail) FROM {about}")
         self.all_events = f"({self.where_events_are(directory)})"
 
     def say(self, what, where, which):
@@ -138,6 +141,7 @@ class Check:
                     self.say("changed", "checkpoints", f"{where}: its signature does not fit")
                 elif not said == body["previous"] == previous:
                     self.say("changed", "checkpoints", f"{where} does not follow from the last")
+                self.signers.add(body["key"])
                 if self.keys and body["key"] not in self.keys:
                     self.say("forged", "checkpoints", f"{where} is signed by {body['key']}")
                 self.hosts.update({host: (number, chain) for host, number, chain in body["hosts"]})
@@ -190,13 +194,57 @@ class Check:
             plain = [value.hex() if isinstance(value, bytes) else value for value in row]
             yield sha(canonical(["holdfast row 1", name, dict(zip(names, plain))]))
 
+    def tombstones(self):
+        """What retention has dropped, by host: [both ends, kind, row, number, counted, fork]."""
+        names = [row[0] for row in self.rows("DESCRIBE tombstones")]
+        for number, values in enumerate(self.rows("SELECT * FROM tombstones"), 1):
+            row = dict(zip(names, values))
+            body = {name: value for name, value in row.items() if name != "signature"}
+            data = canonical(["holdfast tombstone 1", self.trail, body])
+            try:
+                fits = is_signed(
+                    row["signed_by"], row["signature"], b"holdfast tombstone 1\0" + data
+                )
+            except (ValueError, TypeError):
+                fits = False
+            if not fits:
+                self.say("changed", "tombstones", f"row {number}: its signature does not fit")
+            elif row["signed_by"] not in (self.keys or self.signers or [row["signed_by"]]):
+                self.say("forged", "tombstones", f"row {number} is signed by {row['signed_by']}")
+            else:
+                ends = row["first_batch"], row["last_batch"]
+                grave = [*ends, row["kind"], row, number, 0, False]
+                self.graves.setdefault(row["host"], []).append(grave)
+
+    def buried(self, host, batch, count, parts, received, fork):
+        """How many events of which kinds of a batch tombstones say are gone; "" is all kinds."""
+        if host != self.here[0]:
+            waiting = sorted(self.graves.get(host, []), key=lambda grave: grave[0], reverse=True)
+            self.here = host, waiting, []
+        _, waiting, near = self.here
+        while waiting and waiting[-1][0] <= batch:
+            near.append(waiting.pop())
+        near[:] = [grave for grave in near if grave[1] >= batch]
+        kinds = {}
+        for grave in near:
+            _, _, kind, row, number, _, _ = grave
+            events = sum(n for k, n, _ in parts if k == kind) if kind else count
+            grave[5:] = grave[5] + events, grave[6] or fork
+            if events and received + row["kept_ns"] > row["time_ns"]:
+                which = f"batch {batch} was younger than row {number} of tombstones allows"
+                self.say("dropped", f"events of {host}", which)
+            if events:
+                kinds[kind] = events
+        return kinds
+
     def chains(self):
         odd, before = {}, (None, 0, 1, {"0" * 64})
         for host, sequence, kind in self.rows("SELECT host, sequence, kind FROM chain_breaks"):
             odd.setdefault((host, sequence), set()).add(kind)
         fields = "host, sequence, first, count, previous, chain, gap_events, last_event_ns, groups"
-        for row in self.rows(f"SELECT {fields}, chain_version FROM batches ORDER BY 1, 2, chain"):
-            host, number, first, count, previous, chain, gaps, newest, groups, version = row
+        fields += ", chain_version, received_ns"
+        for row in self.rows(f"SELECT {fields} FROM batches ORDER BY 1, 2, chain"):
+            host, number, first, count, previous, chain, gaps, newest, groups, version, at = row
             known, where = odd.get((host, number), set()), f"events of {host}"
             last = before if before[0] == host else (host, 0, 1, {"0" * 64})
             again = number == last[1]
@@ -218,10 +266,16 @@ class Check:
             if version == 2 and sha(canonical(head)) != chain:
                 self.say("changed", where, f"batch {number}")
             whole = version == 2 and not again and not known & {"fork", "unknown_columns"}
-            yield host, number, first, count, kinds if whole else None, "fork" in known or again
+            fork = "fork" in known or again
+            gone = self.buried(host, number, count, parts or [], at, fork)
+            yield host, number, first, count, kinds if whole else None, fork, gone, parts or []
             before = (host, number, first + count, last[3] | {chain} if again else {chain})
         for host, (number, _) in self.hosts.items():
             self.say("dropped", f"events of {host}", f"batch {number}, which is signed")
+        for _, _, _, row, number, counted, fork in itertools.chain(*self.graves.values()):
+            if counted != row["events"] and not fork:
+                which = f"row {number} says {row['events']} events, its batches had {counted}"
+                self.say("changed", "tombstones", which)
 
     def events(self):
         names = [row[0] for row in self.rows(f"DESCRIBE FROM {self.all_events}")]
@@ -235,8 +289,11 @@ class Check:
                 columns = zip(names, zip(*(row[2:] for row in group)))
                 filled = {name: all_ for name, all_ in columns if set(map(type, all_)) != NOTHING}
                 found.setdefault(batch, {})[kind] = filled
-            for _, batch, first, count, leaves, fork in run:
-                if not fork:
+            for _, batch, first, count, leaves, fork, gone, parts in run:
+                self.gone += gone.get("", sum(gone.values()))
+                if not fork and gone:
+                    self.rest(host, batch, leaves, found.get(batch, {}), gone, parts)
+                elif not fork:
                     self.batch(host, batch, first, count, leaves, found.get(batch, {}))
         here = "(SELECT host, sequence FROM batches)"
         orphans = f"SELECT DISTINCT host, batch FROM {self.all_events}"
@@ -251,6 +308,27 @@ class Check:
                 self.say(what, f"events of {host}", f"{sorted(numbers)[:20]} of batch {batch}")
         if leaves is None or have != want:
             return
+        self.compare(host, batch, leaves, found)
+
+    def rest(self, host, batch, leaves, found, gone, parts):
+        """What is there of a batch from which kinds were dropped: the leaves have the numbers."""
+        want, left = {kind: count for kind, count, _ in parts}, {}
+        for kind in sorted({*found, *want}):
+            have, which = (
+                len(found.get(kind, {}).get("number", [])),
+                f"kind {kind} in batch {batch}",
+            )
+            wanted = 0 if "" in gone or kind in gone else want.get(kind, 0)
+            if have > wanted:
+                self.say("inserted", f"events of {host}", f"{have - wanted} of {which}")
+            elif have < wanted:
+                self.say("dropped", f"events of {host}", f"{wanted - have} of {which}")
+            elif have:
+                left[kind] = found[kind]
+        if leaves is not None:
+            self.compare(host, batch, {kind: leaves.get(kind) for kind in left}, left)
+
+    def compare(self, host, batch, leaves, found):
         made = {k: sha(canonical(["holdfast leaf 2", host, batch, k, v])) for k, v in found.items()}
         for kind in sorted({*made, *leaves}):
             if made.get(kind) != leaves.get(kind):
@@ -265,10 +343,15 @@ class Check:
                 self.table(name, columns, states)
             else:
                 self.say("dropped", name, "the whole table")
+        if "tombstones" in self.tables:
+            self.tombstones()
+        buried = sum(map(len, self.graves.values()))
         self.events()
         state = "anchored" if self.anchors else "unanchored, unless an anchor has its checkpoints"
         if not self.keys:
             state += "; NO PUBLIC KEY was given to check by"
+        if buried:
+            state = f"{self.gone} events dropped by retention, under {buried} tombstones; {state}"
         print(f"{self.number} checkpoints; {self.wrong} things wrong; {state}")
         return 1 if self.wrong else 0
 

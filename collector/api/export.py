@@ -17,6 +17,7 @@ from collector.export.formats import MEDIA_TYPES, Format
 from collector.export.measures import METRICS_TYPE, written
 from collector.export.reading import Wanted
 from collector.export.sources import SOURCES
+from collector.trail.retention.measures import written as written_retention
 
 router = APIRouter(tags=["trail"])
 
@@ -78,6 +79,7 @@ async def exports(_: TrailReaderDep, services: ServicesDep) -> ExportsOut:
                 failures=one.failures,
                 trouble=one.trouble,
                 worked_ns=one.worked_ns,
+                gone=one.gone,
             )
             for one in services.exporters.health()
         ]
@@ -91,8 +93,11 @@ async def exports(_: TrailReaderDep, services: ServicesDep) -> ExportsOut:
     response_class=Response,
 )
 async def metrics(_: TrailReaderDep, services: ServicesDep) -> Response:
-    """Give the measures of docs/export.md in the text format of Prometheus."""
-    return Response(written(services.exporters.health()), media_type=METRICS_TYPE)
+    """Give the measures of docs/export.md and docs/retention.md in the format of Prometheus."""
+    text = written(services.exporters.health())
+    if services.retention is not None:
+        text += written_retention(services.retention.figures())
+    return Response(text, media_type=METRICS_TYPE)
 
 
 _ENDINGS = {Format.CSV: "csv", Format.PARQUET: "parquet"}

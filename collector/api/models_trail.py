@@ -101,6 +101,7 @@ class ExportOut(BaseModel):
     failures: int = Field(description="deliveries that failed since the start; each is tried again")
     trouble: str = Field(description="what went wrong last; empty since something worked")
     worked_ns: int | None = Field(description="when records were last taken, since the start")
+    gone: int = Field(description="records that retention dropped unsent, since the start")
 
 
 class ExportsOut(BaseModel):

@@ -27,6 +27,7 @@ from collector.orders.desk import OrderDesk
 from collector.orders.issue import Issuer
 from collector.report.reports import Reports
 from collector.trail.reader import Reader
+from collector.trail.retention.rounds import Retention
 from collector.trail.sql import SqlRunner
 from collector.trail.writer import Writer
 
@@ -56,6 +57,7 @@ class Services:
     stream_queue: int
     stream_clients: int
     stream_clients_per_token: int
+    retention: Retention | None = None  # what drops old events; None: nothing does
 
     @property
     def orders(self) -> OrderDesk:

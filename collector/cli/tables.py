@@ -96,12 +96,18 @@ def print_exports(console: Console, exports: list[dict[str, Any]]) -> None:
             str(export["sent"]),
             span(int(export["lag_s"] * 1e9)) if export["lag_s"] else "none",
             span(now - export["worked_ns"]) + " ago" if export["worked_ns"] else "none yet",
-            visible(export["trouble"]),
+            visible(export["trouble"] or _gone(export)),
         )
         for export in exports
     ]
     columns = ("EXPORT", "KIND", "TO", "FORMAT", "SENT", "LAG", "DELIVERED", "TROUBLE")
     _print(console, columns, rows)
+
+
+def _gone(export: dict[str, Any]) -> str:
+    """Return what to say of records that an export came too late for."""
+    count = export.get("gone", 0)
+    return f"{count} records dropped by retention before they were sent" if count else ""
 
 
 def print_events(console: Console, events: list[dict[str, Any]]) -> None:

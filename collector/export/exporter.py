@@ -38,7 +38,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_WISH_S = 1.0, 60.0, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class ExportHealth:
-    """How an export does. `lag_s` is the age of the oldest record that was not taken; 0: none."""
+    """How an export does. `lag_s` is the age of the oldest record that was not taken; 0: none.
+
+    `gone`: records that retention dropped before they were sent, since the collector started.
+    """
 
     settings: Export
     sent: int
@@ -46,6 +49,7 @@ class ExportHealth:
     failures: int
     trouble: str
     worked_ns: int | None
+    gone: int = 0
 
 
 class Exporter:
@@ -67,7 +71,7 @@ class Exporter:
         self._positions: Positions | None = None
         self._gatherer: Gatherer | None = None
         self._most = settings.batch
-        self._sent = self._failures = 0
+        self._sent = self._failures = self._gone = 0
         self._oldest_ns: int | None = None
         self._trouble = ""
         self._worked_ns: int | None = None
@@ -83,6 +87,7 @@ class Exporter:
             self._failures,
             self._trouble,
             self._worked_ns,
+            self._gone,
         )
 
     async def run(self) -> None:
@@ -136,9 +141,13 @@ class Exporter:
             await self._sink.send(sending, records)
         await self._in_thread(partial(positions.done, self._settings.name, sending))
         if len(records) < sending.count:
+            gone = sending.count - len(records)
+            self._gone += gone
             log.warning(
-                "export %s: %d records of %s were gone from the trail before they were sent",
-                *(self._settings.name, sending.count - len(records), sending.source),
+                "export %s: %d records of %s were gone from the trail before they were sent%s; "
+                "their numbers are left out",
+                *(self._settings.name, gone, sending.source),
+                f": {sending.first} to {sending.last} of {sending.host}" if sending.host else "",
             )
         self._sent = sending.number + sending.count - 1
         self._worked_ns = time.time_ns()

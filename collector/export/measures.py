@@ -38,6 +38,12 @@ MEASURES: tuple[Measure, ...] = (
         lambda one: one.failures,
     ),
     Measure(
+        "holdfast_export_gone_records_total",
+        "counter",
+        "Records that retention dropped before they were sent, since the collector started.",
+        lambda one: one.gone,
+    ),
+    Measure(
         "holdfast_export_working",
         "gauge",
         "1 if the last delivery was taken or nothing was to be sent yet, else 0.",

@@ -270,14 +270,28 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         id="losses",
         title="Gaps and losses of events",
-        says="Where events are known to be missing: in the chain of a host, or by its own count.",
+        says="Where events are known to be missing: in the chain of a host, or by its own count. "
+        "What retention has dropped is listed too, and is no gap: the policy asked for it, and "
+        "a signed tombstone says what it was.",
         figures="SELECT (SELECT count(*) FROM batches WHERE $received) AS seen,\n"
         "       count(*) AS gaps, coalesce(sum(missing_events), 0)::BIGINT AS missing_events,\n"
-        "       coalesce(sum(missing_batches), 0)::BIGINT AS missing_batches\n"
+        "       coalesce(sum(missing_batches), 0)::BIGINT AS missing_batches,\n"
+        "       (SELECT coalesce(sum(events), 0)::BIGINT FROM tombstones\n"
+        "        WHERE last_ns >= $from_ns AND first_ns < $to_ns) AS dropped_by_retention\n"
         "FROM gaps WHERE noticed >= make_timestamp($from_ns // 1000)\n"
         "           AND noticed < make_timestamp($to_ns // 1000)",
         exceptions="SELECT * FROM gaps WHERE noticed >= make_timestamp($from_ns // 1000)\n"
-        "  AND noticed < make_timestamp($to_ns // 1000) ORDER BY noticed DESC LIMIT 50",
+        "  AND noticed < make_timestamp($to_ns // 1000)\n"
+        "UNION ALL BY NAME\n"
+        "SELECT make_timestamp(max(time_ns) // 1000) AS noticed, host,\n"
+        "       'dropped by retention' AS kind,\n"
+        "       coalesce(nullif(kind, ''), 'every kind') || ' from '\n"
+        "         || make_timestamp(min(first_ns) // 1000) || ' to '\n"
+        "         || make_timestamp(max(last_ns) // 1000) || ', for ' || reason AS detail,\n"
+        "       0 AS missing_batches, sum(events)::BIGINT AS missing_events\n"
+        "FROM tombstones WHERE last_ns >= $from_ns AND first_ns < $to_ns\n"
+        "GROUP BY host, tombstones.kind, reason\n"
+        "ORDER BY noticed DESC LIMIT 50",
     ),
     Measure(
         id="checkpoints",
@@ -331,12 +345,15 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         id="retention",
         title="How far back the record goes",
-        says="The oldest and the newest record of acts and decisions.",
+        says="The oldest and the newest batch of events that was taken in, and what of the events "
+        "retention has dropped since; their batches, holds and decisions are kept.",
         figures="SELECT count(*) AS seen, 0 AS gaps,\n"
         "       strftime(make_timestamp(min(received_ns) // 1000), '%Y-%m-%d') AS oldest,\n"
         "       strftime(make_timestamp(max(received_ns) // 1000), '%Y-%m-%d') AS newest,\n"
-        "       sum(count)::BIGINT AS events\n"
+        "       sum(count)::BIGINT AS events,\n"
+        "       (SELECT coalesce(sum(events), 0)::BIGINT FROM tombstones) AS dropped_by_retention\n"
         "FROM batches",
+        sample="SELECT * FROM dropped_by_retention LIMIT 50",
     ),
 )
 

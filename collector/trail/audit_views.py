@@ -120,6 +120,18 @@ FROM votes v JOIN requests r USING (request)
 ORDER BY "when" DESC
 """
 
+# What is no longer in `events`, of which host and kind, and until when: each tombstone is signed.
+DROPPED_BY_RETENTION = """
+SELECT make_timestamp(max(time_ns) // 1000) AS "when", host,
+       coalesce(nullif(kind, ''), 'every kind') AS kind, sum(events)::BIGINT AS events,
+       make_timestamp(min(first_ns) // 1000) AS since,
+       make_timestamp(max(last_ns) // 1000) AS until, reason,
+       arg_max(policy, time_ns) AS retention_policy, count(*) AS tombstones
+FROM tombstones
+GROUP BY host, kind, reason
+ORDER BY "when" DESC, host, kind
+"""
+
 AUDIT_VIEWS: dict[str, str] = {
     "session_timeline": SESSION_TIMELINE,
     "approved_by_person": APPROVED_BY_PERSON,
@@ -129,5 +141,6 @@ AUDIT_VIEWS: dict[str, str] = {
     "escaped": ESCAPED,
     "silent_agents": SILENT_AGENTS,
     "what_reviewers_saw": WHAT_REVIEWERS_SAW,
+    "dropped_by_retention": DROPPED_BY_RETENTION,
 }
 """They stand on those of views.py, in this order."""

@@ -77,4 +77,6 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE batches ADD COLUMN groups VARCHAR DEFAULT '[]'",
         "ALTER TABLE batches ALTER COLUMN groups SET NOT NULL",
     ),
+    # Until then nothing was dropped; the table of tombstones is made as any new one.
+    9: (),
 }

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 8
+VERSION = 9
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -355,6 +355,27 @@ CHECKPOINTS = Table(
     ),
     key=("number",),
 )
+TOMBSTONES = Table(
+    "tombstones",
+    # Events that retention has dropped: those of one kind in some batches of a host.
+    _schema(
+        tombstone=_TEXT,
+        host=_TEXT,
+        kind=_TEXT,  # empty: all kinds, of batches whose events cannot be told apart by kind
+        first_batch=_INT,
+        last_batch=_INT,
+        events=_INT,
+        first_ns=_INT,  # time of the earliest of them
+        last_ns=_INT,
+        reason=_TEXT,  # age or size
+        kept_ns=_INT,  # for how long the policy wanted them kept, from when they were received
+        policy=_TEXT,  # as it was then, JSON
+        time_ns=_INT,  # when they were dropped
+        signed_by=_TEXT,  # public key of the collector
+        signature=_TEXT,
+    ),
+    key=("tombstone",),
+)
 ANCHORS = Table(
     "anchors",
     # What an anchor outside has answered when a checkpoint was given to it.
@@ -381,5 +402,6 @@ TABLES: tuple[Table, ...] = (
     SIGN_INS,
     REJECTED,
     CHECKPOINTS,
+    TOMBSTONES,
     ANCHORS,
 )

@@ -88,9 +88,12 @@ class Writer:
         # A caller who is cancelled must not take the future with it: the thread sets it.
         await asyncio.shield(asyncio.wrap_future(job.done))
 
-    def swap(self, change: Swap) -> "Future[None]":
-        """Have segments take the place of others; the future fails with TrailError if not."""
-        return self._queue(Job((), (), Future(), swap=change))
+    def swap(self, change: Swap, rows: Sequence[Row] = ()) -> "Future[None]":
+        """Have segments take the place of others, and rows be there with that or not at all.
+
+        The future fails with TrailError if neither is so.
+        """
+        return self._queue(Job(tuple(rows), (), Future(), swap=change))
 
     def write_out(self) -> "Future[None]":
         """Have the tail of the events become a segment, however short it is."""

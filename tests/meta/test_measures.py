@@ -8,7 +8,10 @@ import pytest
 from collector.export.exporter import ExportHealth
 from collector.export.measures import MEASURES, Measure, written
 from collector.export.settings import Export, ExportKind
+from collector.trail.retention import measures as retention
+from collector.trail.retention.rounds import Figures
 
+RETENTION = (Path(__file__).parents[2] / "docs" / "retention.md").read_text(encoding="utf-8")
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 LINE = re.compile(r'[a-z_]+\{export="[A-Za-z0-9._-]+"\} [0-9.e+-]+')
 
@@ -39,3 +42,19 @@ def test_the_text_has_a_value_of_each_measure_for_each_export() -> None:
     assert 'holdfast_export_records_total{export="siem"} 9007199254740991' in lines
     assert 'holdfast_export_lag_seconds{export="a.b-c"} 0.25' in lines
     assert 'holdfast_export_working{export="siem"} 0' in lines
+
+
+def test_every_measure_of_retention_is_documented_and_no_other() -> None:
+    """With its type; the text has a value of each, by reason where it is told apart by that."""
+    named = re.findall(r"^\| `(holdfast_[a-z_]+)` \| (\w+) \|", RETENTION, re.MULTILINE)
+    assert named == [(one.name, one.kind) for one in retention.MEASURES]
+    lines = retention.written(Figures({"age": 7}, {}, 3, 5 * 10**9)).splitlines()
+    assert len([line for line in lines if line.startswith("# ")]) == 2 * len(retention.MEASURES)
+    assert [line for line in lines if not line.startswith("# ")] == [
+        'holdfast_retention_dropped_events_total{reason="age"} 7',
+        'holdfast_retention_dropped_events_total{reason="size"} 0',
+        'holdfast_retention_dropped_bytes_total{reason="age"} 0',
+        'holdfast_retention_dropped_bytes_total{reason="size"} 0',
+        "holdfast_retention_held_back_events 3",
+        "holdfast_retention_last_round_timestamp_seconds 5.0",
+    ]

@@ -9,6 +9,7 @@ from collector.trail.schema import EVENTS
 from collector.trail.views import VIEWS
 
 _SEGMENTS = 7  # until then the events were a table
+_TOMBSTONES = 9  # until then nothing was dropped
 _ADDED = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) ")
 
 
@@ -25,6 +26,8 @@ def take_back(connection: duckdb.DuckDBPyConnection, version: int) -> None:
         connection.execute("INSERT INTO events FROM events_tail")
         connection.execute("DROP TABLE events_tail")
         connection.execute("DROP TABLE segments")
+    if version < _TOMBSTONES:
+        connection.execute("DROP TABLE tombstones")
     for number in range(version + 1, max(MIGRATIONS) + 1):
         for statement in MIGRATIONS[number]:
             if added := _ADDED.match(statement):

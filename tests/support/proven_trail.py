@@ -14,6 +14,7 @@ from collector.proof.anchors import Anchor, FileAnchor
 from collector.proof.file import CheckpointFile
 from collector.proof.notary import Notary
 from collector.proof.running import PROVEN
+from collector.proof.tombstone import signed
 from collector.trail import schema
 from collector.trail.rows import EventRows, Row, checked_row, event_rows
 from collector.trail.store import open_trail, trail_id
@@ -67,6 +68,14 @@ def row(table: schema.Table, number: int) -> Row:
     return checked_row(table, values)
 
 
+def tombstone(number: int, signer: Signer, trail: str) -> Row:
+    """Return a tombstone of a host that has sent nothing: it covers no event, and says so."""
+    named = row(schema.TOMBSTONES, number).values
+    kept = [name for name in named if name not in ("tombstone", "signed_by", "signature")]
+    values = {name: named[name] for name in kept} | {"events": 0}
+    return checked_row(schema.TOMBSTONES, signed(trail, values, signer))
+
+
 def chain_of(host: HostId, sizes: Sequence[int]) -> list[EventRows]:
     """Return batches of several kinds; the first is of an earlier agent."""
     made, previous, first = [], "", 1
@@ -109,6 +118,9 @@ async def _fill(directory: Path, signer: Signer, anchors: Sequence[Anchor]) -> N
     chains = [chain_of(host, (4, 6, 5, 7, 3)) for host in HOSTS]
     for step in range(5):
         rows = [row(table, step * 3 + n) for table in tables for n in range(1 + (step + 1) % 3)]
+        rows += [
+            tombstone(step * 3 + n, signer, trail_id(connection)) for n in range(1 + (step + 1) % 3)
+        ]
         await writer.write(rows=rows, batches=[chain[step] for chain in chains])
         if step in (1, 2):
             await asyncio.wrap_future(writer.write_out())
@@ -117,7 +129,7 @@ async def _fill(directory: Path, signer: Signer, anchors: Sequence[Anchor]) -> N
     connection.close()
 
 
-_NOT_FILLED = frozenset({"batches", "chain_breaks", "anchors"})
+_NOT_FILLED = frozenset({"batches", "chain_breaks", "anchors", "tombstones"})
 
 
 def make_trail(directory: Path, signer: Signer = KEY, *, anchor: Path | None = None) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from collector.errors import ProofError
+from collector.proof.verify.buried import buried_in
 from collector.proof.verify.events import check_events
 from collector.proof.verify.links import batches_of
 from collector.proof.verify.report import Report
@@ -25,7 +26,8 @@ def verify(place: Path, *, trusted: frozenset[str], anchors: Sequence[Path] = ()
         signed = check_checkpoints(source, trusted, report)
         check_anchored(source, anchors, report)
         check_tables(source, signed, report)
-        check_events(source, batches_of(source, signed.hosts, report), report)
+        buried = buried_in(source, trusted or frozenset(report.keys), report)
+        check_events(source, batches_of(source, signed.hosts, report), buried, report)
     except duckdb.Error as error:
         raise ProofError(f"{source.file}: cannot be read: {error}") from error
     finally:

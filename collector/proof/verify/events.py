@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from collector.proof.verify.buried import Buried, check_buried
 from collector.proof.verify.links import Batch
 from collector.proof.verify.report import Report, What
 from collector.proof.verify.source import Source
@@ -22,25 +23,55 @@ GROUP BY host, batch ORDER BY ALL LIMIT 20
 """
 
 
-def check_events(source: Source, batches: Iterable[Batch], report: Report) -> None:
-    """Say which events are not those that their hosts have sealed."""
+def check_events(source: Source, batches: Iterable[Batch], buried: Buried, report: Report) -> None:
+    """Say which events are not those that their hosts have sealed, nor dropped by retention."""
     for name, why in source.lost:
         report.add(What.DROPPED, "segments", f"{name} cannot be read: {why}")
     checked = linked = 0
     for run in _runs(batches):
         for batch, found in _read(source, run):
-            found.compare(batch, report)
-        checked += sum(batch.count for batch in run if batch.checkable)
-        linked += sum(batch.count for batch in run if not batch.checkable)
+            gone = _gone(buried, batch, report)
+            found.compare(batch, gone, report)
+            buried.events += gone.events
+            checked += batch.count - gone.events if batch.checkable else 0
+            linked += 0 if batch.checkable else batch.count - gone.events
     for host, sequence, first, last, count in source.query(_ORPHANS.format(events=source.events)):
         which = f"{count} events ({first} to {last}) of a batch {sequence} that is not there"
         report.add(What.INSERTED, f"events of {host}", which)
+    check_buried(buried, report)
     report.figures["events"] = checked + linked
     if linked:
         report.notes.append(
             f"{linked} events are linked, but not checked one by one: they are of earlier agents, "
             "of a batch that came twice, or had columns that the collector did not know"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """What retention has dropped of a batch: kinds, or all of it, and how many events that is."""
+
+    kinds: frozenset[str] = frozenset()
+    whole: bool = False
+    events: int = 0
+
+
+def _gone(buried: Buried, batch: Batch, report: Report) -> _Gone:
+    """Return what tombstones say of a batch; say where one covers what was too young for it."""
+    covered: dict[str, int] = {}
+    for one in buried.of(batch.host, batch.sequence):
+        kind = one.row["kind"]
+        count = batch.leaves.get(kind, (0, ""))[0] if kind else batch.count
+        one.events += count
+        one.odd |= batch.forked
+        if count and batch.received_ns + one.row["kept_ns"] > one.row["time_ns"]:
+            which = f"batch {batch.sequence} was younger than {one.called} of tombstones allows"
+            report.add(What.DROPPED, f"events of {batch.host}", which)
+        if count:
+            covered[kind] = count
+    whole = "" in covered
+    events = batch.count if whole else sum(covered.values())
+    return _Gone(frozenset(covered), whole, events)
 
 
 @dataclass(slots=True)
@@ -50,10 +81,14 @@ class _Found:
     numbers: list[int] = field(default_factory=list)
     kinds: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
-    def compare(self, batch: Batch, report: Report) -> None:
-        """Say what is not as it was sealed."""
+    def compare(self, batch: Batch, gone: _Gone, report: Report) -> None:
+        """Say what is not as it was sealed; what is `gone` must not be there."""
         place, here = f"events of {batch.host}", set(self.numbers)
         wanted = range(batch.first, batch.first + batch.count)
+        if gone.events:
+            if not batch.forked:  # of a fork nobody can say which of them is whose
+                self._compare_rest(batch, gone, report)
+            return
         missing = [number for number in wanted if number not in here]
         extra = [number for number in self.numbers if number not in wanted]
         twice = len(self.numbers) - len(here)
@@ -68,14 +103,37 @@ class _Found:
         if not batch.checkable or missing or extra or twice:
             return
         for kind in sorted({*self.kinds, *batch.leaves}):
-            columns = self.kinds.get(kind, {})
-            count, signed = batch.leaves.get(kind, (0, ""))
-            made = leaf(HostId(batch.host), batch.sequence, kind, columns) if columns else ""
-            if made != signed:
-                numbers = columns.get("number", [])
-                which = _ranges(numbers) if numbers else f"{count} events"
-                words = f"{which} of kind {kind} in batch {batch.sequence}"
-                report.add(What.CHANGED, place, words)
+            self._compare_leaf(batch, kind, report)
+
+    def _compare_leaf(self, batch: Batch, kind: str, report: Report) -> None:
+        columns = self.kinds.get(kind, {})
+        count, signed = batch.leaves.get(kind, (0, ""))
+        made = leaf(HostId(batch.host), batch.sequence, kind, columns) if columns else ""
+        if made != signed:
+            numbers = columns.get("number", [])
+            which = _ranges(numbers) if numbers else f"{count} events"
+            words = f"{which} of kind {kind} in batch {batch.sequence}"
+            report.add(What.CHANGED, f"events of {batch.host}", words)
+
+    def _compare_rest(self, batch: Batch, gone: _Gone, report: Report) -> None:
+        """Compare the kinds that were not dropped: by their leaves, which have their numbers."""
+        place = f"events of {batch.host}"
+        for kind in sorted({*self.kinds, *batch.leaves}):
+            numbers = self.kinds.get(kind, {}).get("number", [])
+            count, words = len(numbers), f"of kind {kind} in batch {batch.sequence}"
+            if gone.whole or kind in gone.kinds:
+                if numbers:
+                    which = f"{_ranges(numbers)} {words}, which a tombstone says are gone"
+                    report.add(What.INSERTED, place, which)
+                continue
+            wanted = batch.leaves.get(kind, (0, ""))[0]
+            if count < wanted:
+                which = f"{wanted - count} of the {wanted} events {words}"
+                report.add(What.DROPPED, place, which)
+            elif count > wanted:
+                report.add(What.INSERTED, place, f"some of {_ranges(numbers)} {words}")
+            elif batch.checkable:
+                self._compare_leaf(batch, kind, report)
 
 
 def _runs(batches: Iterable[Batch]) -> Iterator[list[Batch]]:

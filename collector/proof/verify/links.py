@@ -12,7 +12,7 @@ from wire.chain import NOTHING_BEFORE, ROWS
 
 _BATCHES = """
 SELECT host, sequence, first, count, previous, chain, last_event_ns, gap_events, chain_version,
-       groups
+       groups, received_ns
 FROM batches ORDER BY host, sequence, chain
 """
 
@@ -28,6 +28,8 @@ class Batch:
     chain: str
     leaves: dict[str, tuple[int, str]]
     checkable: bool  # whether its events give its leaves
+    forked: bool  # whether there is another one of its number
+    received_ns: int
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ def batches_of(source: Source, newest: dict[str, HostState], report: Report) -> 
     wanted = dict(newest)
     before = _Before()
     for row in source.query(_BATCHES):
-        host, sequence, first, count, previous, chain, last_ns, gaps, version, groups = row
+        host, sequence, first, count, previous, chain, last_ns, gaps, version, groups, at = row
         place, known = f"events of {host}", breaks.get((host, sequence), set())
         if host != before.host:
             before = _Before(host)
@@ -67,15 +69,9 @@ def batches_of(source: Source, newest: dict[str, HostState], report: Report) -> 
             if made != chain or sum(size for size, _ in leaves.values()) != count:
                 report.add(What.CHANGED, place, f"the row of batch {sequence} in batches")
         again = sequence == before.sequence
-        yield Batch(
-            host,
-            sequence,
-            first,
-            count,
-            chain,
-            leaves,
-            version == ROWS and not known & {"unknown_columns", "fork"} and not again,
-        )
+        forked = again or "fork" in known
+        checkable = version == ROWS and not forked and "unknown_columns" not in known
+        yield Batch(host, sequence, first, count, chain, leaves, checkable, forked, at)
         chains = (*before.chains, chain) if again else (chain,)
         before = _Before(host, sequence, first + count, chains)
     for state in wanted.values():

@@ -1,4 +1,4 @@
-"""The one background thread of the segments: it merges, moves, and deletes what had its grace.
+"""The one background thread of the segments: merges, moves, drops, deletes what had its grace.
 
 It only prepares files; that they take the place of others is a transaction of the writer.
 """
@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from collector.errors import TrailError
+from collector.trail.retention.rounds import Retention
+from collector.trail.rows import Row
 from collector.trail.segments import files
 from collector.trail.segments.merging import HOUR_NS, due, merge
 from collector.trail.segments.moving import next_part
@@ -37,8 +39,11 @@ class Keeper:
         writer: Writer,
         retired: Retired,
         *,
+        retention: Retention | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`retention`: what drops events that are old; None if nothing is ever dropped."""
+        self._retention = retention
         self._connection = connection
         self._writer = writer
         self._shelf = writer.shelf
@@ -65,6 +70,9 @@ class Keeper:
 
     def step(self) -> bool:
         """Do one thing that is due; return whether there was any. Raise what went wrong."""
+        return self._tidy() or self._drop()
+
+    def _tidy(self) -> bool:
         if self._shelf.old:
             self._swap(next_part(self._connection, self._shelf))
             return True
@@ -77,13 +85,15 @@ class Keeper:
             except FileNotFoundError as error:
                 raise TrailError(f"a segment is missing: {error.filename}") from error
             self._swap(Swap((merged,), tuple(one.file for one in found)))
-            self._retired.add(self._shelf.directory / one.file for one in found)
             return True
         return False
 
-    def _swap(self, swap: Swap) -> None:
+    def _drop(self) -> bool:
+        return self._retention is not None and self._retention.step(self._swap)
+
+    def _swap(self, swap: Swap, rows: Sequence[Row] = ()) -> None:
         try:
-            self._writer.swap(swap).result()
+            self._writer.swap(swap, rows).result()
         except BaseException:
             named = {one.file for one in self._shelf.all}
             for segment in swap.added:
@@ -91,6 +101,7 @@ class Keeper:
                     with suppress(OSError):
                         (self._shelf.directory / segment.file).unlink()
             raise
+        self._retired.add(self._shelf.directory / file for file in swap.removed)
 
     def _tail_is_old(self) -> bool:
         """Whether some event has waited for an hour for enough others to come."""
@@ -132,14 +143,21 @@ class Keeper:
 
     def _work(self) -> float:
         """Do what is due; return the seconds after which there may be more."""
-        try:
-            while not self._closing and self.step():
-                pass
-        except (TrailError, duckdb.Error, OSError, pa.ArrowException) as error:
-            log.error("trail: segments stay as they are for now: %s", error)
-            return _AFTER_FAILURE_S
-        except Exception:  # the top of the thread: events go on to be kept, in more files
-            log.exception("trail: segments stay as they are for now")
+        # What is old falls also where something cannot be merged.
+        if not all([self._done(self._tidy), self._done(self._drop)]):
             return _AFTER_FAILURE_S
         next_s = self._retired.delete_due()
         return min(60.0, max(1.0, next_s)) if next_s is not None else 60.0
+
+    def _done(self, step: Callable[[], bool]) -> bool:
+        """Do all that is due of one sort; return whether that went well."""
+        try:
+            while not self._closing and step():
+                pass
+        except (TrailError, duckdb.Error, OSError, pa.ArrowException) as error:
+            log.error("trail: segments stay as they are for now: %s", error)
+            return False
+        except Exception:  # the top of the thread: events go on to be kept, in more files
+            log.exception("trail: segments stay as they are for now")
+            return False
+        return True

@@ -56,6 +56,9 @@ def test_defaults_are_safe_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         (MINIMAL.replace("[signing]", "[signing]\ntrusted = ['abc']"), "signing.trusted"),
         (MINIMAL.replace("[trail]", "[trail]\nmemory_limit = 'lots'"), "trail.memory_limit"),
         (MINIMAL.replace("[trail]", "[trail]\nquery_seconds = 0"), "trail.query_seconds"),
+        (MINIMAL + "[trail.retention]\nkept = {}\n", "trail.retention.kept is not a key"),
+        (MINIMAL + "[trail.retention]\nkeep = {open = '90'}\n", "trail.retention.keep.open"),
+        (MINIMAL + "[trail.retention]\nkeep = {open = 90}\n", "trail.retention.keep"),
         ("nats = 7", "nats"),
     ],
 )

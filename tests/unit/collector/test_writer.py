@@ -314,6 +314,7 @@ async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
         host_row(_host(), "digest", 1),
         rejected_row(_rejected()),
         row(schema.SIGN_INS, 1),
+        row(schema.TOMBSTONES, 1),
     ]
     for _ in range(2):
         await trail.writer.write([*rows, *rows])

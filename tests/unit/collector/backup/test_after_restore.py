@@ -18,10 +18,12 @@ from collector.proof.notary import Notary
 from collector.proof.verify.check import verify
 from collector.proof.verify.report import Report
 from collector.trail import schema
+from collector.trail.retention.settings import Retention
 from collector.trail.rows import EventRows
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from tests.support.centre import REPOSITORY
+from tests.support.kept_trail import keep
 from tests.support.proven_trail import KEY, OneStream, chain_of, row
 from wire.ids import HostId
 
@@ -225,3 +227,30 @@ async def test_the_same_backup_may_be_put_back_again(tmp_path: Path) -> None:
     assert report.sound, report.findings
     assert _independent(place) == 0
     assert sum("was put back on" in note for note in report.notes) == 2
+
+
+async def test_what_retention_had_dropped_since_the_backup_is_back_and_falls_again(
+    tmp_path: Path,
+) -> None:
+    """Its tombstones went with the disk, and the new ones stand for it; all is signed and sound."""
+    stream, place = OneStream(), tmp_path / "state"
+    place.mkdir()
+    policy = Retention(keep={"open": "90d"})
+    run = Run(place, stream)
+    await run.events(chain_of(HostId("a" * 32), (4, 6, 5, 7)))
+    await run.end()
+    shutil.copytree(place, tmp_path / "backup")
+    await asyncio.to_thread(keep, place, policy, stream=stream)
+    dropped = _check(place).figures["dropped_by_retention"]
+    assert dropped > 0
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "backup", place)
+    mark.put(place / "trail.duckdb", Restored(run.trail, 1, 10, 20))
+    again = Run(place, stream)
+    await again.notary.round()
+    await again.end()
+    assert _check(place).figures["dropped_by_retention"] == 0
+    await asyncio.to_thread(keep, place, policy, stream=stream)
+    report = _check(place)
+    assert (report.findings, report.figures["dropped_by_retention"]) == ([], dropped)
+    assert _independent(place) == 0

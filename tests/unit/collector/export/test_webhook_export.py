@@ -14,9 +14,11 @@ import pytest
 from collector.export.bell import Bell
 from collector.export.position import SLACK_NS
 from collector.export.settings import Beginning, Export, ExportKind, Shape
+from collector.trail.retention.settings import Retention, policy_of
 from collector.trail.rows import opened_row
 from tests.support.export_trail import HOST, OTHER, ExportTrail
 from tests.support.exporting import SECRET, exporting, until, until_idle, write_target
+from tests.support.kept_trail import drop_now
 from tests.support.ocsf_schema import faults
 from tests.support.receiver import Received, Receiver, receiver
 from tests.support.wire_host import opened
@@ -220,3 +222,25 @@ async def test_a_damaged_place_stops_only_the_export_and_says_so(
         place.unlink()
         await until_idle(exporter)
     assert json.loads((await far.next()).body)["records"][0]["id"] == f"events/{HOST}/1"
+
+
+async def test_what_retention_dropped_before_it_was_sent_is_counted_and_left_out(
+    trail: ExportTrail, far: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Retention does not wait for a receiver: its numbers show the hole, and it is said."""
+    kinds = ("open", "open", "open", "exec", "exec")
+    await trail.events(HOST, [{"kind": kind} for kind in kinds])
+    await asyncio.wrap_future(trail.writer.write_out())
+    policy = policy_of(Retention(keep={"open": "90d"}), place="x")
+    assert policy is not None
+    await asyncio.to_thread(drop_now, trail.connection, trail.writer, policy)
+    async with exporting(trail, tmp_path, settings()) as exporter:
+        await until(lambda: exporter.health().sent == 5)
+        assert exporter.health().gone == 3
+    posts = [await far.next() for _ in range(far.count)]
+    assert ids(posts) == [f"events/{HOST}/4", f"events/{HOST}/5"]
+    assert [record["number"] for post in posts for record in post.json["records"]] == [4, 5]
+    assert (
+        f"3 records of events were gone from the trail before they were sent: 1 to 4 of {HOST}"
+        in (caplog.text)
+    )
