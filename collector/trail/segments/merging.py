@@ -37,4 +37,4 @@ def merge(shelf: Shelf, found: Sequence[Segment]) -> Segment:
     parts = [
         files.widened(files.read(shelf.directory / one.file), schema.EVENTS.schema) for one in found
     ]
-    return write_segment(shelf, parts, level=max(one.level for one in found) + 1)
+    return write_segment(shelf.directory, parts, level=max(one.level for one in found) + 1)

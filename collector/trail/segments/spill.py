@@ -6,6 +6,7 @@ comes in driblets waits in the table, and what comes in floods never sees it.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -73,16 +74,16 @@ class Spill:
             self._shelf.swap(Swap(added=(self._file(parts),)))
 
     def _file(self, parts: Sequence[pa.Table]) -> Segment:
-        segment = write_segment(self._shelf, parts, level=0)
+        segment = write_segment(self._shelf.directory, parts, level=0)
         self._written.append(segment.file)
         return segment
 
 
-def write_segment(shelf: Shelf, parts: Sequence[pa.Table], *, level: int) -> Segment:
+def write_segment(directory: Path, parts: Sequence[pa.Table], *, level: int) -> Segment:
     """Write events into a new file, host after host; return the row that will name it."""
     first_ns, last_ns = files.times(parts)
     name = files.new_name(first_ns)
-    size = files.write(shelf.directory / name, files.by_host(parts))
+    size = files.write(directory / name, files.by_host(parts))
     return Segment(
         file=name,
         rows=sum(part.num_rows for part in parts),

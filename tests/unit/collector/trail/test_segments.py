@@ -307,7 +307,7 @@ def test_events_of_before_columns_were_added_are_read_and_merged(
     batches = chain(HOST, *[2] * 8)
     short = len(schema.EVENTS.schema) - 4
     old = batches[0].data.select(range(short))
-    segment = spill.write_segment(house.writer.shelf, [old], level=0)
+    segment = spill.write_segment(house.directory, [old], level=0)
     assert segment.columns == short
     house.writer.swap(Swap(added=(segment,))).result()
     for one in batches[1:]:
