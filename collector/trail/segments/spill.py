@@ -19,6 +19,8 @@ from collector.trail.segments.shelf import Segment, Shelf, Swap
 WORTH_A_FILE = 1_000
 # Rows of the tail with which it is written out; it is read by every question about events.
 LONGEST_TAIL = 16_000
+# Rows of a file that is worth what makes looking into it faster.
+_WORTH_SORTING = 50_000
 
 
 class Spill:
@@ -80,10 +82,18 @@ class Spill:
 
 
 def write_segment(directory: Path, parts: Sequence[pa.Table], *, level: int) -> Segment:
-    """Write events into a new file, host after host; return the row that will name it."""
+    """Write events into a new file, host after host; return the row that will name it.
+
+    In a large one, what was more than observed comes first: see files.apart.
+    """
+    parts = [files.widened(part, schema.STORED) for part in parts]
     first_ns, last_ns = files.times(parts)
     name = files.new_name(first_ns)
-    size = files.write(directory / name, files.by_host(parts))
+    large = sum(part.num_rows for part in parts) >= _WORTH_SORTING
+    marked, others = files.apart(parts) if large else ([], parts)
+    size = files.write(
+        directory / name, files.by_host(others), first=files.by_host(marked), sought=large
+    )
     return Segment(
         file=name,
         rows=sum(part.num_rows for part in parts),
