@@ -19,7 +19,8 @@ from wire.ids import new_id
 
 ROOT = "segments"
 ENDING = ".parquet"
-ROW_GROUP = 122_880
+# Half a full segment: what a question reads of each file before it passes over it grows with these.
+ROW_GROUP = 250_000
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 # What counts up is stored as differences; everything else repeats, and is stored as a dictionary.
 _COUNTED = ("number", "batch", "time_ns", "when", "sequence", "first", "received_ns", "opened_ns")
@@ -82,9 +83,9 @@ def write(
                 column_encoding=dict.fromkeys(counted, "DELTA_BINARY_PACKED"),
                 bloom_filter_options=_filters() if sought else None,
             ) as writer:
-                for section in (first, parts):
-                    for table in _grouped(section):
-                        writer.write_table(table, row_group_size=ROW_GROUP)
+                for section in filter(None, (first, parts)):
+                    joined = pa.concat_tables(section).unify_dictionaries()
+                    writer.write_table(joined, row_group_size=ROW_GROUP)
             file.flush()
             if durable:
                 os.fsync(descriptor)
@@ -180,18 +181,6 @@ def _new_file(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _grouped(parts: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """Join small tables, so that a row group is never made of few rows."""
-    waiting: list[pa.Table] = []
-    for part in parts:
-        waiting.append(part)
-        if sum(one.num_rows for one in waiting) >= ROW_GROUP:
-            yield pa.concat_tables(waiting).unify_dictionaries()
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting).unify_dictionaries()
 
 
 def _filters() -> dict[str, dict[str, float]]:
