@@ -7,7 +7,7 @@ _EVENT_WHAT = """CASE WHEN e.kind = 'exec'
 
 # Everything of one session, acts and what became of those that were held. Ask it with a session.
 SESSION_TIMELINE = f"""
-SELECT make_timestamp(e.time_ns // 1000) AS "when", e.session, e.host, 'act' AS happened, e.kind,
+SELECT e."when", e.session, e.host, 'act' AS happened, e.kind,
        {_EVENT_WHAT} AS what, e.action, e."count", e.guarantee, e.rule,
        '' AS who, coalesce(e.detail, '') AS reason, e.hold, e.time_ns
 FROM events e
@@ -63,7 +63,7 @@ SELECT make_timestamp(coalesce(r.outcome_ns, r.decided_ns) // 1000) AS "when",
 FROM requests r
 WHERE r.state = 'denied'
 UNION ALL
-SELECT make_timestamp(e.time_ns // 1000), 'nobody (rule)', 'rule', e.host, e.subject, e.session,
+SELECT e."when", 'nobody (rule)', 'rule', e.host, e.subject, e.session,
        e.kind, {_EVENT_WHAT}, e.rule, e.guarantee, coalesce(e.detail, ''),
        CASE WHEN e.result < 0 THEN 'refused' ELSE 'not confirmed' END, coalesce(e.hold, '')
 FROM events e
@@ -85,7 +85,7 @@ ORDER BY "when" DESC
 
 # What a rule wanted stopped and what ran all the same, as far as anybody noticed.
 ESCAPED = f"""
-SELECT make_timestamp(e.time_ns // 1000) AS "when", 'it had happened when it was noticed' AS how,
+SELECT e."when", 'it had happened when it was noticed' AS how,
        e.host, e.subject, e.session, e.kind, {_EVENT_WHAT} AS what, e.rule, e.action,
        coalesce(e.hold, '') AS request
 FROM events e

@@ -67,6 +67,11 @@ EVENTS = Table(
     pa.schema([*_schema(host=_TEXT, number=_INT, batch=_INT), *EVENT_COLUMNS]),
 )
 EVENTS_TAIL = Table("events_tail", EVENTS.schema)
+# In a file, and in the view: made from time_ns, so that a file can be passed over by a time as
+# people write it. Columns of an event that come later go behind it in the files.
+WHEN = pa.field("when", pa.timestamp("us"))
+_BEFORE_WHEN = 32
+STORED = pa.schema([*list(EVENTS.schema)[:_BEFORE_WHEN], WHEN, *list(EVENTS.schema)[_BEFORE_WHEN:]])
 SEGMENTS = Table(
     "segments",
     _schema(
@@ -77,7 +82,7 @@ SEGMENTS = Table(
         last_ns=_INT,
         level=_INT,  # how often its rows were merged with those of others
         made_ns=_INT,
-        columns=_INT,  # how many of those of an event it has; the later ones are absent
+        columns=_INT,  # how many of those of a file it has; the later ones are absent
         missing_ns_or_null=_INT,  # since when the file is known to be missing
     ),
     key=("file",),

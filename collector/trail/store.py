@@ -127,6 +127,8 @@ def _lock(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     Not before the migration: DuckDB takes the default of a new column of lists for a setting.
     """
     segments = str(root_beside(path)).replace("'", "''")
+    # A segment never changes: what its end says of it is read once.
+    connection.execute("SET parquet_metadata_cache = true")
     connection.execute(f"SET allowed_directories = ['{segments}']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

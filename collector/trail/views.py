@@ -151,7 +151,7 @@ SELECT make_timestamp(received_ns // 1000) AS noticed, host, kind, detail,
        missing_batches, missing_events
 FROM chain_breaks
 UNION ALL BY NAME
-SELECT make_timestamp(time_ns // 1000) AS noticed, host, 'lost on the host' AS kind,
+SELECT "when" AS noticed, host, 'lost on the host' AS kind,
        coalesce(detail, '') AS detail, 0 AS missing_batches, "count" AS missing_events
 FROM events
 WHERE kind = 'gap'
@@ -188,8 +188,10 @@ WITH wanted AS (
          bool_and(v.grant_whole_subject) AS whole_subject
   FROM decisions d
   JOIN votes l ON l.vote = d.votes[-1] AND l.request = d.request
-  JOIN votes v ON (v.request = d.request OR list_contains(v.also, d.request))
-              AND v.answer = 'approve' AND v.ground = 'decision' AND v.time_ns <= d.time_ns
+  JOIN (SELECT DISTINCT unnest(list_append(also, request)) AS asked, vote, grant_minutes,
+               grant_uses, grant_whole_subject, time_ns
+        FROM votes WHERE answer = 'approve' AND ground = 'decision') v
+    ON v.asked = d.request AND v.time_ns <= d.time_ns
   WHERE d.answer = 'approve' AND d.ground = 'decision'
   GROUP BY d.request
   HAVING count(v.grant_minutes) = count(*)

@@ -1,13 +1,14 @@
 """How much the bench measures: the one place where numbers of rounds and operations are set.
 
 `HOLDFAST_BENCH=small` takes sizes that only show that everything runs; such a run prints its
-tables and leaves the page alone.
+tables and leaves the page alone. `HOLDFAST_BENCH_EVENTS` is how many events the made trail has.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 VARIABLE = "HOLDFAST_BENCH"
+TRAIL_VARIABLE = "HOLDFAST_BENCH_EVENTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,17 @@ class Sizes:
     guard_rounds: int  # of each attack against each set of layers
     capacity_rounds: int
     capacity_s: int  # of a flood of rows
+    # The trail: events of one that is made, days and times that each view is asked for, events of
+    # a flood of messages and its rounds.
+    trail_events: int
+    trail_days: int
+    trail_whole: int
+    ingest_events: int
+    ingest_rounds: int
+    # The same events in other programs: how many, how many in an audit log, rounds of questions.
+    rival_events: int
+    rival_audit_events: int
+    rival_rounds: int
     page: bool  # whether the page is written
 
 
@@ -64,6 +76,14 @@ FULL = Sizes(
     guard_rounds=10,
     capacity_rounds=7,
     capacity_s=12,
+    trail_events=100_000_000,
+    trail_days=20,
+    trail_whole=5,
+    ingest_events=1_000_000,
+    ingest_rounds=5,
+    rival_events=5_000_000,
+    rival_audit_events=1_000_000,
+    rival_rounds=5,
     page=True,
 )
 
@@ -89,6 +109,14 @@ SMALL = Sizes(
     guard_rounds=1,
     capacity_rounds=1,
     capacity_s=5,
+    trail_events=200_000,
+    trail_days=2,
+    trail_whole=1,
+    ingest_events=20_000,
+    ingest_rounds=1,
+    rival_events=20_000,
+    rival_audit_events=5_000,
+    rival_rounds=1,
     page=False,
 )
 
@@ -97,6 +125,8 @@ def chosen() -> Sizes:
     """Return the sizes of this run."""
     asked = os.environ.get(VARIABLE, "full")
     try:
-        return {"full": FULL, "small": SMALL}[asked]
+        sizes = {"full": FULL, "small": SMALL}[asked]
     except KeyError:
         raise ValueError(f"{VARIABLE}={asked}: is neither full nor small") from None
+    wanted = os.environ.get(TRAIL_VARIABLE)
+    return replace(sizes, trail_events=int(wanted)) if wanted else sizes

@@ -14,14 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from collector.trail import schema as trail_schema
 from wire.ids import new_id
 
 ROOT = "segments"
 ENDING = ".parquet"
-ROW_GROUP = 122_880
+# Half a full segment: what a question reads of each file before it passes over it grows with these.
+ROW_GROUP = 250_000
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 # What counts up is stored as differences; everything else repeats, and is stored as a dictionary.
-_COUNTED = ("number", "batch", "time_ns", "sequence", "first", "received_ns", "opened_ns")
+_COUNTED = ("number", "batch", "time_ns", "when", "sequence", "first", "received_ns", "opened_ns")
+# Columns that are asked for by one value, of which a row group has few: so many at most, as far as
+# the filter is to tell well. A path is one in a few rows.
+_SOUGHT = {"kind": 32, "session": 256, "address": 1_024, "path": 16_384}
 
 
 def root_beside(trail_file: Path) -> Path:
@@ -51,13 +56,21 @@ def new_name(first_ns: int) -> str:
     return f"{hour}-{new_id()[:12]}{ENDING}"
 
 
-def write(path: Path, parts: Sequence[pa.Table], *, durable: bool = True) -> int:
+def write(
+    path: Path,
+    parts: Sequence[pa.Table],
+    *,
+    first: Sequence[pa.Table] = (),
+    sought: bool = False,
+    durable: bool = True,
+) -> int:
     """Write tables of one schema into a new file; return its bytes.
 
-    `durable`: it is on disk, with its name, before this returns. Nothing is left if it raises
-    OSError or ArrowException.
+    `first`: rows that come before the others, in row groups of their own. `sought`: with Bloom
+    filters for what people ask for by one value. `durable`: it is on disk, with its name, before
+    this returns. Nothing is left if it raises OSError or ArrowException.
     """
-    schema = parts[0].schema
+    schema = (*first, *parts)[0].schema
     counted = [name for name in _COUNTED if name in schema.names]
     try:
         with _new_file(path) as descriptor, os.fdopen(os.dup(descriptor), "wb") as file:
@@ -68,9 +81,11 @@ def write(path: Path, parts: Sequence[pa.Table], *, durable: bool = True) -> int
                 compression_level=1,
                 use_dictionary=[_leaf(one) for one in schema if one.name not in counted],
                 column_encoding=dict.fromkeys(counted, "DELTA_BINARY_PACKED"),
+                bloom_filter_options=_filters() if sought else None,
             ) as writer:
-                for table in _grouped(parts):
-                    writer.write_table(table, row_group_size=ROW_GROUP)
+                for section in filter(None, (first, parts)):
+                    joined = pa.concat_tables(section).unify_dictionaries()
+                    writer.write_table(joined, row_group_size=ROW_GROUP)
             file.flush()
             if durable:
                 os.fsync(descriptor)
@@ -98,10 +113,17 @@ def read(path: Path) -> pa.Table:
 
 
 def widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows that were read with the columns that came later, in which nothing is."""
-    for field in list(schema)[table.num_columns :]:
+    """Return rows with the columns that came later, in which nothing is but in `when`."""
+    for place, field in enumerate(schema):
+        if field.name in table.schema.names:
+            continue
         kind = _TEXT if pa.types.is_string(field.type) else field.type
-        table = table.append_column(field.name, pa.nulls(table.num_rows, kind))
+        values = (
+            pc.divide(table["time_ns"], 1000).cast(kind)
+            if field.equals(trail_schema.WHEN)
+            else pa.nulls(table.num_rows, kind)
+        )
+        table = table.add_column(place, field.name, values)
     return table
 
 
@@ -112,6 +134,20 @@ def by_host(parts: Sequence[pa.Table]) -> list[pa.Table]:
         for host, rows in _of_each_host(part):
             slices.setdefault(host, []).append(rows)
     return [rows for host in sorted(slices) for rows in slices[host]]
+
+
+def apart(parts: Sequence[pa.Table]) -> tuple[list[pa.Table], list[pa.Table]]:
+    """Return the rows with which there is more than that they were observed, and the others.
+
+    Those are few, and what is asked of everything is mostly about them.
+    """
+    marked, others = [], []
+    for part in parts:
+        action = part["action"].cast(pa.string())
+        observed = pc.fill_null(pc.equal(action, "observe"), fill_value=False)
+        marked.append(part.filter(pc.invert(observed)))
+        others.append(part.filter(observed))
+    return [one for one in marked if one.num_rows], [one for one in others if one.num_rows]
 
 
 def times(parts: Sequence[pa.Table]) -> tuple[int, int]:
@@ -147,16 +183,8 @@ def _new_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _grouped(parts: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """Join small tables, so that a row group is never made of few rows."""
-    waiting: list[pa.Table] = []
-    for part in parts:
-        waiting.append(part)
-        if sum(one.num_rows for one in waiting) >= ROW_GROUP:
-            yield pa.concat_tables(waiting).unify_dictionaries()
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting).unify_dictionaries()
+def _filters() -> dict[str, dict[str, float]]:
+    return {name: {"ndv": most, "fpp": 0.02} for name, most in _SOUGHT.items()}
 
 
 def _leaf(field: pa.Field) -> str:

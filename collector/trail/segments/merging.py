@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from collector.trail import schema
 from collector.trail.segments import files
 from collector.trail.segments.shelf import Segment, Shelf
 from collector.trail.segments.spill import write_segment
@@ -34,7 +33,5 @@ def due(segments: Sequence[Segment], now_ns: int) -> tuple[Segment, ...]:
 
 def merge(shelf: Shelf, found: Sequence[Segment]) -> Segment:
     """Write the rows of segments into a new one; raise OSError or ArrowException."""
-    parts = [
-        files.widened(files.read(shelf.directory / one.file), schema.EVENTS.schema) for one in found
-    ]
-    return write_segment(shelf, parts, level=max(one.level for one in found) + 1)
+    parts = [files.read(shelf.directory / one.file) for one in found]
+    return write_segment(shelf.directory, parts, level=max(one.level for one in found) + 1)

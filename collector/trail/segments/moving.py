@@ -29,7 +29,7 @@ def next_part(connection: duckdb.DuckDBPyConnection, shelf: Shelf) -> Swap:
         ).to_arrow_table()
     finally:
         cursor.close()
-    segment: Segment = write_segment(shelf, [rows.cast(schema.EVENTS.schema)], level=1)
+    segment: Segment = write_segment(shelf.directory, [rows.cast(schema.EVENTS.schema)], level=1)
     return Swap(added=(segment,), moved=moved)
 
 

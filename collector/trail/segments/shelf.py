@@ -23,7 +23,7 @@ OLD = "events_old"
 class Segment:
     """A row of `segments`.
 
-    `level`: how often its rows were merged; `columns`: how many of those of an event it has, the
+    `level`: how often its rows were merged; `columns`: how many of those of a file it has, the
     later ones being absent; `missing_ns`: since when the file is known to be gone.
     """
 
@@ -157,9 +157,14 @@ def parquet(files: Sequence[str]) -> str:
 
 
 def _select(there: int | None = None) -> str:
-    """Return the columns of an event; of a file that has only so many, the others are absent."""
-    there = len(schema.EVENTS.schema) if there is None else there
-    return ", ".join(
-        f'"{one.name}"' if place < there else f'NULL::{schema.sql_type(one.type)} AS "{one.name}"'
-        for place, one in enumerate(schema.EVENTS.schema)
-    )
+    """Return the columns of the view; of a file that has only so many, the others are absent."""
+    files = {one.name: place for place, one in enumerate(schema.STORED)}
+    columns = [
+        f'"{one.name}"'
+        if there is None or files[one.name] < there
+        else f'NULL::{schema.sql_type(one.type)} AS "{one.name}"'
+        for one in schema.EVENTS.schema
+    ]
+    made = there is None or files[schema.WHEN.name] >= there
+    columns.append('make_timestamp(time_ns // 1000) AS "when"' if made else '"when"')
+    return ", ".join(columns)

@@ -6,6 +6,7 @@ comes in driblets waits in the table, and what comes in floods never sees it.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +19,8 @@ from collector.trail.segments.shelf import Segment, Shelf, Swap
 WORTH_A_FILE = 1_000
 # Rows of the tail with which it is written out; it is read by every question about events.
 LONGEST_TAIL = 16_000
+# Rows of a file that is worth what makes looking into it faster.
+_WORTH_SORTING = 50_000
 
 
 class Spill:
@@ -73,16 +76,24 @@ class Spill:
             self._shelf.swap(Swap(added=(self._file(parts),)))
 
     def _file(self, parts: Sequence[pa.Table]) -> Segment:
-        segment = write_segment(self._shelf, parts, level=0)
+        segment = write_segment(self._shelf.directory, parts, level=0)
         self._written.append(segment.file)
         return segment
 
 
-def write_segment(shelf: Shelf, parts: Sequence[pa.Table], *, level: int) -> Segment:
-    """Write events into a new file, host after host; return the row that will name it."""
+def write_segment(directory: Path, parts: Sequence[pa.Table], *, level: int) -> Segment:
+    """Write events into a new file, host after host; return the row that will name it.
+
+    In a large one, what was more than observed comes first: see files.apart.
+    """
+    parts = [files.widened(part, schema.STORED) for part in parts]
     first_ns, last_ns = files.times(parts)
     name = files.new_name(first_ns)
-    size = files.write(shelf.directory / name, files.by_host(parts))
+    large = sum(part.num_rows for part in parts) >= _WORTH_SORTING
+    marked, others = files.apart(parts) if large else ([], parts)
+    size = files.write(
+        directory / name, files.by_host(others), first=files.by_host(marked), sought=large
+    )
     return Segment(
         file=name,
         rows=sum(part.num_rows for part in parts),

@@ -189,7 +189,7 @@ def test_a_trail_of_before_is_brought_to_today(tmp_path: Path) -> None:
     today = open_trail(settings)
     for table, expected in columns.items():
         assert sorted(_columns(today, table)) == sorted(expected), table
-    assert [name for name, *_ in _columns(today, "events")] == EVENTS.schema.names
+    assert [name for name, *_ in _columns(today, "events")] == [*EVENTS.schema.names, "when"]
     row = today.execute("SELECT on_deny, on_no_agent, operation, target_pid FROM holds").fetchall()
     assert row == [("kill", "hold", "", None)]
     insert(today, act_of("trace: attach 12 sshd"))

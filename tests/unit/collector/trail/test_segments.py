@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from collector.config import Trail
@@ -106,7 +108,7 @@ def test_few_events_wait_in_the_tail_and_many_become_a_file(house: House) -> Non
     assert house.writer.tail_rows == 0  # what was there went into the file
     assert house.numbers() == list(range(1, spill.WORTH_A_FILE + 11))
     assert house.rows("SELECT rows, level, columns FROM segments") == [
-        (spill.WORTH_A_FILE + 10, 0, len(schema.EVENTS.schema))
+        (spill.WORTH_A_FILE + 10, 0, len(schema.STORED))
     ]
 
 
@@ -130,7 +132,8 @@ def test_an_event_is_the_same_from_the_tail_and_from_a_file(house: House) -> Non
     assert len(house.named()) == 1
     assert house.rows("FROM events ORDER BY number") == before
     types = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{}'"
-    assert house.rows(types.format("events")) == house.rows(types.format("events_tail"))
+    of_the_view = house.rows(types.format("events"))
+    assert of_the_view == [*house.rows(types.format("events_tail")), ("when", "TIMESTAMP")]
 
 
 def test_a_transaction_that_fails_leaves_no_file(house: House) -> None:
@@ -307,17 +310,56 @@ def test_events_of_before_columns_were_added_are_read_and_merged(
     batches = chain(HOST, *[2] * 8)
     short = len(schema.EVENTS.schema) - 4
     old = batches[0].data.select(range(short))
-    segment = spill.write_segment(house.writer.shelf, [old], level=0)
-    assert segment.columns == short
+    name = files.new_name(0)
+    size = files.write(house.directory / name, [old])
+    first_ns, last_ns = files.times([old])
+    segment = Segment(name, old.num_rows, size, first_ns, last_ns, 0, 1, short)
     house.writer.swap(Swap(added=(segment,))).result()
     for one in batches[1:]:
         house.write(one)
-    seen = "SELECT number, operation IS NULL, target_comm IS NULL FROM events ORDER BY number"
+    seen = (
+        'SELECT number, operation IS NULL, target_comm IS NULL, "when" = make_timestamp(time_ns '
+        "// 1000) FROM events ORDER BY number"
+    )
     before = house.rows(seen)
-    assert before[:3] == [(1, True, True), (2, True, True), (3, False, False)]
+    assert before[:3] == [(1, True, True, True), (2, True, True, True), (3, False, False, True)]
     assert house.keeper.step()
-    assert house.rows("SELECT rows, columns FROM segments") == [(16, len(schema.EVENTS.schema))]
+    assert house.rows("SELECT rows, columns FROM segments") == [(16, len(schema.STORED))]
     assert house.rows(seen) == before
+
+
+def test_in_a_large_segment_what_was_more_than_observed_comes_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So questions about that pass over the rest, and those by one value over most of it."""
+    monkeypatch.setattr(spill, "_WORTH_SORTING", 1)
+    (told,) = chain(HOST, spill.WORTH_A_FILE)
+    actions = ["observe", "deny", None, "allow"] + ["observe"] * (spill.WORTH_A_FILE - 4)
+    place = told.data.schema.get_field_index("action")
+    rows = told.data.set_column(place, "action", pa.array(actions, pa.string()))
+    segment = spill.write_segment(house.directory, [rows], level=1)
+    house.writer.swap(Swap(added=(segment,))).result()
+    path = house.directory / segment.file
+    found = pq.read_table(path)
+    assert found["action"].to_pylist()[:3] == ["deny", None, "allow"]
+    assert found["number"].to_pylist()[:5] == [2, 3, 4, 1, 5]
+    observed = pq.read_metadata(path).row_group(1).column(place).statistics
+    assert (observed.min, observed.max, observed.null_count) == ("observe", "observe", 0)
+    assert house.numbers() == list(range(1, spill.WORTH_A_FILE + 1))
+    sought = duckdb.execute(
+        "SELECT DISTINCT bloom_filter_excludes FROM parquet_bloom_probe(?, 'session', '?')",
+        [str(path)],
+    )
+    assert sought.fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("time_ns", [-(2**63) + 1, -1_500, 999, 2**63 - 1])
+def test_any_time_that_a_host_may_say_is_the_same_in_a_file(time_ns: int) -> None:
+    """`when` is made from it where the rows are written, and by DuckDB where they wait."""
+    rows = pa.table({"time_ns": pa.array([time_ns], pa.int64())})
+    written = files.widened(rows, schema.STORED)["when"].cast(pa.int64()).to_pylist()
+    made = duckdb.execute("SELECT epoch_us(make_timestamp(?::BIGINT // 1000))", [time_ns])
+    assert [(one,) for one in written] == made.fetchall()
 
 
 def test_a_full_disk_is_no_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
