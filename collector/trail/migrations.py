@@ -77,4 +77,9 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
         "ALTER TABLE batches ADD COLUMN groups VARCHAR DEFAULT '[]'",
         "ALTER TABLE batches ALTER COLUMN groups SET NOT NULL",
     ),
+    # Until then a vote named the act alone, and not the card by which a person knew of it.
+    9: (
+        "ALTER TABLE votes ADD COLUMN card VARCHAR DEFAULT ''",
+        "ALTER TABLE votes ALTER COLUMN card SET NOT NULL",
+    ),
 }
