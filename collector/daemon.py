@@ -50,6 +50,9 @@ from collector.proof.anchors import anchors_of
 from collector.proof.file import CheckpointFile
 from collector.proof.notary import Notary
 from collector.report.reports import Reports
+from collector.shown.cards import ShownCards
+from collector.shown.file import FILE as SHOWN
+from collector.shown.file import ShownFile
 from collector.storage import Storage, open_storage
 from collector.web.site import add_pages
 from wire.signing import Signer, Verifier
@@ -128,8 +131,16 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     publisher = Publisher(client, timeout_s=config.nats.publish_timeout_s)
     names = HostNames(Path(config.identities.file))
     policies = open_policies(config, names)
+    shown = _shown_cards(config, names, stack)
     deciding = await start_deciding(
-        config, storage.reader, publisher, policies, names, signer=signer, verifier=verifier
+        config,
+        storage.reader,
+        publisher,
+        policies,
+        names,
+        signer=signer,
+        verifier=verifier,
+        shown=shown,
     )
     for intake in deciding.intakes():
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
@@ -138,7 +149,7 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     for feed in feeds:
         anew = restored is not None
         await _until_it_answers(partial(feed.prepare, client.jetstream(), anew=anew))
-    services = await _services(config, storage, publisher, names, deciding, stack)
+    services = await _services(config, storage, publisher, names, deciding, shown, stack)
     server = Server(_application(config, services), config.api)
     tasks = [_watched(stop, feed.name, feed.run()) for feed in feeds]
     tasks += _tasks(stop, deciding, services.channels)
@@ -157,6 +168,15 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     await server.listening.wait()
     log.info("%d requests are not finished", len(deciding.open_before))
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
+
+
+def _shown_cards(config: Config, names: HostNames, stack: AsyncExitStack) -> ShownCards:
+    """Return what renders cards, with the file of those that nobody has answered yet."""
+    file = ShownFile(Path(config.identities.file).with_name(SHOWN))
+    stack.push_async_callback(file.close)
+    shown = ShownCards(names, file)
+    stack.push_async_callback(shown.written)
+    return shown
 
 
 def _checkpoints(
@@ -187,6 +207,7 @@ async def _services(
     publisher: Publisher,
     names: HostNames,
     deciding: Deciding,
+    shown: ShownCards,
     stack: AsyncExitStack,
 ) -> Services:
     """Return what the API, the pages and the channels work with."""
@@ -213,9 +234,9 @@ async def _services(
         reports=reports,
         questions=questions,
         names=names,
-        shower=Shower(names, policies),
+        shower=Shower(shown, policies),
         tokens=tokens,
-        channels=start_channels(config, book, policies, stack, answers=answers),
+        channels=start_channels(config, book, policies, stack, answers=answers, shown=shown),
         signing_in=ways_in,
         asks=deciding.asks,
         downloads=storage.downloads,

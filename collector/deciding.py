@@ -29,6 +29,7 @@ from collector.oidc.step_up import check_fresh
 from collector.orders.desk import OrderDesk
 from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
+from collector.shown.cards import ShownCards
 from collector.trail.reader import Reader
 from wire import subjects
 from wire.messages import Comment, Decision, Severity, Vote
@@ -86,6 +87,7 @@ async def start_deciding(
     *,
     signer: Signer,
     verifier: Verifier,
+    shown: ShownCards,
 ) -> Deciding:
     """Make the parts, and load from the trail what is not finished; raise TrailError."""
     fresh = _freshness(config)
@@ -101,6 +103,7 @@ async def start_deciding(
         fresh,
         break_glass_s=config.approvals.break_glass_s,
         also=granting.grant,
+        find_card=shown.find,
     )
     undecided = Undecided(book, decider.settling)
     issuer = Issuer(

@@ -209,6 +209,8 @@ class Vote:
     also: tuple[HoldId, ...] = ()
     also_digests: tuple[str, ...] = ()
     grant: WantedGrant | None = None
+    card: str = ""  # digest of the card as it was shown to the person; "": not known
+    shown: str = ""  # that card itself, canonical JSON; its digest is `card`
 
     def digest_for(self, hold: HoldId) -> str:
         """Return the digest of the act of a hold, as the vote is about it; "" if it is not."""

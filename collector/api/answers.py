@@ -56,6 +56,7 @@ async def _answer(services: Services, caller: Caller, answer: AnswerIn, via: str
         answer=answer.answer,
         reason=answer.reason,
         digest=answer.digest,
+        card=answer.card or "",
         via=via,
     )
     shown = services.shower.show(record, caller, with_card=True)

@@ -136,6 +136,9 @@ class RequestOut(BaseModel):
     card: dict[str, Any] | None = Field(
         default=None, description="the request as a person should see it; absent in lists"
     )
+    card_digest: str | None = Field(
+        default=None, description="of `card`; give it back with an answer"
+    )
 
 
 class RequestPage(BaseModel):
@@ -158,6 +161,9 @@ class DecisionIn(BaseModel):
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
     )
+    card: Text | None = Field(
+        default=None, description="`card_digest` of the card as it was shown; kept with the answer"
+    )
     grant: GrantIn | None = Field(
         default=None, description="approve for a time: the same act again asks nobody"
     )
@@ -174,6 +180,9 @@ class AnswerIn(BaseModel):
     reason: Text = ""
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
+    )
+    card: Text | None = Field(
+        default=None, description="`card_digest` of the card as it was shown; kept with the answer"
     )
 
 
@@ -209,6 +218,9 @@ class BreakGlassIn(BaseModel):
     reason: Text = Field(description="what the emergency is; never empty")
     digest: Text | None = Field(
         default=None, description="of the act as it was shown; checked if given"
+    )
+    card: Text | None = Field(
+        default=None, description="`card_digest` of the card as it was shown; kept with the answer"
     )
     via: Literal["cli", "api"] = "api"
 

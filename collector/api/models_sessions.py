@@ -19,6 +19,7 @@ class CappedOut(BaseModel):
     requests: list[str] = Field(description="the requests that they are in, newest first")
     denied: int = Field(description="further acts that the host denied without asking anybody")
     card: dict[str, Any]
+    card_digest: str = Field(description="of `card`; give it back with a denial")
 
 
 class DenySessionIn(BaseModel):
@@ -27,4 +28,5 @@ class DenySessionIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Text
+    card: Text | None = Field(default=None, description="`card_digest` of the card as it was shown")
     via: Literal["cli", "api"] = "api"

@@ -123,6 +123,7 @@ async def decide_request(
         answer=answer.answer,
         reason=answer.reason,
         digest=answer.digest,
+        card=answer.card or "",
         via=answer.via,
     )
     return services.shower.show(record, caller, with_card=True)
@@ -142,6 +143,7 @@ async def break_glass_request(
         await services.book.resolve(request_id),
         reason=given.reason,
         digest=given.digest,
+        card=given.card or "",
         via=given.via,
     )
     return services.shower.show(record, caller, with_card=True)
@@ -186,7 +188,13 @@ async def _approve_for_a_time(
         )
     terms = Terms(minutes=wanted.minutes, uses=wanted.uses, scope=wanted.scope)
     record, grant = await services.issuer.approve_for_a_time(
-        caller, record, terms, reason=answer.reason, digest=answer.digest, via=answer.via
+        caller,
+        record,
+        terms,
+        reason=answer.reason,
+        digest=answer.digest,
+        card=answer.card or "",
+        via=answer.via,
     )
     shown = services.shower.show(record, caller, with_card=True)
     return shown.model_copy(

@@ -9,7 +9,6 @@ from collector.api.models_sessions import CappedOut, DenySessionIn
 from collector.api.services import CallerDep, RequestsReaderDep, Services, ServicesDep
 from collector.approvals.capped import Capped, CappedSessions
 from collector.approvals.deny_session import deny_session
-from collector.capped_card import render_capped
 from collector.card import as_dict
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
@@ -36,7 +35,14 @@ async def deny_all_of_session(
     Nothing can be approved in this way.
     """
     capped = await CappedSessions(services.book).resolve(name)
-    done = await deny_session(services.decider, capped, caller, reason=given.reason, via=given.via)
+    done = await deny_session(
+        services.decider,
+        capped,
+        caller,
+        reason=given.reason,
+        via=given.via,
+        card=given.card or "",
+    )
     return AnswersOut(
         results=[
             ResultOut(
@@ -55,15 +61,16 @@ async def deny_all_of_session(
 def capped_out(services: Services, capped: Capped) -> CappedOut:
     """Return a session as the API gives it, under the enrolled name of its host."""
     opened = capped.of
-    host_name = services.names.name(opened.host, opened.host_name)
+    shown = services.shower.cards.of_session(capped)
     return CappedOut(
         name=capped.name,
         session=opened.act.session,
         host=opened.host,
-        host_name=host_name,
+        host_name=services.shower.cards.host_name(opened),
         subject=opened.act.subject,
         waiting=capped.acts,
         requests=[one.id for one in capped.waiting],
         denied=capped.denied,
-        card=as_dict(render_capped(capped, host_name)),
+        card=as_dict(shown.card),
+        card_digest=shown.digest,
     )

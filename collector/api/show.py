@@ -1,11 +1,8 @@
 """A record as the API gives it to one caller."""
 
 import time
-from collections import OrderedDict
 from dataclasses import replace
-from typing import Any
 
-from collector.alike import alike
 from collector.api.models import (
     CommentOut,
     DecisionOut,
@@ -20,33 +17,25 @@ from collector.approvals.applied import Applied, Policies
 from collector.approvals.checks import may_decide
 from collector.approvals.record import Record
 from collector.approvals.tally import missing_words, tally
-from collector.card import as_dict, render
-from collector.identity.hosts import HostNames
+from collector.card import as_dict
 from collector.identity.people import Caller
 from collector.orders.terms import Terms, grantable_by
+from collector.shown.cards import ShownCards
+from collector.shown.content import ShownCard
 from wire.messages import HoldOpened, WantedGrant
-
-_KEPT_CARDS = 256
 
 
 class Shower:
-    """Shows requests under the enrolled names of hosts; the newest cards are kept.
+    """Shows requests under the enrolled names of hosts, with their cards."""
 
-    A card depends on nobody in particular, and a long command takes long to make safe to show:
-    however many people follow, it is rendered once.
-    """
-
-    def __init__(self, names: HostNames, policies: Policies) -> None:
-        self._names = names
+    def __init__(self, cards: ShownCards, policies: Policies) -> None:
+        self.cards = cards
         self._policies = policies
-        self._cards: OrderedDict[tuple[str, str, str, int], dict[str, Any]] = OrderedDict()
 
     def show(self, record: Record, caller: Caller, *, with_card: bool) -> RequestOut:
         """Return the request for this caller, with the card for people if asked for."""
-        # The enrolled name, so that no host can pass for another one before a reviewer.
-        name = self._names.name(record.opened.host, record.opened.host_name)
-        opened = replace(record.opened, host_name=name)
-        card = self._card(record, opened) if with_card else None
+        opened = replace(record.opened, host_name=self.cards.host_name(record.opened))
+        card = self.cards.of(record) if with_card else None
         now_ns = time.time_ns()
         applied = self._policies.apply(record)
         may = may_decide(record, caller, applied, now_ns)
@@ -58,18 +47,6 @@ class Shower:
             grantable_by(record),
             card,
         )
-
-    def _card(self, record: Record, opened: HoldOpened) -> dict[str, Any]:
-        key = (record.id, record.hold, opened.host_name, record.length)
-        card = self._cards.pop(key, None)
-        if card is None:
-            card = as_dict(
-                render(opened, record.states, record.decision, alike(record), record.notes)
-            )
-        self._cards[key] = card
-        if len(self._cards) > _KEPT_CARDS:
-            self._cards.popitem(last=False)
-        return card
 
 
 def _policy(record: Record, applied: Applied) -> PolicyOut:
@@ -112,7 +89,7 @@ def _request(
     may: MayDecideOut,
     policy: PolicyOut,
     why_no_grant: str | None,
-    card: dict[str, Any] | None,
+    card: ShownCard | None,
 ) -> RequestOut:
     decision = record.decision
     return RequestOut(
@@ -159,5 +136,6 @@ def _request(
         may_decide=may,
         grantable=GrantableOut(allowed=why_no_grant is None, why=why_no_grant or ""),
         grant=opened.grant,
-        card=card,
+        card=None if card is None else as_dict(card.card),
+        card_digest=None if card is None else card.digest,
     )

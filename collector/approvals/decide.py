@@ -4,13 +4,14 @@ What the votes come to then is Settling's.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from collector.approvals import checks
 from collector.approvals.applied import Applied, Policies
 from collector.approvals.book import Book
+from collector.approvals.capped import Capped
 from collector.approvals.record import Record
 from collector.approvals.settle import AlsoFollows, Settling
 from collector.approvals.tally import missing_words, tally
@@ -34,6 +35,10 @@ class CheckFresh(Protocol):
         """`now_ns` is since the epoch; `what` says what is done, if no request is decided."""
 
 
+FindCard = Callable[[Record | Capped, str], Awaitable[str | None]]
+"""Gives the content of the card of a digest, if it was shown of this request or session."""
+
+
 class Decider:
     """Publishes votes and comments, signed with the collector's key; `settling` does the rest."""
 
@@ -49,11 +54,16 @@ class Decider:
         *,
         break_glass_s: int = BREAK_GLASS_S,
         also: AlsoFollows | None = None,
+        find_card: FindCard | None = None,
     ) -> None:
-        """`clock` gives UTC in nanoseconds. `break_glass_s` is of Verdicts, `also` of Settling."""
+        """`clock` gives UTC in nanoseconds. `break_glass_s` is of Verdicts, `also` of Settling.
+
+        Without `find_card` no card is known, and an answer that names one is refused.
+        """
         self._book = book
         self._clock = clock
         self._check_fresh = check_fresh
+        self._find_card = find_card
         self.policies = policies
         self._publisher = publisher
         self._signer = signer
@@ -70,10 +80,14 @@ class Decider:
         digest: str | None,
         via: str,
         wanted: WantedGrant | None = None,
+        card: str = "",
+        summary: Capped | None = None,
     ) -> Record:
         """Return the request with the answer in it, decided if the policy needs no other.
 
-        `wanted` is the time that an approval is for, if it is for one.
+        `wanted` is the time that an approval is for, if it is for one. `card` is the digest of the
+        card that the person had before them; "" where that is not known. With `summary` it is the
+        card of the request's session.
 
         The answer is about every hold of the request that waits; each is decided by itself.
         Raises Refusal with the reason why not. The policy's deadline is by this side's clock. The
@@ -87,6 +101,7 @@ class Decider:
         checks.check_open(record)
         checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
+        shown = await self._shown_card(summary or record, card)
         if answer is Answer.APPROVE:
             checks.check_known_requester(applied)
             if self._check_fresh is not None:
@@ -96,15 +111,23 @@ class Decider:
         if (earlier := checks.voted_before(record, whole, answer, counts_for)) is not None:
             await self._again(record, applied, earlier)
         vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
-        vote = replace(vote, counts_for=counts_for, grant=wanted)
+        vote = replace(vote, counts_for=counts_for, grant=wanted, card=card, shown=shown)
         return await self._cast(self._like(record, caller, vote, now_ns), vote)
 
     async def break_glass(
-        self, caller: Caller, record: Record, *, reason: str, digest: str | None, via: str
+        self,
+        caller: Caller,
+        record: Record,
+        *,
+        reason: str,
+        digest: str | None,
+        via: str,
+        card: str = "",
     ) -> Record:
         """Return the request as released without those whom the policy asks; raise Refusal.
 
-        It is for this one act, and only for the short while that Verdicts gives it.
+        It is for this one act, and only for the short while that Verdicts gives it. `card` is as
+        for `decide`.
         """
         reason = checks.check_text(reason, longest=checks.LONGEST_REASON, name="reason")
         applied = self.policies.apply(record)
@@ -114,12 +137,28 @@ class Decider:
         checks.check_in_time(applied, now_ns)
         checks.check_answer(record, applied, reason=reason, digest=digest)
         checks.check_known_requester(applied)
+        shown = await self._shown_card(record, card)
         if self._check_fresh is not None:
             self._check_fresh(caller, record.opened.rule.severity, now_ns)
         answer = Answer.APPROVE
         vote = _vote(caller, record, applied, now_ns, answer=answer, reason=reason, via=via)
-        vote = replace(vote, ground=Ground.BREAK_GLASS, counts_for=())
+        vote = replace(vote, ground=Ground.BREAK_GLASS, counts_for=(), card=card, shown=shown)
         return await self._cast((record.alone,), vote)
+
+    async def _shown_card(self, what: Record | Capped, card: str) -> str:
+        """Return the content of the card of this digest, "" for none; raise Refusal if unknown."""
+        if not card:
+            return ""
+        found = await self._find_card(what, card) if self._find_card is not None else None
+        if found is None:
+            raise Refusal(
+                409,
+                "card_unknown",
+                "the answer is to a card that was not shown of this request, or is not known "
+                "any more; nothing was decided",
+                "look at the request again and answer what it shows now",
+            )
+        return found
 
     def _like(self, record: Record, caller: Caller, vote: Vote, now_ns: int) -> tuple[Record, ...]:
         """Return the holds of a request that a vote is about, that which stands for it first.
@@ -168,6 +207,7 @@ class Decider:
         )
         with self._book.coming(vote.vote):
             await self._append(vote)
+        vote = replace(vote, shown="")  # the stream has it, and memory need not
         self._book.register.said(vote)
         decided = await self.settling.settle(holds, vote)
         if decided.decision is not None and vote.vote not in decided.decision.votes:

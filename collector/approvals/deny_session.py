@@ -21,10 +21,11 @@ class Denied:
 
 
 async def deny_session(
-    decider: Decider, capped: Capped, caller: Caller, *, reason: str, via: str
+    decider: Decider, capped: Capped, caller: Caller, *, reason: str, via: str, card: str = ""
 ) -> tuple[Denied, ...]:
     """Return what came of each request that waited; raise Refusal if nobody could be answered.
 
+    `card` is the digest of the session's card as the person had it before them, "" if not known.
     There is no such way to approve: that needs a look at each.
     """
     check_decides(caller)
@@ -46,6 +47,8 @@ async def deny_session(
                 reason=reason,
                 digest=record.opened.digest,
                 via=via,
+                card=card,
+                summary=capped,
             )
         except Refusal as refusal:
             return Denied(record, refusal)

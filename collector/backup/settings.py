@@ -6,6 +6,7 @@ from typing import Any
 from collector.channels.wiring import FILE as CARDS
 from collector.config import Config
 from collector.export.wiring import FILE as EXPORTS
+from collector.shown.file import FILE as SHOWN
 
 # Keys of the configuration that name one file.
 OPEN = ("approvals.policy_file", "nats.hosts_file", "nats.tls_ca", "webhook.tls_ca", "oidc.tls_ca")
@@ -26,7 +27,8 @@ def databases(config: Config) -> dict[str, Path]:
     identities = Path(config.identities.file)
     cards = Path(config.channels.file) if config.channels.file else identities.with_name(CARDS)
     exports = identities.with_name(EXPORTS)
-    return {"identities.db": identities, CARDS: cards, EXPORTS: exports}
+    shown = identities.with_name(SHOWN)
+    return {"identities.db": identities, CARDS: cards, SHOWN: shown, EXPORTS: exports}
 
 
 def files(config: Config, *, secrets: bool) -> dict[str, Path]:

@@ -57,7 +57,8 @@ class Session:
 class Notice:
     """One request as it stands, for one place; with `session`, the summary of an AI session.
 
-    `nonce` belongs to this card alone; a click carries it and the request, and nothing else.
+    `shown` is the digest of `card`, which an answer that is given on it names.
+    `nonce` belongs to this place alone; a click carries the request, both of these, and no more.
     `version` counts what was said of the request: of two notices the higher is the newer.
     `delivery` is the same whenever this version is sent to this place again.
     `buttons` is False where an answer from the card would be blind or too late.
@@ -70,6 +71,7 @@ class Notice:
     nonce: str
     to: str
     card: Card
+    shown: str
     state: RequestState
     outcome: Outcome | None
     decision: Decision | None

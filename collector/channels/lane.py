@@ -140,6 +140,7 @@ class Lane:
         """Post or update; return None if there is nothing to show any more."""
         if known is not None and known.posted is not None:
             notice = self._notices.make(record, self.route, known.nonce)
+            await self._notices.written()
             with_notice = self._channel.update(known.posted, notice)
             return await self._asked(with_notice)
         if record.finished and (known is None or not known.tried):
@@ -149,6 +150,7 @@ class Lane:
             return None
         begun = await self._cards.begin(record.id, self.route)
         notice = self._notices.make(record, self.route, begun.nonce, unsure=begun.tried)
+        await self._notices.written()
         try:
             return await self._asked(self._channel.post(notice))
         except (ChannelBusyError, ChannelError) as error:

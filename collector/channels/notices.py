@@ -1,22 +1,14 @@
 """Makes the notice of a request for one place: the one card that every channel shows."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
-from collector.alike import alike
 from collector.approvals.capped import Capped
 from collector.approvals.record import Record, RequestState
-from collector.capped_card import render_capped
-from collector.card import Card, render
 from collector.channels.interface import Notice, Route, Session
-from collector.identity.hosts import HostNames
+from collector.shown.cards import ShownCards
 from wire.ids import RequestId
 from wire.messages import HoldOpened
-
-_KEPT_CARDS = 256
-
 
 Shown = Record | Capped
 """What a card is of: a request, or the summary of a session at its limit."""
@@ -34,11 +26,11 @@ def version_of(shown: Shown) -> int:
 
 
 class Notices:
-    """Renders requests under the enrolled names of hosts; the newest cards are kept."""
+    """Makes notices of what is shown everywhere."""
 
     def __init__(
         self,
-        names: HostNames,
+        cards: ShownCards,
         link: Callable[[RequestId], str],
         quarantine: Callable[[str, str], str] = lambda _, __: "",
     ) -> None:
@@ -46,22 +38,23 @@ class Notices:
 
         `quarantine` gives that of the form that stops a subject on a host.
         """
-        self._names = names
+        self._cards = cards
         self._link = link
         self._quarantine = quarantine
-        self._cards: OrderedDict[tuple[RequestId, int], Card] = OrderedDict()
 
     def make(self, shown: Shown, route: Route, nonce: str, *, unsure: bool = False) -> Notice:
         """Return the request, or session, as it stands, for the card of this nonce."""
         if isinstance(shown, Capped):
             return self._summary(shown, route, nonce, unsure=unsure)
         record = shown
-        card, version = self._card(record), version_of(record)
+        shown_card, version = self._cards.of(record), version_of(record)
+        card = shown_card.card
         return Notice(
             request=record.id,
             nonce=nonce,
             to=route.to,
             card=card,
+            shown=shown_card.digest,
             state=record.state,
             outcome=record.outcome,
             decision=record.decision,
@@ -77,15 +70,20 @@ class Notices:
 
     def host_name(self, opened: HoldOpened) -> str:
         """Return the enrolled name, so that no host can pass for another one before a reviewer."""
-        return self._names.name(opened.host, opened.host_name)
+        return self._cards.host_name(opened)
+
+    async def written(self) -> None:
+        """Return once the disk has what was made, or cannot take it."""
+        await self._cards.written()
 
     def _summary(self, capped: Capped, route: Route, nonce: str, *, unsure: bool) -> Notice:
-        host_name = self.host_name(capped.of)
+        host_name, shown = self.host_name(capped.of), self._cards.of_session(capped)
         return Notice(
             request=capped.id,
             nonce=nonce,
             to=route.to,
-            card=render_capped(capped, host_name),
+            card=shown.card,
+            shown=shown.digest,
             # Nobody has decided anything by it when it is over.
             state=RequestState.CANCELLED if capped.finished else RequestState.OPEN,
             outcome=None,
@@ -104,17 +102,6 @@ class Notices:
                 denied=capped.denied,
             ),
         )
-
-    def _card(self, record: Record) -> Card:
-        key = (record.id, version_of(record))
-        card = self._cards.pop(key, None)
-        if card is None:
-            opened = replace(record.opened, host_name=self.host_name(record.opened))
-            card = render(opened, record.states, record.decision, alike(record), record.notes)
-        self._cards[key] = card
-        if len(self._cards) > _KEPT_CARDS:
-            self._cards.popitem(last=False)
-        return card
 
 
 def _delivery(nonce: str, version: int) -> str:

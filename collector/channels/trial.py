@@ -9,6 +9,7 @@ from collector.channels.settings import routes_of
 from collector.channels.wiring import links, set_up
 from collector.config import Config
 from collector.errors import ChannelBusyError, ChannelError, ConfigError
+from collector.shown.content import content_of, digest_of
 from wire.ids import RequestId, new_id
 
 _CARD = Card(
@@ -33,6 +34,7 @@ async def try_route(config: Config, text: str) -> None:
         nonce=new_id(),
         to=route.to,
         card=_CARD,
+        shown=digest_of(content_of(_CARD)),
         state=RequestState.SUPERSEDED,
         outcome=None,
         decision=None,

@@ -67,6 +67,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
             "denied": notice.session.denied,
             "link": notice.link,
             "card": as_dict(notice.card),
+            "card_digest": notice.shown,
         }
     decision = notice.decision
     return {
@@ -95,6 +96,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
         ],
         "link": notice.link,
         "card": as_dict(notice.card),
+        "card_digest": notice.shown,
     }
 
 

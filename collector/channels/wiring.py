@@ -26,6 +26,7 @@ from collector.config import Config
 from collector.errors import ChannelError, ConfigError
 from collector.identity.hosts import HostNames
 from collector.policy.model import FOR_EVER
+from collector.shown.cards import ShownCards
 from collector.web.settings import base_url, quarantine_url, request_url
 from wire.ids import RequestId
 from wire.messages import Ground
@@ -40,10 +41,11 @@ def start_channels(
     stack: AsyncExitStack,
     *,
     answers: Answers | None = None,
+    shown: ShownCards | None = None,
 ) -> Dispatcher:
     """Return the dispatcher, ready to run; raise CollectorError if a channel is set up wrongly.
 
-    Without `answers` no channel takes any.
+    Without `answers` no channel takes any. `shown` renders the cards, and knows them again.
     """
     channels = set_up(config, stack)
     default = routes_of(config.channels.default, place="channels.default")
@@ -59,9 +61,8 @@ def start_channels(
     cards = Cards(Path(config.channels.file) if config.channels.file else beside)
     stack.push_async_callback(cards.close)
     base = _base(config)
-    notices = Notices(
-        HostNames(Path(config.identities.file)), links(config), partial(quarantine_url, base)
-    )
+    shown = shown or ShownCards(HostNames(Path(config.identities.file)))
+    notices = Notices(shown, links(config), partial(quarantine_url, base))
     if config.slack.enabled and answers is not None:
         slack = slack_that_answers(config.slack, answers, book, cards, notices)
         channels = [slack if one.name == slack.name else one for one in channels]

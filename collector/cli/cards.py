@@ -65,6 +65,7 @@ def print_card(console: Console, request: dict[str, Any], *, brief: bool = False
     _row(table, "Promise", harmless(card["guarantee"]))
     if not brief:
         _row(table, "Digest", harmless(card["digest"]))
+        _row(table, "Card", visible(request.get("card_digest") or "no digest of it"))
     _asked(table, request)
     for comment in request["comments"]:
         said = f"{visible(comment['by'])}, {clock(comment['time_ns'])}: {visible(comment['text'])}"

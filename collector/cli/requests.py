@@ -174,7 +174,7 @@ def break_glass(
     """Let the process run on without the others whom the policy asks; they are told."""
     found = find_open(run, request, digest)
     run.say(f"break the glass for {one_line(found)}")
-    body = {"reason": reason, "digest": found["digest"], "via": "cli"}
+    body = {"reason": reason, "digest": found["digest"], "via": "cli"} | shown_card(found)
     _print_state(run, run.centre.post(f"/requests/{found['request']}/break-glass", body))
 
 
@@ -201,9 +201,19 @@ def send_answer(
 ) -> dict[str, Any]:
     """Answer a request as it was shown; return it as it stands then, or raise CliError."""
     body: dict[str, Any] = {"answer": answer, "reason": reason, "digest": digest, "via": "cli"}
+    body |= shown_card(request)
     if grant is not None:
         body["grant"] = grant
     return run.centre.post(f"/requests/{request['request']}/decision", body)
+
+
+def shown_card(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what names the card of a request or session in an answer to it.
+
+    Nothing where the collector gives no digest of it: an older one takes none either.
+    """
+    digest = shown.get("card_digest")
+    return {"card": digest} if digest else {}
 
 
 def _decide(

@@ -4,7 +4,7 @@ from typing import Any
 
 from collector.cli.client import refused
 from collector.cli.errors import CliError
-from collector.cli.requests import find_open, prepare
+from collector.cli.requests import find_open, prepare, shown_card
 from collector.cli.run import Run
 
 
@@ -23,7 +23,7 @@ def decide_several(run: Run, prefixes: list[str], answer: str, reason: str | Non
             "answer": answer,
             "reason": reason,
             "digest": found["digest"],
-        }
+        } | shown_card(found)
     body = {"answers": list(answers.values()), "via": "cli"}
     tell_results(run, run.centre.post("/requests/decisions", body))
 

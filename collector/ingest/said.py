@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from collector.approvals.book import Book
 from collector.approvals.decide import Decider
 from collector.approvals.register import Changed, Rejected
 from collector.approvals.undecided import Undecided
 from collector.ingest.work import Delivery, RefusedError, Work
-from collector.trail.rows import Row, comment_row, decision_row, vote_row
+from collector.shown.content import digest_of
+from collector.trail.rows import Row, card_row, comment_row, decision_row, vote_row
 from wire import subjects
 from wire.codec import decode
 from wire.errors import WireError
@@ -70,11 +72,13 @@ class SaidIntake:
             self._undecided.add(work.voted.pop(0))
 
     def _accept(self, work: Work, message: _Said, key: str) -> None:
-        row = _row(message, key)
+        rows = _rows(message, key)
+        if isinstance(message, Vote):
+            message = replace(message, shown="")  # the trail has it, and memory need not
         outcome = self._book.register.said(message)
         if isinstance(outcome, Rejected):
             raise RefusedError(outcome.reason)
-        work.rows.append(row)
+        work.rows.extend(rows)
         work.stored.append(_id(message))
         if isinstance(message, Vote):
             # Also one that this collector has stored: it may be cut off before it decides.
@@ -103,15 +107,19 @@ def _requests(message: _Said) -> tuple[RequestId, ...]:
     return (message.request, *(RequestId(hold) for hold in also))
 
 
-def _row(message: _Said, key: str) -> Row:
+def _rows(message: _Said, key: str) -> list[Row]:
     now = time.time_ns()
     match message:
         case Vote():
-            return vote_row(message, key, now)
+            if not message.shown:
+                return [vote_row(message, key, now)]
+            if digest_of(message.shown) != message.card:
+                raise RefusedError("the digest is not that of the card as shown")
+            return [vote_row(message, key, now), card_row(message, key, now)]
         case Comment():
-            return comment_row(message, key, now)
+            return [comment_row(message, key, now)]
         case Decision():
-            return decision_row(message, key, now)
+            return [decision_row(message, key, now)]
 
 
 def _id(message: _Said) -> str:

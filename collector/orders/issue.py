@@ -74,6 +74,7 @@ class Issuer:
         reason: str,
         digest: str | None,
         via: str,
+        card: str = "",
     ) -> tuple[Record, Grant | None]:
         """Approve a request and, if that decides it, make the grant; raise Refusal.
 
@@ -88,6 +89,7 @@ class Issuer:
             digest=digest,
             via=via,
             wanted=terms.wanted,
+            card=card,
         )
         try:
             return decided, await self._granting.grant(decided)

@@ -115,8 +115,11 @@ ORDER BY since DESC
 
 WHAT_REVIEWERS_SAW = """
 SELECT make_timestamp(v.time_ns // 1000) AS "when", v."by" AS who, v.via, v.answer, r.kind, r.what,
-       r.claim, v.digest, v.digest = r.digest AS same_as_held, r.request, v.vote
+       r.claim, v.digest, v.digest = r.digest AS same_as_held, r.request, v.vote, v.card,
+       sha256('holdfast card 1' || chr(0) || c.content) = v.card AS card_is_of_content,
+       c.content AS card_content
 FROM votes v JOIN requests r USING (request)
+LEFT JOIN cards c ON c.card = v.card AND c.request = v.request
 ORDER BY "when" DESC
 """
 

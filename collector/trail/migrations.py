@@ -79,4 +79,9 @@ MIGRATIONS: Mapping[int, tuple[str, ...]] = {
     ),
     # Until then nothing was dropped; the table of tombstones is made as any new one.
     9: (),
+    # Until then a vote named the act alone, and not the card by which a person knew of it.
+    10: (
+        "ALTER TABLE votes ADD COLUMN card VARCHAR DEFAULT ''",
+        "ALTER TABLE votes ALTER COLUMN card SET NOT NULL",
+    ),
 }

@@ -28,7 +28,7 @@ Said = Vote | Comment | Decision
 
 _VOTE = (
     'vote, "by", via, answer, reason, digest, time_ns, groups, policy, counts_for, ground, names, '
-    "also, also_digests, grant_minutes, grant_uses, grant_whole_subject"
+    "also, also_digests, grant_minutes, grant_uses, grant_whole_subject, card"
 )
 _COMMENT = 'comment, "by", via, text, time_ns'
 _DECISION = 'answer, ground, "by", via, reason, digest, votes, time_ns, policy'
@@ -144,7 +144,7 @@ def _state(row: tuple[Any, ...]) -> HoldState:
 
 def _vote(row: tuple[Any, ...]) -> Vote:
     request, vote, by, via, answer, reason, digest, time_ns, *later = row
-    groups, policy, counts, ground, names, also, also_digests, *wanted = later
+    groups, policy, counts, ground, names, also, also_digests, *wanted, card = later
     return Vote(
         vote=VoteId(vote),
         request=RequestId(request),
@@ -162,6 +162,7 @@ def _vote(row: tuple[Any, ...]) -> Vote:
         also=tuple(HoldId(hold) for hold in also),
         also_digests=tuple(also_digests),
         grant=_wanted(*wanted),
+        card=card,
     )
 
 

@@ -136,6 +136,20 @@ def vote_row(message: Vote, signed_by: str, now_ns: int) -> Row:
     )
 
 
+def card_row(message: Vote, signed_by: str, now_ns: int) -> Row:
+    """Return the row of the card that a vote names and brings along."""
+    return checked_row(
+        schema.CARDS,
+        {
+            "card": message.card,
+            "request": message.request,
+            "content": message.shown,
+            "signed_by": signed_by,
+            "received_ns": now_ns,
+        },
+    )
+
+
 def comment_row(message: Comment, signed_by: str, now_ns: int) -> Row:
     """Return the row of a comment."""
     return _signed(schema.COMMENTS, message, signed_by, now_ns)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wire.events import COLUMNS, ColumnType
 
-VERSION = 9
+VERSION = 10
 
 _TEXTS = pa.list_(pa.string())
 _ARROW = {ColumnType.INT: pa.int64(), ColumnType.TEXT: pa.string(), ColumnType.TEXTS: _TEXTS}
@@ -209,8 +209,21 @@ VOTES = Table(
         grant_minutes_or_null=_INT,
         grant_uses_or_null=_INT,
         grant_whole_subject_or_null=_BOOL,
+        card=_TEXT,  # digest of the card as it was shown to the person; empty: not known
     ),
     key=("vote",),
+)
+CARDS = Table(
+    "cards",
+    # Each card that a vote names, as it was shown.
+    _schema(
+        card=_TEXT,  # digest of the content
+        request=_TEXT,
+        content=_TEXT,  # everything on the card, canonical JSON
+        signed_by=_TEXT,
+        received_ns=_INT,
+    ),
+    key=("card", "request"),
 )
 COMMENTS = Table(
     "comments",
@@ -396,6 +409,7 @@ TABLES: tuple[Table, ...] = (
     HOLDS,
     HOLD_STATES,
     VOTES,
+    CARDS,
     COMMENTS,
     DECISIONS,
     GRANTS,

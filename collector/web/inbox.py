@@ -105,21 +105,23 @@ async def decide_several(
 ) -> Response:
     """Answer each request by itself; one that is refused keeps no other from its answer.
 
-    `acts` are "request:digest" of what the page has shown.
+    `acts` are "request:digest:card" of what the page has shown.
     """
-    digests = dict(act.partition(":")[::2] for act in acts)
+    shown = {act.partition(":")[0]: act.partition(":")[2] for act in acts}
     # All are found before any is answered: a form that names none of ours does nothing.
-    records = await _resolved(desk, list(digests))
+    records = await _resolved(desk, list(shown))
 
     async def decide(record: Record) -> Result:
+        digest, _, card = shown[record.id].partition(":")
         try:
             record = await desk.services.decider.decide(
                 session.caller,
                 record,
                 answer=answer,
                 reason=reasons.joined(picked, reason),
-                digest=digests[record.id],
+                digest=digest,
                 via="web",
+                card=card,
             )
             notice = Notice(_done(record), "", good=True)
         except Refusal as refusal:

@@ -77,6 +77,7 @@ async def decide(
     digest: Annotated[str, Form()],
     picked: Annotated[str, Form()] = "",
     reason: Annotated[str, Form()] = "",
+    card: Annotated[str, Form()] = "",
     time: Annotated[TimeForm, Depends(time_form)] = NO_TIME,
 ) -> Response:
     """Answer about the act that the form was shown with; a refusal shows the page as it is now."""
@@ -85,11 +86,23 @@ async def decide(
     try:
         if answer is Answer.APPROVE and time.wanted:
             await desk.services.issuer.approve_for_a_time(
-                session.caller, record, time.terms(), reason=why, digest=digest, via="web"
+                session.caller,
+                record,
+                time.terms(),
+                reason=why,
+                digest=digest,
+                via="web",
+                card=card,
             )
         else:
             await desk.services.decider.decide(
-                session.caller, record, answer=answer, reason=why, digest=digest, via="web"
+                session.caller,
+                record,
+                answer=answer,
+                reason=why,
+                digest=digest,
+                via="web",
+                card=card,
             )
     except Refusal as refusal:
         typed = Typed(answer.value, picked, reason, time=time)
@@ -104,12 +117,13 @@ async def break_glass(
     session: FormDep,
     digest: Annotated[str, Form()],
     reason: Annotated[str, Form()] = "",
+    card: Annotated[str, Form()] = "",
 ) -> Response:
     """Release in an emergency, without those whom the policy asks."""
     record = await desk.services.book.resolve(request_id)
     try:
         await desk.services.decider.break_glass(
-            session.caller, record, reason=reason, digest=digest, via="web"
+            session.caller, record, reason=reason, digest=digest, via="web", card=card
         )
     except Refusal as refusal:
         return await _refused(desk, session, record, Typed(emergency=reason), refusal)

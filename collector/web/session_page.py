@@ -8,7 +8,6 @@ from fastapi.responses import RedirectResponse, Response
 from collector import reasons
 from collector.approvals.capped import Capped, CappedSessions
 from collector.approvals.deny_session import Denied, deny_session
-from collector.capped_card import render_capped
 from collector.errors import Refusal
 from collector.identity.sessions import Session
 from collector.web.desk import Desk, DeskDep, FormDep, PersonDep
@@ -34,13 +33,16 @@ async def deny(
     session: FormDep,
     picked: Annotated[str, Form()] = "",
     reason: Annotated[str, Form()] = "",
+    card: Annotated[str, Form()] = "",
 ) -> Response:
     """Deny all of it that waits; the page that follows says of each what came of it."""
     services = desk.services
     capped = await CappedSessions(services.book).resolve(name)
     why = reasons.joined(picked, reason)
     try:
-        done = await deny_session(services.decider, capped, session.caller, reason=why, via="web")
+        done = await deny_session(
+            services.decider, capped, session.caller, reason=why, via="web", card=card
+        )
     except Refusal as refusal:
         return _page(desk, session, capped, refusal=refusal)
     results = [_result(desk, session, one) for one in done]
@@ -64,6 +66,7 @@ def _page(
     desk: Desk, session: Session, capped: Capped, *, refusal: Refusal | None = None
 ) -> Response:
     services, opened = desk.services, capped.of
+    shown = services.shower.cards.of_session(capped)
     host = services.names.name(opened.host, opened.host_name)
     return desk.pages.render(
         "session",
@@ -71,7 +74,8 @@ def _page(
         status=refusal.status if refusal else 200,
         notice=notice_of(refusal, back=f"/sessions/{capped.name}") if refusal else None,
         capped=capped,
-        card=render_capped(capped, host),
+        card=shown.card,
+        card_digest=shown.digest,
         rows=[desk.rows.row(record, session.caller) for record in capped.waiting[:_SHOWN]],
         more=max(0, len(capped.waiting) - _SHOWN),
         quarantine=quarantine_url("", opened.act.subject, host),

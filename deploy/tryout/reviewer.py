@@ -48,7 +48,13 @@ class Reviewer:
 
     def decide(self, request: Facts, answer: str, reason: str) -> Facts:
         """Answer a request as shown; raise ProofError with the collector's own words if refused."""
-        body = {"answer": answer, "reason": reason, "digest": request["digest"], "via": "cli"}
+        body = {
+            "answer": answer,
+            "reason": reason,
+            "digest": request["digest"],
+            "card": request["card_digest"],
+            "via": "cli",
+        }
         return self._post(f"/requests/{request['request']}/decision", body)
 
     def ask_trail(self, sql: str) -> Facts:

@@ -23,6 +23,7 @@ from collector.channels.notices import Notices
 from collector.channels.store import Cards
 from collector.config import Trail
 from collector.identity.hosts import HostNames
+from collector.shown.cards import ShownCards
 from collector.trail.reader import Reader
 from collector.trail.rows import Row, comment_row, decision_row, opened_row, state_row, vote_row
 from collector.trail.store import open_trail
@@ -88,7 +89,7 @@ class Desk:
             asked = lambda record: fixed  # noqa: E731 - a name for both cases
         cards = Cards(self.cards_file)
         names = HostNames(self.directory / "identities.db")
-        notices = Notices(names, lambda request: LINK + request)
+        notices = Notices(ShownCards(names), lambda request: LINK + request)
         dispatcher = Dispatcher(
             self.book, cards, notices, channels, asked, [Route.parse(text) for text in fallback]
         )

@@ -40,6 +40,7 @@ from collector.orders.granting import Granting
 from collector.orders.issue import Issuer
 from collector.orders.ledger import Ledger
 from collector.report.reports import Reports
+from collector.shown.cards import ShownCards
 from collector.trail.reader import Reader
 from collector.trail.sql import SqlRunner
 from collector.trail.store import open_trail
@@ -155,7 +156,17 @@ async def pages_alone(
     verifier = Verifier(frozenset({signer.key_id}))
     ledger = Ledger()
     granting = Granting(ledger, publisher, signer)
-    decider = Decider(book, publisher, signer, verifier, policies, check_fresh, also=granting.grant)
+    shown = ShownCards(names)
+    decider = Decider(
+        book,
+        publisher,
+        signer,
+        verifier,
+        policies,
+        check_fresh,
+        also=granting.grant,
+        find_card=shown.find,
+    )
     services = Services(
         book=book,
         decider=decider,
@@ -177,7 +188,7 @@ async def pages_alone(
         reports=reports,
         questions=questions,
         names=names,
-        shower=Shower(names, policies),
+        shower=Shower(shown, policies),
         tokens=tokens,
         channels=cast("Dispatcher", None),
         asks=cast("Asks", None),

@@ -40,6 +40,9 @@ from collector.keys import read_signer
 from collector.nats.connection import connect
 from collector.nats.publish import Publisher
 from collector.nats.streams import ensure_host_consumers, ensure_streams
+from collector.shown.cards import ShownCards
+from collector.shown.file import FILE as SHOWN
+from collector.shown.file import ShownFile
 from collector.trail.reader import Reader
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
@@ -157,7 +160,8 @@ async def slack_house(
         request_timeout_s=timeout_s,
     )
     async with AsyncExitStack() as stack:
-        deciding = await _centre(settings, stack)
+        shown = await _shown_cards(identities, stack)
+        deciding = await _centre(settings, stack, shown)
         book, policies = deciding.book, deciding.policies
         extras = extras or Extras(grants=ForATime(deciding.issuer), orders=deciding.orders)
         store = Cards(cards or centre.directory / f"cards-{time.time_ns()}.sqlite3")
@@ -165,7 +169,7 @@ async def slack_house(
         links = Links(identities)
         stack.callback(links.close)
         notices = Notices(
-            HostNames(identities),
+            shown,
             lambda request: request_url(BASE_URL, request),
             partial(quarantine_url, BASE_URL),
         )
@@ -183,7 +187,15 @@ async def slack_house(
         yield House(slack, incoming, desk, book, host, identities, links)
 
 
-async def _centre(settings: config.Config, stack: AsyncExitStack) -> Deciding:
+async def _shown_cards(identities: Path, stack: AsyncExitStack) -> ShownCards:
+    file = ShownFile(identities.with_name(SHOWN))
+    stack.push_async_callback(file.close)
+    shown = ShownCards(HostNames(identities), file)
+    stack.push_async_callback(shown.written)
+    return shown
+
+
+async def _centre(settings: config.Config, stack: AsyncExitStack, shown: ShownCards) -> Deciding:
     """Run the part of the daemon that takes in holds and decides."""
     signer = read_signer(Path(settings.signing.key_file))
     connection = open_trail(settings.trail)
@@ -208,6 +220,7 @@ async def _centre(settings: config.Config, stack: AsyncExitStack) -> Deciding:
         names,
         signer=signer,
         verifier=Verifier(frozenset({signer.key_id})),
+        shown=shown,
     )
     for intake in deciding.intakes():
         feed = Feed(client, intake, writer, trail=trail_id(connection))

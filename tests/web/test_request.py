@@ -151,6 +151,29 @@ async def test_an_answer_by_another_closes_an_open_form(people: People) -> None:
         await host.obey(hold, await host.verdict())
 
 
+async def test_a_card_that_changes_on_an_open_page_is_the_one_that_is_answered(
+    people: People,
+) -> None:
+    """The page shows it as it is now, keeps what was typed, and the vote names what it shows."""
+    async with people.host() as host, reader(people.centre.api_url, people.reviewer) as page:
+        hold = await waiting(people, host, rule_facts=rule(reason_required=False))
+        await page.goto(f"/requests/{hold.hold}")
+        named = page.locator(".decide input[name=card]")
+        before = await named.input_value()
+        await page.get_by_label("Reason").fill("not today")
+        await host.say(state(hold, 1, HoldStateName.HELD, detail="its parent is gone"))
+        await expect(page.locator("#because")).to_contain_text("its parent is gone")
+        await expect(named).not_to_have_value(before)
+        after = await named.input_value()
+        await expect(page.locator(".digest").last).to_contain_text(after)
+        await page.get_by_role("radio", name="Deny").check()
+        await page.get_by_role("button", name="Deny").click()
+        await expect(page.locator("#answer")).to_contain_text("not today")
+    saw = "SELECT card, card_is_of_content, contains(card_content, ?) FROM what_reviewers_saw"
+    rows = await people.ask(f"{saw} WHERE request = ?", "its parent is gone", hold.hold)
+    assert rows == [[after, True, True]]
+
+
 async def test_hostile_text_is_text(people: People) -> None:
     """Markup, escapes, reversed writing and template code are shown as they are, everywhere."""
     async with people.host() as host, reader(people.centre.api_url, people.reviewer) as page:

@@ -51,13 +51,15 @@ _VOTES_ROOM = 1500
 class Showing:
     """What a message shows of a request.
 
-    `nonce` is empty where a message has no buttons; with `answers` False it has only Details.
-    `votes` are lines, oldest first. `for_a_time`: whether a grant can be given. `session`: that it
-    is the summary of one. `quarantine` is the address of the form that stops the subject.
+    `digest` is that of the card. `nonce` is empty where a message has no buttons; with `answers`
+    False it has only Details. `votes` are lines, oldest first. `for_a_time`: whether a grant can be
+    given. `session`: that it is the summary of one. `quarantine` is the address of the form that
+    stops the subject.
     """
 
     request: RequestId
     card: Card
+    digest: str
     state: RequestState
     outcome: Outcome | None = None
     finished: bool = False
@@ -109,8 +111,30 @@ def notification(shown: Showing) -> str:
 
 
 def value(request: RequestId, nonce: str) -> str:
-    """Return what a button carries: which request and which card, and nothing else."""
+    """Return what the buttons of a card begin with: which request, and in which place."""
     return f"{request} {nonce}"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a button carries: which request, in which place, and the digest of its card as shown.
+
+    A button that was posted before there was such a digest has none.
+    """
+
+    request: RequestId
+    nonce: str
+    card: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Carried":
+        """Read what `str` has written; what is missing of anything else is empty."""
+        request, _, rest = text.partition(" ")
+        nonce, _, card = rest.partition(" ")
+        return cls(RequestId(request), nonce, card)
+
+    def __str__(self) -> str:
+        return f"{value(self.request, self.nonce)} {self.card}"
 
 
 def _severity(shown: Showing) -> str:
@@ -144,13 +168,13 @@ def _bottom(shown: Showing, hidden: int) -> list[Block]:
         blocks.append(section(shown.note))
     if buttons := _buttons(shown, hidden):
         blocks.append(actions(buttons, "holdfast"))
-    names = [f"Request {shown.request}", f"Digest {shown.card.digest}"]
+    names = [f"Request {shown.request}", f"Digest {shown.card.digest}", f"Card {shown.digest}"]
     blocks.append(context([f"Summary of {shown.request}"] if shown.session else names))
     return blocks
 
 
 def _buttons(shown: Showing, hidden: int) -> list[dict[str, object]]:
-    carried = value(shown.request, shown.nonce)
+    carried = str(Carried(shown.request, shown.nonce, shown.digest))
     found = []
     if shown.session:
         if shown.state is RequestState.OPEN and shown.nonce and shown.answers:

@@ -15,7 +15,7 @@ from collector.approvals.checks import check_decides
 from collector.approvals.record import Record
 from collector.capped_card import state_words
 from collector.channels.slack import modal
-from collector.channels.slack.blocks import APPROVE_FOR, DENY
+from collector.channels.slack.blocks import APPROVE_FOR, DENY, Carried
 from collector.channels.slack.calls import asked
 from collector.channels.slack.desk import Desk
 from collector.channels.slack.door import Sender
@@ -198,7 +198,8 @@ class Clicks:
             capped = await self._desk.session_of_button(subject.carried)
             link = request_url(self._desk.base_url, capped.id)
             caller = await self._desk.door.admit(Sender.of(body))
-            words = await self._desk.deny_session(caller, capped, reason)
+            card = Carried.parse(subject.carried).card
+            words = await self._desk.deny_session(caller, capped, reason, card)
         except Refusal as refusal:
             words = refusal_words(refusal, self._desk.base_url)
         return words, link
@@ -209,7 +210,10 @@ class Clicks:
         """Return what to say; raise Refusal only if nobody is known to have asked."""
         caller = await self._desk.door.admit(sender)
         try:
-            decided = await self._desk.decide(caller, record, subject.answer, reason, life)
+            card = Carried.parse(subject.carried).card
+            decided = await self._desk.decide(
+                caller, record, subject.answer, reason, life, card=card
+            )
         except Refusal as refusal:
             return refusal_words(refusal, self._desk.base_url, caller.name)
         return decided_words(decided, subject.answer)

@@ -1,6 +1,7 @@
 """What every click and command of Slack goes through: who, which request, and the one decision.
 
-A button carries a request and the nonce of its card; all else is read anew from the store.
+A button carries a request, and of its card the nonce and the digest; all else is read anew from the
+store.
 """
 
 import time
@@ -17,7 +18,7 @@ from collector.approvals.deny_session import denied_words, deny_session
 from collector.approvals.record import Record, RequestState
 from collector.channels.interface import Notice, Route
 from collector.channels.notices import Notices
-from collector.channels.slack.blocks import Showing, message
+from collector.channels.slack.blocks import Carried, Showing, message
 from collector.channels.slack.door import CHANNEL, Door, Sender
 from collector.channels.slack.places import OWNER
 from collector.channels.slack.words import vote_line
@@ -38,7 +39,15 @@ class Grants(Protocol):
         """Return the times to choose from, in words; none if the act may have no grant."""
 
     async def approve(
-        self, caller: Caller, record: Record, *, life: int, reason: str, digest: str, via: str
+        self,
+        caller: Caller,
+        record: Record,
+        *,
+        life: int,
+        reason: str,
+        digest: str,
+        via: str,
+        card: str,
     ) -> Record:
         """Approve with a grant of the chosen time; raise Refusal."""
 
@@ -82,22 +91,27 @@ class Desk:
             raise _unknown()
         return capped
 
-    async def deny_session(self, caller: Caller, capped: Capped, reason: str) -> str:
-        """Deny all of a session that waits; return what came of it, or raise Refusal."""
-        done = await deny_session(self.decider, capped, caller, reason=reason, via=CHANNEL)
+    async def deny_session(self, caller: Caller, capped: Capped, reason: str, card: str) -> str:
+        """Deny all of a session that waits; return what came of it, or raise Refusal.
+
+        `card` is the digest of the summary as it was shown, "" if that is not known.
+        """
+        done = await deny_session(
+            self.decider, capped, caller, reason=reason, via=CHANNEL, card=card
+        )
         return denied_words(done)
 
     async def _proved(self, carried: str) -> RequestId:
-        request, _, nonce = carried.partition(" ")
+        of = Carried.parse(carried)
         try:
-            known = bool(nonce) and await self.cards.belongs(RequestId(request), nonce, CHANNEL)
+            known = bool(of.nonce) and await self.cards.belongs(of.request, of.nonce, CHANNEL)
         except StateError as error:
             raise Refusal(
                 503, "cards_unavailable", "the record of cards cannot be read", "use the page"
             ) from error
         if not known:
             raise _unknown()
-        return RequestId(request)
+        return of.request
 
     def reason_needed(self, record: Record) -> bool:
         """Say whether an answer must say why, by the rule and the policy."""
@@ -111,9 +125,19 @@ class Desk:
         return caller
 
     async def decide(
-        self, caller: Caller, record: Record, answer: Answer, reason: str, life: int | None = None
+        self,
+        caller: Caller,
+        record: Record,
+        answer: Answer,
+        reason: str,
+        life: int | None = None,
+        *,
+        card: str = "",
     ) -> Record:
-        """Answer a request as its card shows it; raise Refusal. `life` is for a grant."""
+        """Answer a request as its card shows it; raise Refusal. `life` is for a grant.
+
+        `card` is the digest of the card as it was shown, "" if that is not known.
+        """
         if answer is Answer.APPROVE and self.hides(record):
             raise Refusal(
                 403,
@@ -124,13 +148,19 @@ class Desk:
         digest = record.opened.digest
         if life is None:
             return await self.decider.decide(
-                caller, record, answer=answer, reason=reason, digest=digest, via=CHANNEL
+                caller,
+                record,
+                answer=answer,
+                reason=reason,
+                digest=digest,
+                via=CHANNEL,
+                card=card,
             )
         lives = self.extras.lives(record)
         if self.extras.grants is None or not 0 <= life < len(lives):
             raise Refusal(403, "no_grant", "this cannot be approved for a time", "approve it once")
         return await self.extras.grants.approve(
-            caller, record, life=life, reason=reason, digest=digest, via=CHANNEL
+            caller, record, life=life, reason=reason, digest=digest, via=CHANNEL, card=card
         )
 
     def hides(self, record: Record) -> bool:
@@ -170,6 +200,7 @@ def showing(
     return Showing(
         request=notice.request,
         card=notice.card,
+        digest=notice.shown,
         state=notice.state,
         outcome=notice.outcome,
         finished=notice.finished,

@@ -28,13 +28,27 @@ class ForATime:
         return [time_words(terms.wanted) for terms in self._terms]
 
     async def approve(
-        self, caller: Caller, record: Record, *, life: int, reason: str, digest: str, via: str
+        self,
+        caller: Caller,
+        record: Record,
+        *,
+        life: int,
+        reason: str,
+        digest: str,
+        via: str,
+        card: str,
     ) -> Record:
         """Approve with a grant of the chosen time; raise Refusal."""
         if not 0 <= life < len(self._terms):
             raise Refusal(422, "no_grant", "that time is not offered", "choose one of the list")
         decided, _ = await self._issuer.approve_for_a_time(
-            caller, record, self._terms[life], reason=reason, digest=digest, via=via
+            caller,
+            record,
+            self._terms[life],
+            reason=reason,
+            digest=digest,
+            via=via,
+            card=card,
         )
         return decided
 

@@ -12,7 +12,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from collector.channels.interface import Notice, Posted
-from collector.channels.slack.blocks import value
+from collector.channels.slack.blocks import Carried, value
 from collector.channels.slack.calls import asked
 from collector.channels.slack.door import CHANNEL
 from collector.channels.slack.elements import section
@@ -74,7 +74,7 @@ class Twins:
         place = str((body.get("channel") or {}).get("id", ""))
         stamp = str((body.get("container") or {}).get("message_ts") or "")
         try:
-            known = await cards.of_nonce(carried.partition(" ")[2], CHANNEL)
+            known = await cards.of_nonce(Carried.parse(carried).nonce, CHANNEL)
         except StateError as error:
             log.error("slack: %s", error)
             return

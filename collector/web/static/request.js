@@ -3,12 +3,17 @@
 import { follow, say } from "./live.js";
 import { swap } from "./swap.js";
 
-const PARTS = ["stand", "answer", "break-glass", "history"];
+const PARTS = ["stand", "what", "because", "answer", "break-glass", "history"];
 
-// A form that can still be sent stays, with what is typed in it.
+// A form that can still be sent stays, with what is typed in it. It names the card that is shown.
 function keep(now, then) {
-  if (now.id === "answer") return now.querySelector(".decide") && then.querySelector(".decide");
-  return now.id === "break-glass";
+  if (now.dataset.card) return now.dataset.card === then.dataset.card;
+  const form = now.id === "answer" ? ".decide" : "form";
+  const [mine, fresh] = [now.querySelector(form), then.querySelector(form)];
+  if (now.id === "answer" && !(mine && fresh)) return false;
+  if (now.id !== "answer" && now.id !== "break-glass") return false;
+  if (mine && fresh) mine.elements.card.value = fresh.elements.card.value;
+  return true;
 }
 
 // On a phone a link leads to the answer; it goes away where the answer is.

@@ -144,13 +144,13 @@ def test_a_trail_of_version_5_has_room_for_it(tmp_path: Path) -> None:
     wanted = WantedGrant(minutes=15, uses=5)
     _add(before, opened_row(hold, encode(hold), 1))
     _add(before, vote_row(_vote(1, hold, wanted, NOON_NS), "key", 1))
-    columns = before.execute("DESCRIBE votes").fetchall()
+    columns = [one[:3] for one in before.execute("DESCRIBE votes").fetchall()]
     before.execute("DROP TABLE sign_ins")
     take_back(before, 5)
     before.close()
 
     today = open_trail(settings)
-    assert today.execute("DESCRIBE votes").fetchall() == columns
+    assert [one[:3] for one in today.execute("DESCRIBE votes").fetchall()] == columns
     _add(today, vote_row(_vote(2, hold, wanted, NOON_NS + 1), "key", 1))
     reader = Reader(today)
     (record,) = asyncio.run(reader.records([RequestId(hold.hold)]))

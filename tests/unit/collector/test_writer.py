@@ -21,6 +21,7 @@ from collector.trail.reader import EventFilter, Reader, RequestFilter
 from collector.trail.rows import (
     EventRows,
     Row,
+    card_row,
     comment_row,
     decision_row,
     event_rows,
@@ -307,6 +308,7 @@ async def test_everything_else_is_stored_once_too(trail: Opened) -> None:
         _opened(hold),
         state_row(state(hold, 1, S.HELD), 1),
         vote_row(_vote(hold), "key", 1),
+        card_row(replace(_vote(hold), card="digest", shown="{}"), "key", 1),
         comment_row(_comment(hold), "key", 1),
         decision_row(_decision(hold), "key", 1),
         *(order_row(order, b"packed", "key", 1) for order in every_order()),

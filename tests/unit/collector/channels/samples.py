@@ -6,6 +6,7 @@ from collector.approvals.record import Record
 from collector.channels.interface import Notice, Route
 from collector.channels.notices import Notices
 from collector.identity.hosts import HostNames
+from collector.shown.cards import ShownCards
 from tests.unit.collector.samples import make_opened
 from wire.messages import Decision, HoldOpened, HoldState, Vote
 
@@ -33,5 +34,5 @@ def make_notice(
 ) -> Notice:
     """Return the notice of a request that stands so."""
     record = Record(opened or make_opened(), states=states, votes=votes, decision=decision)
-    notices = Notices(_AsClaimed(), lambda request: BASE + request)
+    notices = Notices(ShownCards(_AsClaimed()), lambda request: BASE + request)
     return notices.make(record, Route("channel", to), NONCE)

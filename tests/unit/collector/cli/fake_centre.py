@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from collector.card import as_dict, render
+from collector.shown.content import ShownCard
 from tests.unit.collector.samples import make_decision, make_opened
 from wire.messages import Answer, HoldOpened, HoldState
 
@@ -27,6 +28,7 @@ def as_request(
     why_not: str = "",
 ) -> Facts:
     """Return a request as the API gives it."""
+    card = ShownCard.of(render(opened, states, decision))
     facts: Facts = msgspec.to_builtins(
         {
             "request": opened.hold,
@@ -52,7 +54,8 @@ def as_request(
             },
             "comments": [],
             "may_decide": {"allowed": not why_not, "why": why_not},
-            "card": as_dict(render(opened, states, decision)),
+            "card": as_dict(card.card),
+            "card_digest": card.digest,
         }
     )
     if decision is not None:

@@ -130,6 +130,7 @@ def test_an_approval_says_what_is_approved_and_sends_the_digest_that_was_shown(
         "answer": "approve",
         "reason": "known installer",
         "digest": request["digest"],
+        "card": request["card_digest"],
         "via": "cli",
     }
 
@@ -153,6 +154,7 @@ def test_several_requests_are_answered_in_one_go(centre: FakeCentre, signed_in: 
                     "answer": "approve",
                     "reason": "known installer",
                     "digest": one["digest"],
+                    "card": one["card_digest"],
                 }
                 for one in (first, second)
             ],
@@ -293,6 +295,7 @@ REFUSALS = [
     (410, "cancelled", {}, 5),
     (410, "superseded", {}, 5),
     (409, "digest_mismatch", {}, 1),
+    (409, "card_unknown", {}, 1),
     (422, "reason_required", {}, 2),
     (422, "validation", {}, 2),
     (413, "too_large", {}, 2),

@@ -169,6 +169,7 @@ def test_a_key_and_a_reason_decide_the_request_on_the_screen(
             "answer": answer,
             "reason": "known installer",
             "digest": request["digest"],
+            "card": request["card_digest"],
             "via": "cli",
         }
         states = (make_state(HoldStateName.KILLED),)

@@ -37,6 +37,7 @@ def _showing(card: Card | None = None, **given_: Any) -> Showing:
     fields: dict[str, Any] = {
         "request": REQUEST,
         "card": card or render(make_opened()),
+        "digest": "d" * 64,
         "state": RequestState.OPEN,
         "nonce": "n" * 24,
         "link": LINK,

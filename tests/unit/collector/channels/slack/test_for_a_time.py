@@ -33,12 +33,26 @@ class _Grants:
         return LIVES if record.opened.act.argv[0] == "psql" else ()
 
     async def approve(
-        self, caller: Caller, record: Record, *, life: int, reason: str, digest: str, via: str
+        self,
+        caller: Caller,
+        record: Record,
+        *,
+        life: int,
+        reason: str,
+        digest: str,
+        via: str,
+        card: str,
     ) -> Record:
         assert self.decider is not None
         self.given.append((record.id, life))
         return await self.decider.decide(
-            caller, record, answer=Answer.APPROVE, reason=reason, digest=digest, via=via
+            caller,
+            record,
+            answer=Answer.APPROVE,
+            reason=reason,
+            digest=digest,
+            via=via,
+            card=card,
         )
 
 

@@ -1,0 +1,1 @@
+"""What was shown to people: cards with their digests, and which of them are known here."""
