@@ -8,7 +8,7 @@ from collector.approvals.record import Record, RequestState
 from collector.channels.interface import Notice, Route, Session
 from collector.shown.cards import ShownCards
 from wire.ids import RequestId
-from wire.messages import HoldOpened
+from wire.messages import Ground, HoldOpened
 
 Shown = Record | Capped
 """What a card is of: a request, or the summary of a session at its limit."""
@@ -23,6 +23,12 @@ def version_of(shown: Shown) -> int:
         return shown.version
     beside = sum(state.capped is not None for one in shown.holds for state in one.states)
     return 1 + shown.length - len(shown.comments) + len(shown.notes) - beside
+
+
+def glass_broken(shown: Shown) -> bool:
+    """Return whether somebody has let it go without those who are asked, who must be told."""
+    decision = None if isinstance(shown, Capped) else shown.decision
+    return decision is not None and decision.ground is Ground.BREAK_GLASS
 
 
 class Notices:
@@ -42,7 +48,15 @@ class Notices:
         self._link = link
         self._quarantine = quarantine
 
-    def make(self, shown: Shown, route: Route, nonce: str, *, unsure: bool = False) -> Notice:
+    def make(
+        self,
+        shown: Shown,
+        route: Route,
+        nonce: str,
+        *,
+        unsure: bool = False,
+        alarm: bool = False,
+    ) -> Notice:
         """Return the request, or session, as it stands, for the card of this nonce."""
         if isinstance(shown, Capped):
             return self._summary(shown, route, nonce, unsure=unsure)
@@ -66,6 +80,7 @@ class Notices:
             # Where something is hidden, an answer from the card would be to what nobody saw.
             buttons=record.state is RequestState.OPEN and card.hidden_bytes == 0,
             unsure=unsure,
+            alarm=alarm,
         )
 
     def host_name(self, opened: HoldOpened) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from collector.actwords import SECOND
 from collector.approvals.record import Outcome, RequestState
 from collector.card import Card, Fact
+from collector.channels.broken import alarm_lines
 from collector.channels.interface import Notice
 from collector.channels.shorten import shorten
 
@@ -61,7 +62,9 @@ def message(notice: Notice) -> bytes:
     drawn = b""
     for room in _ROOMS:
         card, hidden = _shortened(notice.card, room)
-        drawn = _wrapped(_body(card, hidden, asks=asks), button, notice.link)
+        drawn = _wrapped(
+            [*_alarm(notice)[:1], *_body(card, hidden, asks=asks)], button, notice.link
+        )
         if len(drawn) <= LARGEST:
             break
     return drawn
@@ -69,6 +72,8 @@ def message(notice: Notice) -> bytes:
 
 def follow_up(notice: Notice) -> bytes:
     """Return the message that says what became of a request; a few hundred bytes of JSON."""
+    if notice.alarm:
+        return _wrapped(_alarm(notice), _opens(notice), notice.link)
     color = _OUTCOME_COLORS.get(notice.outcome, "Default") if notice.outcome else "Default"
     title = shorten(notice.card.title, 300).text
     line = shorten(notice.card.state_line, 500).text
@@ -77,6 +82,13 @@ def follow_up(notice: Notice) -> bytes:
         _runs((line, {"color": color, "weight": "Bolder"})),
     ]
     return _wrapped(body, _opens(notice), notice.link)
+
+
+def _alarm(notice: Notice) -> list[dict[str, Any]]:
+    """Return the paragraphs that say who broke the glass, why and what for; else none."""
+    first, *others = [shorten(line, 700).text for line in alarm_lines(notice)] or [""]
+    style = {"weight": "Bolder", "size": "Medium", "color": "Attention"}
+    return [_runs((first, style)), *(_runs((one, {})) for one in others)] if first else []
 
 
 def _opens(notice: Notice) -> str:

@@ -79,6 +79,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
         "decision": decision
         and {
             "answer": decision.answer.value,
+            "ground": decision.ground.value,
             "by": visible(decision.by),
             "via": visible(decision.via),
             "reason": visible(decision.reason),
@@ -87,6 +88,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
         "votes": [
             {
                 "answer": vote.answer.value,
+                "ground": vote.ground.value,
                 "by": visible(vote.by),
                 "via": visible(vote.via),
                 "reason": visible(vote.reason),

@@ -28,6 +28,7 @@ from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Secrets, Slack
 from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
+from collector.channels.wiring import routes as routes_by
 from collector.daemon import open_policies
 from collector.deciding import Deciding, start_deciding
 from collector.identity.hosts import HostNames
@@ -150,7 +151,10 @@ async def slack_house(
     cards: Path | None = None,
     timeout_s: int = 30,
 ) -> AsyncIterator[House]:
-    """Run it all; `cards` is the file of what was posted, for a second run that takes it up."""
+    """Run it all; `cards` is the file of what was posted, for a second run that takes it up.
+
+    `routes` are for requests whose policy names none.
+    """
     settings = config.load(centre.config)
     identities = Path(settings.identities.file)
     own = Slack(
@@ -180,8 +184,9 @@ async def slack_house(
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
         )
-        dispatcher = Dispatcher(book, store, notices, [channel], lambda _: routes)
+        dispatcher = Dispatcher(book, store, notices, [channel], routes_by(policies, routes))
         _run(stack, dispatcher.run())
+        _run(stack, deciding.waiting(dispatcher).run())
         await asyncio.wait_for(incoming.ready.wait(), 20)
         host = await stack.enter_async_context(wire_host(bundle))
         yield House(slack, incoming, desk, book, host, identities, links)

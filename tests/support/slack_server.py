@@ -163,6 +163,8 @@ class SlackServer:
         where = params["channel"]
         if where not in self.channels:
             return {"error": "channel_not_found"}
+        if "thread_ts" in params and f"{where}/{params['thread_ts']}" not in self.messages:
+            return {"error": "thread_not_found"}
         stamp = f"{1_700_000_000 + next(self.counter)}.000100"
         kept = params | {"ts": stamp, "channel": where}
         self.messages[f"{where}/{stamp}"] = kept
@@ -226,6 +228,17 @@ class SlackServer:
     def _conversations_history(self, params: Json) -> Json:
         found = [one for one in self.messages.values() if one["channel"] == params["channel"]]
         return {"messages": found[::-1], "response_metadata": {"next_cursor": ""}}
+
+    def _conversations_replies(self, params: Json) -> Json:
+        where, thread = params["channel"], params["ts"]
+        if f"{where}/{thread}" not in self.messages:
+            return {"error": "thread_not_found"}
+        here = [one for one in self.messages.values() if one["channel"] == where]
+        found = [one for one in here if thread in (one["ts"], one.get("thread_ts"))]
+        # One to a page, whatever is asked for.
+        at = int(params.get("cursor") or 0)
+        more = str(at + 1) if at + 1 < len(found) else ""
+        return {"messages": found[at : at + 1], "response_metadata": {"next_cursor": more}}
 
     # Connections
 

@@ -61,6 +61,10 @@ class SlackStandIn(SlackServer):
         card: Json = await self.wait(found)
         return card
 
+    def replies(self, card: Json) -> list[Json]:
+        """Return what the app has written below a card, oldest first."""
+        return [one for one in self.messages.values() if one.get("thread_ts") == card["ts"]]
+
     def trigger(self) -> str:
         """Return a trigger that opens one window."""
         trigger = f"trigger-{next(self.counter)}"

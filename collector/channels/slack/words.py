@@ -6,9 +6,10 @@ from collector.approvals.record import Record, RequestState
 from collector.errors import Refusal
 from collector.orders.words import for_a_time
 from collector.sanitize import clean
-from wire.messages import Answer, Vote
+from wire.messages import Answer, Ground, Vote
 
 _SAID = {"approve": "approved", "deny": "denied"}
+_BROKEN = "let go by break-glass"
 _NAME_LIMIT = 80
 _REASON_LIMIT = 400
 
@@ -38,6 +39,8 @@ def decided_words(record: Record, answer: Answer) -> str:
 def vote_line(vote: Vote) -> str:
     """Return one line about what one person said."""
     said = f"{_SAID[vote.answer.value]}{for_a_time(vote)}"
+    if vote.ground is Ground.BREAK_GLASS:
+        said = _BROKEN
     line = f"{said} by {name(vote.by)} at {clock(vote.time_ns)}"
     return f"{line}: {clean(vote.reason, _REASON_LIMIT).text}" if vote.reason else line
 
@@ -69,6 +72,8 @@ def _already(refusal: Refusal, me: str) -> str:
     by = str(refusal.extra.get("decided_by", ""))
     who = "you" if by and by == me else name(by) or "somebody"
     said = _SAID.get(str(refusal.extra.get("answer")), "answered")
+    if refusal.extra.get("ground") == Ground.BREAK_GLASS.value:
+        said = _BROKEN
     words = f"Already {said} by {who} at {clock(refusal.extra.get('decided_ns'))}"
     reason = str(refusal.extra.get("reason") or "")
     return f"{words}: {clean(reason, _REASON_LIMIT).text}" if reason else f"{words}."

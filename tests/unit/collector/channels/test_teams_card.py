@@ -138,6 +138,19 @@ def test_a_follow_up_says_what_became_of_it_once() -> None:
     assert waiting.card.title in _text(follow_up(over))
 
 
+def test_break_glass_is_a_card_of_its_own_that_says_who_and_why() -> None:
+    """Whoever was passed over reads it from the new card, and again on a first one."""
+    broken = make_decision(ground=Ground.BREAK_GLASS, reason="production is **down**")
+    notice = make_notice(None, decision=broken)
+    for data in (follow_up(replace(notice, alarm=True)), message(notice)):
+        said = _text(data)
+        assert "Break-glass: ann@example.com let it go at 12:00:05 UTC without the people" in said
+        assert "production is **down**" in said
+        assert notice.card.title in said
+        assert _card(data)["actions"][0]["url"] == notice.link
+    assert standing(make_notice()) != standing(notice)
+
+
 @pytest.mark.parametrize("text", ["a" * 100, visible("\u202e" * 100), "\\\\" * 60])
 @pytest.mark.parametrize("limit", range(10, 90, 7))
 def test_shortening_never_cuts_an_escape(text: str, limit: int) -> None:
