@@ -53,6 +53,17 @@ class Session:
     denied: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, in words. `stuck`: why nobody may approve it and what to do, "" if they may.
+
+    It can change while nothing happens to the request: with time, the policy and the people.
+    """
+
+    people: str
+    stuck: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One request as it stands, for one place; with `session`, the summary of an AI session.
@@ -64,6 +75,7 @@ class Notice:
     `buttons` is False where an answer from the card would be blind or too late.
     `unsure`: an earlier attempt may have been accepted, so a channel that can look for its own
     cards looks before it posts another one.
+    `asked` is None where nobody is asked any more.
     `alarm`: the glass was broken and this place has not been told. A card that only changes tells
     nobody, so a channel that can change cards says it in a way that notifies; with `unsure` it
     looks first whether it has.
@@ -86,6 +98,7 @@ class Notice:
     buttons: bool
     unsure: bool = False
     alarm: bool = False
+    asked: Asked | None = None
     session: Session | None = None
 
     @property

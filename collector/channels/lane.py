@@ -125,7 +125,8 @@ class Lane:
             return
         known = await self._cards.get(item.request, self.route)
         # Not "at least": after a restart identical holds may be folded in another way.
-        if known is not None and version_of(record) in (known.shown, known.failed):
+        same = known is not None and version_of(record) in (known.shown, known.failed)
+        if same and known is not None and known.beside == self._notices.beside(record):
             return
         try:
             posted = await self._deliver(record, known)
@@ -187,6 +188,7 @@ class Lane:
                     version=version_of(record),
                     finished=record.finished,
                     told=glass_broken(record),
+                    beside=self._notices.beside(record),
                 )
                 return
             except StateError as error:
@@ -204,6 +206,7 @@ class Lane:
             self.route,
             version=version_of(record),
             why=why,
+            beside=self._notices.beside(record),
             # A card that hangs there with an old state is tried again at the next start.
             finished=record.finished and unseen,
         )

@@ -37,20 +37,26 @@ CREATE TABLE card (
     finished INTEGER NOT NULL DEFAULT 0, -- 1: nothing more will be shown
     changed_ns INTEGER NOT NULL,
     told INTEGER NOT NULL DEFAULT 0,     -- 1: its alarm may have been accepted; 2: it was
+    beside TEXT NOT NULL DEFAULT '',     -- what was shown beside the card
     PRIMARY KEY (request, channel, place)
 ) STRICT;
 CREATE INDEX unfinished ON card (finished) WHERE finished = 0;
 CREATE INDEX posted ON card (reference) WHERE reference IS NOT NULL;
 CREATE INDEX refused ON card (changed_ns) WHERE failed > 0;
 """
-_TOLD_IS_NEW = "ALTER TABLE card ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+# What a file of version 1 has not.
+_NEW = (
+    "ALTER TABLE card ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE card ADD COLUMN beside TEXT NOT NULL DEFAULT '';"
+)
 _SELECT = (
-    "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished, told"
+    "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished, told,"
+    " beside"
     " FROM card"
 )
 _UPDATE = "UPDATE card SET "
 _WHERE = " WHERE request = ? AND channel = ? AND place = ?"
-_Row = tuple[str, str, str, str, str | None, int, int, int, str, int, int]
+_Row = tuple[str, str, str, str, str | None, int, int, int, str, int, int, str]
 _T = TypeVar("_T")
 
 
@@ -72,6 +78,7 @@ class KnownCard:
     finished: bool
     told: bool
     telling: bool
+    beside: str
 
 
 class Cards:
@@ -167,19 +174,29 @@ class Cards:
         version: int,
         finished: bool,
         told: bool = False,
+        beside: str = "",
     ) -> None:
         """Record that the channel has accepted what the card shows now; `told` once it alarmed."""
-        values = "reference = ?, tried = 0, shown = ?, failed = 0, why = '', finished = ?"
+        values = (
+            "reference = ?, tried = 0, shown = ?, failed = 0, why = '', finished = ?, beside = ?"
+        )
         if told:
             values += ", told = 2"
-        await self._set(request, route, values, posted.reference, version, int(finished))
+        await self._set(request, route, values, posted.reference, version, int(finished), beside)
 
     async def refused(
-        self, request: RequestId, route: Route, *, version: int, why: str, finished: bool
+        self,
+        request: RequestId,
+        route: Route,
+        *,
+        version: int,
+        why: str,
+        finished: bool,
+        beside: str = "",
     ) -> None:
         """Record that the channel will not take this version."""
-        values = "failed = ?, why = ?, finished = ?"
-        await self._set(request, route, values, version, why, int(finished))
+        values = "failed = ?, why = ?, finished = ?, beside = ?"
+        await self._set(request, route, values, version, why, int(finished), beside)
 
     async def over(self, request: RequestId, route: Route) -> None:
         """Record that a card which was never posted need not be any more."""
@@ -233,7 +250,7 @@ class Cards:
                 f"{_VERSION}); upgrade this collector"
             )
         if version < _VERSION:
-            script = _SCHEMA if version == 0 else _TOLD_IS_NEW
+            script = _SCHEMA if version == 0 else _NEW
             self._connection.executescript(
                 f"BEGIN; {script} PRAGMA user_version = {_VERSION}; COMMIT;"
             )
@@ -250,7 +267,9 @@ class Cards:
 
 
 def _card(row: _Row) -> KnownCard:
-    request, channel, place, nonce, reference, tried, shown, failed, why, finished, told = row
+    request, channel, place, nonce, reference, tried, shown, failed, why, finished, told, beside = (
+        row
+    )
     return KnownCard(
         request=RequestId(request),
         route=Route(channel, place),
@@ -263,4 +282,5 @@ def _card(row: _Row) -> KnownCard:
         finished=bool(finished),
         told=told == 2,
         telling=told == 1,
+        beside=beside,
     )

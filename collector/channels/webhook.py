@@ -96,6 +96,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
             }
             for vote in notice.votes
         ],
+        "asked": notice.asked and {"people": notice.asked.people, "stuck": notice.asked.stuck},
         "link": notice.link,
         "card": as_dict(notice.card),
         "card_digest": notice.shown,

@@ -15,6 +15,7 @@ from typing import Any
 from collector import config
 from collector.approvals.book import Book
 from collector.approvals.record import Record
+from collector.channels.asked import asked_by
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.interface import Route
 from collector.channels.notices import Notices
@@ -146,6 +147,7 @@ async def slack_house(
     bundle: Path,
     *,
     routes: tuple[Route, ...] = TO_CHANNEL,
+    fallback: tuple[Route, ...] = (),
     extras: Extras | None = None,
     mode: str = "socket",
     cards: Path | None = None,
@@ -176,6 +178,7 @@ async def slack_house(
             shown,
             lambda request: request_url(BASE_URL, request),
             partial(quarantine_url, BASE_URL),
+            asked_by(policies),
         )
         client = new_client(own, BOT_TOKEN)
         door = Door(client, links, link_page(BASE_URL))
@@ -184,9 +187,11 @@ async def slack_house(
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
         )
-        dispatcher = Dispatcher(book, store, notices, [channel], routes_by(policies, routes))
+        where = routes_by(policies, routes, fallback)
+        dispatcher = Dispatcher(book, store, notices, [channel], where, fallback=fallback)
         _run(stack, dispatcher.run())
         _run(stack, deciding.waiting(dispatcher).run())
+        _run(stack, policies.follow_people())
         await asyncio.wait_for(incoming.ready.wait(), 20)
         host = await stack.enter_async_context(wire_host(bundle))
         yield House(slack, incoming, desk, book, host, identities, links)

@@ -58,8 +58,8 @@ class Showing:
     `digest` is that of the card. `nonce` is empty where a message has no buttons; with `answers`
     False it has only Details. `votes` are lines, oldest first. `for_a_time`: whether a grant can be
     given. `session`: that it is the summary of one. `quarantine` is the address of the form that
-    stops the subject. `broken` says that the glass was broken, and by whom; `broken_by` is their
-    name.
+    stops the subject. `asked` says who is asked, `stuck` why nobody may approve it; both may be
+    empty. `broken` says that the glass was broken, and by whom; `broken_by` is their name.
     """
 
     request: RequestId
@@ -78,6 +78,8 @@ class Showing:
     quarantine: str = ""
     broken: str = ""
     broken_by: str = ""
+    asked: str = ""
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,12 @@ def _standing(shown: Showing) -> Block:
     elif shown.state in (RequestState.APPROVED, RequestState.DENIED) and not shown.finished:
         light = _OPEN_LIGHT
     broken = f"🚨 {shown.broken}\n" if shown.broken else ""
-    return section(f"{broken}{light} {shown.card.state_line}\nSeverity: {_severity(shown)}")
+    lines = [f"{broken}{light} {shown.card.state_line}", f"Severity: {_severity(shown)}"]
+    if shown.asked:
+        lines.append(f"Asked: {shown.asked}")
+    if shown.stuck:
+        lines.append(f"🚫 Nobody may approve: {shown.stuck}")
+    return section("\n".join(lines))
 
 
 def _happened(card: Card) -> Block:

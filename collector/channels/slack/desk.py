@@ -214,5 +214,7 @@ def showing(
         session=notice.session is not None,
         quarantine=notice.session.quarantine if notice.session else "",
         broken=headline(notice),
+        asked=notice.asked.people if notice.asked else "",
+        stuck=notice.asked.stuck if notice.asked else "",
         broken_by=notice.decision.by if notice.decision else "",
     )

@@ -101,6 +101,7 @@ async def test_a_record_of_before_alarms_is_taken_up(cards: Cards, file: Path) -
     await cards.close()
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("ALTER TABLE card DROP COLUMN told")
+        database.execute("ALTER TABLE card DROP COLUMN beside")
         database.execute("PRAGMA user_version = 1")
     again = Cards(file)
     (known,) = await again.open()

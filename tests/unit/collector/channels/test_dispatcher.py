@@ -12,7 +12,7 @@ from collector.approvals.book import Book
 from collector.approvals.record import Record, RequestState
 from collector.channels import dispatcher as dispatching
 from collector.channels.http import Http
-from collector.channels.interface import Notice, Posted, Route
+from collector.channels.interface import Asked, Notice, Posted, Route
 from collector.channels.store import Cards
 from collector.channels.webhook import Webhook
 from collector.errors import ChannelBusyError, ChannelError, StateError
@@ -522,3 +522,25 @@ async def test_where_nobody_can_be_alarmed_the_fallback_is(centre: Desk) -> None
         await centre.tell(_BROKEN)
         how, notice, _ = await board.next()
     assert (how, notice.to, notice.glass_broken) == ("post", "last", True)
+
+
+async def test_a_card_follows_who_is_asked_though_nothing_happens_to_the_request(
+    centre: Desk,
+) -> None:
+    """The policy, the people or the time have changed; what is as it was is not sent again."""
+    board, says = Board(), [Asked("1 of dba", "dba: nobody is known")]
+    async with centre.showing([board], ["board"], asked=lambda _: says[-1]) as dispatcher:
+        record = await centre.tell(make_opened())
+        _, first, _ = await board.next()
+        await dispatcher.reconsider(record.id)
+        says.append(Asked("1 of dba"))
+        await dispatcher.reconsider(record.id)
+        how, second, _ = await board.next()
+    await centre.restart()
+    says.append(Asked("1 of dba; leads may stand in"))
+    async with centre.showing([board], ["board"], asked=lambda _: says[-1]):
+        _, third, _ = await board.next()
+    assert board.shown.empty()
+    assert [one.asked for one in (first, second, third)] == says
+    assert (how, second.version) == ("update", first.version)
+    assert len({first.delivery, second.delivery, third.delivery}) == 3
