@@ -1,17 +1,36 @@
 """What people are told in Slack after a click or a command: short, and in words."""
 
+import logging
 from datetime import UTC, datetime
 
 from collector.approvals.record import Record, RequestState
-from collector.errors import Refusal
+from collector.errors import Refusal, StateError, TrailError
 from collector.orders.words import for_a_time
 from collector.sanitize import clean
 from wire.messages import Answer, Ground, Vote
+
+log = logging.getLogger(__name__)
+
+# What may go wrong between somebody's click or words and an answer to it.
+TROUBLES = (Refusal, StateError, TrailError)
+# It may have happened after their answer was stored.
+UNREADABLE = (
+    "The collector cannot use its files; its log says why. Look at the page of the request before "
+    "you answer again."
+)
 
 _SAID = {"approve": "approved", "deny": "denied"}
 _BROKEN = "let go by break-glass"
 _NAME_LIMIT = 80
 _REASON_LIMIT = 400
+
+
+def trouble_words(trouble: Refusal | StateError | TrailError, base: str, me: str = "") -> str:
+    """Return what a person is told who cannot be answered; arguments as for `refusal_words`."""
+    if isinstance(trouble, Refusal):
+        return refusal_words(trouble, base, me)
+    log.error("slack: somebody could not be answered: %s", trouble)
+    return UNREADABLE
 
 
 def refusal_words(refusal: Refusal, base: str, me: str = "") -> str:
