@@ -51,8 +51,12 @@ class Dispatcher:
         channels: Sequence[Channel],
         routes: Routes,
         fallback: Sequence[Route] = (),
+        besides: Sequence[Route] = (),
     ) -> None:
-        """`fallback` is where a request goes besides, once one of its routes has refused it."""
+        """`fallback` is where a request goes besides, once one of its routes has refused it.
+
+        A refusal by one of `besides` is no reason for that where it is shown elsewhere, too.
+        """
         self._book = book
         self._sessions = CappedSessions(book)
         self._cards = cards
@@ -60,6 +64,7 @@ class Dispatcher:
         self._channels = {channel.name: channel for channel in channels}
         self._routes = routes
         self._fallback = tuple(fallback)
+        self._besides = frozenset(besides)
         self._lanes: dict[Route, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
@@ -144,10 +149,7 @@ class Dispatcher:
             # Not on disk yet, and perhaps no route of the request any more.
             *(lane.route for lane in self._lanes.values() if shown.id in lane),
         ]
-        broken = glass_broken(shown)
-        if any(
-            card.failed and (card.posted is None or (broken and not card.told)) for card in known
-        ):
+        if self._wants_fallback(shown, known, routes):
             routes.extend(self._fallback)
         for route in dict.fromkeys(routes):
             self._lane(route).want(shown.id, version)
@@ -158,6 +160,19 @@ class Dispatcher:
                 continue
             if (session := await self._sessions.find(one)) is not None:
                 await self._consider(session)
+
+    def _wants_fallback(
+        self, shown: Shown, known: Sequence[KnownCard], routes: Sequence[Route]
+    ) -> bool:
+        """Say whether it is not seen, or an alarm not heard, where it should be."""
+        broken = glass_broken(shown)
+        missed = [
+            card.route
+            for card in known
+            if card.failed and (card.posted is None or (broken and not card.told))
+        ]
+        elsewhere = bool(set(routes) - self._besides)
+        return any(not elsewhere or route not in self._besides for route in missed)
 
     async def _is_settled(self, one: RequestId) -> bool:
         """Say whether no card of it needs to change any more."""

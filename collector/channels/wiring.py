@@ -19,6 +19,7 @@ from collector.channels.notices import Notices, glass_broken
 from collector.channels.settings import routes_of
 from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.door import CHANNEL
+from collector.channels.slack.places import OWNER
 from collector.channels.slack.wiring import Answers, slack_that_answers, slack_that_shows
 from collector.channels.store import Cards
 from collector.channels.teams import Teams
@@ -64,22 +65,37 @@ def start_channels(
     shown = shown or ShownCards(HostNames(Path(config.identities.file)))
     form = partial(quarantine_url, base)
     notices = Notices(shown, links(config), form, asked_by(policies))
+    tells_owner = config.slack.enabled and config.slack.tell_owner
+    owner = Route(CHANNEL, OWNER) if tells_owner else None
     if config.slack.enabled and answers is not None:
         slack = slack_that_answers(config.slack, answers, book, cards, notices)
         channels = [slack if one.name == slack.name else one for one in channels]
     dispatcher = Dispatcher(
-        book, cards, notices, channels, routes(policies, default, fallback), fallback=fallback
+        book,
+        cards,
+        notices,
+        channels,
+        routes(policies, default, fallback, owner=owner),
+        fallback=fallback,
+        besides=() if owner is None else (owner,),
     )
     stack.push_async_callback(dispatcher.close)
     return dispatcher
 
 
-def routes(policies: Policies, default: Sequence[Route], fallback: Sequence[Route] = ()) -> Routes:
+def routes(
+    policies: Policies,
+    default: Sequence[Route],
+    fallback: Sequence[Route] = (),
+    *,
+    owner: Route | None = None,
+) -> Routes:
     """Return what says where requests go: where their policy says, else where `default` does.
 
     Escalation adds to that. One that nobody may approve goes to `fallback` at once, where its
     policy has no step of escalation. A request that was released by breaking the glass goes to
-    every place that its policy names, so that whoever was passed over is told.
+    every place that its policy names, so that whoever was passed over is told. `owner` is where
+    whoever answers for the subject is told of each.
     """
 
     def of(record: Record) -> Sequence[Route]:
@@ -90,7 +106,8 @@ def routes(policies: Policies, default: Sequence[Route], fallback: Sequence[Rout
             to = applied.escalated_to(time.time_ns())
         first = tuple(map(Route.parse, policy.channels)) or tuple(default)
         alone = applied.stuck and not policy.escalate and record.state is RequestState.OPEN
-        others = (*map(Route.parse, to), *(fallback if alone else ()))
+        own = (owner,) if owner is not None and record.opened.owner else ()
+        others = (*map(Route.parse, to), *(fallback if alone else ()), *own)
         return tuple(dict.fromkeys((*first, *others)))
 
     return of

@@ -148,6 +148,7 @@ async def slack_house(
     *,
     routes: tuple[Route, ...] = TO_CHANNEL,
     fallback: tuple[Route, ...] = (),
+    owner: Route | None = None,
     extras: Extras | None = None,
     mode: str = "socket",
     cards: Path | None = None,
@@ -187,8 +188,11 @@ async def slack_house(
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
         )
-        where = routes_by(policies, routes, fallback)
-        dispatcher = Dispatcher(book, store, notices, [channel], where, fallback=fallback)
+        where = routes_by(policies, routes, fallback, owner=owner)
+        besides = () if owner is None else (owner,)
+        dispatcher = Dispatcher(
+            book, store, notices, [channel], where, fallback=fallback, besides=besides
+        )
         _run(stack, dispatcher.run())
         _run(stack, deciding.waiting(dispatcher).run())
         _run(stack, policies.follow_people())

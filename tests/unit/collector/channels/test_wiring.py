@@ -136,6 +136,18 @@ def test_what_nobody_may_approve_goes_to_the_fallback_where_no_step_is_left(tmp_
     assert routes(plain, _DEFAULT, [_LAST])(record) == _DEFAULT
 
 
+def test_whoever_answers_for_the_subject_is_told_whatever_the_policy_names(tmp_path: Path) -> None:
+    """Once, also where the policy names them itself; and nobody where nobody answers for it."""
+    owner = Route("slack", "owner")
+    record = Record(make_opened(opened_ns=time.time_ns()))
+    named = _policies(tmp_path, POLICY)
+    assert routes(named, _DEFAULT, owner=owner)(record) == (Route("teams", "all"), owner)
+    itself = _policies(tmp_path, POLICY.replace("[teams:all]", '["slack:owner", "teams:all"]'))
+    assert routes(itself, _DEFAULT, owner=owner)(record) == (owner, Route("teams", "all"))
+    nobody = Record(make_opened(owner="", opened_ns=time.time_ns()))
+    assert routes(named, _DEFAULT, owner=owner)(nobody) == (Route("teams", "all"),)
+
+
 @pytest.mark.parametrize("text", ["slack:#approvals", "slack:@ann", "teams:a", "webhook", "a:b:c"])
 def test_a_route_is_written_as_it_is_read(text: str) -> None:
     """In the configuration, in the log and by the API alike."""
