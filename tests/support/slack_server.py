@@ -19,6 +19,8 @@ from tests.support.slack_limits import LimitError, check_message, check_view
 TEAM, APP, BOT, BOT_USER = "T0TEAM00", "A0APP000", "B0BOT000", "U0BOT000"
 BOT_TOKEN, APP_TOKEN, SECRET = "xoxb-1-2-stand-in", "xapp-1-A0-stand-in", "5" * 32
 APPROVALS = "C0APPROVE"
+# How long after a click a window may be opened for it.
+TRIGGER_LIFE_S = 3
 
 Json = dict[str, Any]
 
@@ -79,7 +81,8 @@ class SlackServer:
         self.acknowledged: dict[str, Json] = {}
         self.connections = 0
         self.sockets: list[web.WebSocketResponse] = []
-        self.triggers: set[str] = set()
+        self.triggers: dict[str, float] = {}  # when each was given
+        self.now = 0.0  # seconds; goes on when a test says so, however slow the machine is
         self.counter = itertools.count(1)
         self._changed = asyncio.Condition()
 
@@ -185,9 +188,11 @@ class SlackServer:
 
     def _views_open(self, params: Json) -> Json:
         check_view(params["view"])
-        if params["trigger_id"] not in self.triggers:
+        given = self.triggers.pop(params["trigger_id"], None)
+        if given is None:
+            return {"error": "exchanged_trigger_id"}
+        if self.now - given > TRIGGER_LIFE_S:
             return {"error": "expired_trigger_id"}
-        self.triggers.discard(params["trigger_id"])
         view = params["view"] | {"id": f"V{next(self.counter)}"}
         self.views[view["id"]] = view
         return {"view": view}

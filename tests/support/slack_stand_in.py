@@ -68,7 +68,7 @@ class SlackStandIn(SlackServer):
     def trigger(self) -> str:
         """Return a trigger that opens one window."""
         trigger = f"trigger-{next(self.counter)}"
-        self.triggers.add(trigger)
+        self.triggers[trigger] = self.now
         return trigger
 
     def click_body(self, who: str, card: Json, action: str, **changes: Any) -> Json:
