@@ -189,9 +189,7 @@ class SlackServer:
     def _views_open(self, params: Json) -> Json:
         check_view(params["view"])
         given = self.triggers.pop(params["trigger_id"], None)
-        if given is None:
-            return {"error": "exchanged_trigger_id"}
-        if self.now - given > TRIGGER_LIFE_S:
+        if given is None or self.now - given > TRIGGER_LIFE_S:
             return {"error": "expired_trigger_id"}
         view = params["view"] | {"id": f"V{next(self.counter)}"}
         self.views[view["id"]] = view
