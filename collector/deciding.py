@@ -75,6 +75,7 @@ class Deciding:
             waits.reconsider()
 
         self.policies.changed = judge_anew
+        self.policies.people_changed = waits.reconsider
         return waits
 
 

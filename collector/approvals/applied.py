@@ -57,13 +57,17 @@ class Applied:
     def counts_for(self, caller: Caller, now_ns: int) -> tuple[str, ...]:
         """Return the groups of the policy whose quota an approval by this person may fill."""
         mine = frozenset(caller.groups)
-        stands_in = bool(mine & self.policy.stand_ins(self._waited(now_ns)))
+        stands_in = bool(mine & self.stand_ins(now_ns))
         wanted = dict.fromkeys(quota.group for quota in self.policy.approve)
         return tuple(group for group in wanted if not group or stands_in or group in mine)
 
-    def shown_in(self, now_ns: int) -> tuple[str, ...]:
-        """Return the channels that the request is shown in."""
-        return self.policy.shown_in(self._waited(now_ns))
+    def stand_ins(self, now_ns: int) -> frozenset[str]:
+        """Return the groups that escalation has let in."""
+        return self.policy.stand_ins(self._waited(now_ns))
+
+    def escalated_to(self, now_ns: int) -> tuple[str, ...]:
+        """Return the channels that escalation has added."""
+        return self.policy.escalated_to(self._waited(now_ns))
 
     def steps_ns(self) -> tuple[int, ...]:
         """Return when escalation lets others in, since the epoch."""
@@ -92,6 +96,8 @@ class Policies:
         self.check: Callable[[PolicySet], None] = lambda found: None
         # Called when another set is in force: what open requests wait for may be another thing.
         self.changed: Callable[[], None] = lambda: None
+        # Called when others are known: who may approve, and whether anybody, may be another thing.
+        self.people_changed: Callable[[], None] = lambda: None
 
     @property
     def policies(self) -> PolicySet:
@@ -126,6 +132,7 @@ class Policies:
                 continue
             if seen != self._seen:
                 self._seen, self._known = seen, Crowd(seen)
+                self.people_changed()
 
     def apply(self, record: Record) -> Applied:
         """Return what is asked for a request now."""

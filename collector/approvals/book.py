@@ -106,6 +106,10 @@ class Book:
         """Return what the trail has of a session at its limit; see `Reader.denied_beyond`."""
         return await self._reader.denied_beyond(name)
 
+    async def glass_broken(self, since_ns: int) -> tuple[RequestId, ...]:
+        """Return the requests that somebody let go since then without those who were asked."""
+        return await self._reader.glass_broken(since_ns)
+
     async def many(self, requests: Sequence[RequestId]) -> list[Record]:
         """Return holds, each by itself, in the order asked for, those that exist."""
         missing = [one for one in requests if self.register.get(one) is None]

@@ -169,6 +169,7 @@ def check_open(record: Record) -> None:
             {
                 "decided_by": decision.by,
                 "answer": decision.answer.value,
+                "ground": decision.ground.value,
                 "decided_ns": decision.time_ns,
                 "reason": decision.reason,
             },

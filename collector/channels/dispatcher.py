@@ -6,6 +6,7 @@ they have, and the record of cards. So a restart, or a queue that ran over, star
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from collector.approvals.capped import Capped, CappedSessions, named_by
 from collector.approvals.record import Record
 from collector.channels.interface import Channel, Notice, Posted, Route, Routes
 from collector.channels.lane import Lane, LaneHealth
-from collector.channels.notices import Notices, Shown, version_of
+from collector.channels.notices import Notices, Shown, glass_broken, version_of
 from collector.channels.store import Cards, KnownCard
 from collector.errors import ChannelError, CollectorError
 from wire.ids import RequestId
@@ -27,6 +28,8 @@ _AGAIN_S = 2.0
 # How long cards that are under way may take when the collector stops.
 _END_S = 5.0
 _FAILURES = 50
+# How long ago the glass may have been broken for people to be told of it still.
+_TOLD_OF_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,12 @@ class Dispatcher:
         channels: Sequence[Channel],
         routes: Routes,
         fallback: Sequence[Route] = (),
+        besides: Sequence[Route] = (),
     ) -> None:
-        """`fallback` is where a request goes besides, once one of its routes has refused it."""
+        """`fallback` is where a request goes besides, once one of its routes has refused it.
+
+        A refusal by one of `besides` is no reason for that where it is shown elsewhere, too.
+        """
         self._book = book
         self._sessions = CappedSessions(book)
         self._cards = cards
@@ -57,6 +64,7 @@ class Dispatcher:
         self._channels = {channel.name: channel for channel in channels}
         self._routes = routes
         self._fallback = tuple(fallback)
+        self._besides = frozenset(besides)
         self._lanes: dict[Route, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
@@ -123,6 +131,10 @@ class Dispatcher:
         """Want every waiting request where it should be, and every card that is not at its end."""
         for record in reversed(self._book.register.requests()):
             await self._consider(record)
+        # Who was passed over is told, also where it was all over before they could be.
+        for request in await self._book.glass_broken(time.time_ns() - _TOLD_OF_NS):
+            if (broken := await self._book.get(request)) is not None:
+                await self._consider(self._book.whole(broken))
         for card in await self._cards.open():
             # Version 0: whatever the trail says. It may not have the hold any more, or not yet.
             self._lane(card.route).want(card.request, 0)
@@ -137,7 +149,7 @@ class Dispatcher:
             # Not on disk yet, and perhaps no route of the request any more.
             *(lane.route for lane in self._lanes.values() if shown.id in lane),
         ]
-        if any(card.failed and card.posted is None for card in known):
+        if self._wants_fallback(shown, known, routes):
             routes.extend(self._fallback)
         for route in dict.fromkeys(routes):
             self._lane(route).want(shown.id, version)
@@ -148,6 +160,19 @@ class Dispatcher:
                 continue
             if (session := await self._sessions.find(one)) is not None:
                 await self._consider(session)
+
+    def _wants_fallback(
+        self, shown: Shown, known: Sequence[KnownCard], routes: Sequence[Route]
+    ) -> bool:
+        """Say whether it is not seen, or an alarm not heard, where it should be."""
+        broken = glass_broken(shown)
+        missed = [
+            card.route
+            for card in known
+            if card.failed and (card.posted is None or (broken and not card.told))
+        ]
+        elsewhere = bool(set(routes) - self._besides)
+        return any(not elsewhere or route not in self._besides for route in missed)
 
     async def _is_settled(self, one: RequestId) -> bool:
         """Say whether no card of it needs to change any more."""

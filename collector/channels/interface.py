@@ -11,7 +11,7 @@ from typing import Protocol
 from collector.approvals.record import Outcome, Record, RequestState
 from collector.card import Card
 from wire.ids import RequestId
-from wire.messages import Decision, Vote
+from wire.messages import Decision, Ground, Vote
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,6 +53,17 @@ class Session:
     denied: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked, in words. `stuck`: why nobody may approve it and what to do, "" if they may.
+
+    It can change while nothing happens to the request: with time, the policy and the people.
+    """
+
+    people: str
+    stuck: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One request as it stands, for one place; with `session`, the summary of an AI session.
@@ -64,6 +75,10 @@ class Notice:
     `buttons` is False where an answer from the card would be blind or too late.
     `unsure`: an earlier attempt may have been accepted, so a channel that can look for its own
     cards looks before it posts another one.
+    `asked` is None where nobody is asked any more.
+    `alarm`: the glass was broken and this place has not been told. A card that only changes tells
+    nobody, so a channel that can change cards says it in a way that notifies; with `unsure` it
+    looks first whether it has.
     A summary is nothing to approve; `request` names the session, and versions have no order.
     """
 
@@ -82,7 +97,14 @@ class Notice:
     link: str
     buttons: bool
     unsure: bool = False
+    alarm: bool = False
+    asked: Asked | None = None
     session: Session | None = None
+
+    @property
+    def glass_broken(self) -> bool:
+        """Whether somebody has let it go without those whom the policy asks."""
+        return self.decision is not None and self.decision.ground is Ground.BREAK_GLASS
 
 
 class Channel(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from collector.channels.backlog import Backlog, Item
 from collector.channels.interface import Channel, Posted, Route
-from collector.channels.notices import Notices, Shown, version_of
+from collector.channels.notices import Notices, Shown, glass_broken, version_of
 from collector.channels.store import Cards, KnownCard
 from collector.errors import ChannelBusyError, ChannelError, CollectorError, StateError
 from wire.ids import RequestId
@@ -125,7 +125,8 @@ class Lane:
             return
         known = await self._cards.get(item.request, self.route)
         # Not "at least": after a restart identical holds may be folded in another way.
-        if known is not None and version_of(record) in (known.shown, known.failed):
+        same = known is not None and version_of(record) in (known.shown, known.failed)
+        if same and known is not None and known.beside == self._notices.beside(record):
             return
         try:
             posted = await self._deliver(record, known)
@@ -138,18 +139,25 @@ class Lane:
 
     async def _deliver(self, record: Shown, known: KnownCard | None) -> Posted | None:
         """Post or update; return None if there is nothing to show any more."""
+        broken = glass_broken(record)
         if known is not None and known.posted is not None:
-            notice = self._notices.make(record, self.route, known.nonce)
+            alarm = broken and not known.told
+            if alarm:
+                await self._cards.telling(record.id, self.route)
+            notice = self._notices.make(
+                record, self.route, known.nonce, unsure=known.telling, alarm=alarm
+            )
             await self._notices.written()
-            with_notice = self._channel.update(known.posted, notice)
-            return await self._asked(with_notice)
-        if record.finished and (known is None or not known.tried):
-            # It was over before anyone could have been asked.
+            return await self._asked(self._channel.update(known.posted, notice))
+        if record.finished and not broken and (known is None or not known.tried):
+            # It was over before anyone could have been asked, and nobody was passed over.
             if known is not None:
                 await self._cards.over(record.id, self.route)
             return None
         begun = await self._cards.begin(record.id, self.route)
-        notice = self._notices.make(record, self.route, begun.nonce, unsure=begun.tried)
+        notice = self._notices.make(
+            record, self.route, begun.nonce, unsure=begun.tried, alarm=broken
+        )
         await self._notices.written()
         try:
             return await self._asked(self._channel.post(notice))
@@ -179,6 +187,8 @@ class Lane:
                     posted,
                     version=version_of(record),
                     finished=record.finished,
+                    told=glass_broken(record),
+                    beside=self._notices.beside(record),
                 )
                 return
             except StateError as error:
@@ -190,13 +200,15 @@ class Lane:
         self._trouble = why
         log.error("channel %s refuses request %s: %s", self.route, record.id, why)
         unseen = known is None or known.posted is None
+        untold = glass_broken(record) and (known is None or not known.told)
         await self._cards.refused(
             record.id,
             self.route,
             version=version_of(record),
             why=why,
+            beside=self._notices.beside(record),
             # A card that hangs there with an old state is tried again at the next start.
             finished=record.finished and unseen,
         )
-        if unseen:
+        if unseen or untold:
             await self._refused(record)

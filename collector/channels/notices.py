@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from collector.approvals.capped import Capped
 from collector.approvals.record import Record, RequestState
-from collector.channels.interface import Notice, Route, Session
+from collector.channels.interface import Asked, Notice, Route, Session
 from collector.shown.cards import ShownCards
 from wire.ids import RequestId
-from wire.messages import HoldOpened
+from wire.messages import Ground, HoldOpened
 
 Shown = Record | Capped
 """What a card is of: a request, or the summary of a session at its limit."""
@@ -25,6 +25,12 @@ def version_of(shown: Shown) -> int:
     return 1 + shown.length - len(shown.comments) + len(shown.notes) - beside
 
 
+def glass_broken(shown: Shown) -> bool:
+    """Return whether somebody has let it go without those who are asked, who must be told."""
+    decision = None if isinstance(shown, Capped) else shown.decision
+    return decision is not None and decision.ground is Ground.BREAK_GLASS
+
+
 class Notices:
     """Makes notices of what is shown everywhere."""
 
@@ -33,16 +39,27 @@ class Notices:
         cards: ShownCards,
         link: Callable[[RequestId], str],
         quarantine: Callable[[str, str], str] = lambda _, __: "",
+        asked: Callable[[Record], Asked | None] = lambda _: None,
     ) -> None:
         """`link` gives the address of a request's page, where people sign in and decide.
 
-        `quarantine` gives that of the form that stops a subject on a host.
+        `quarantine` gives that of the form that stops a subject on a host. `asked` says who is
+        asked about a request now.
         """
         self._cards = cards
         self._link = link
         self._quarantine = quarantine
+        self._asked = asked
 
-    def make(self, shown: Shown, route: Route, nonce: str, *, unsure: bool = False) -> Notice:
+    def make(
+        self,
+        shown: Shown,
+        route: Route,
+        nonce: str,
+        *,
+        unsure: bool = False,
+        alarm: bool = False,
+    ) -> Notice:
         """Return the request, or session, as it stands, for the card of this nonce."""
         if isinstance(shown, Capped):
             return self._summary(shown, route, nonce, unsure=unsure)
@@ -61,12 +78,19 @@ class Notices:
             votes=record.votes,
             finished=record.finished,
             version=version,
-            delivery=_delivery(nonce, version),
+            delivery=_delivery(nonce, version, self.beside(record)),
             link=self._link(record.id),
             # Where something is hidden, an answer from the card would be to what nobody saw.
             buttons=record.state is RequestState.OPEN and card.hidden_bytes == 0,
             unsure=unsure,
+            alarm=alarm,
+            asked=self._asked(record),
         )
+
+    def beside(self, shown: Shown) -> str:
+        """Return what is shown beside the card and is no part of the version; it may change."""
+        asked = None if isinstance(shown, Capped) else self._asked(shown)
+        return "" if asked is None else f"{asked.people}\n{asked.stuck}"
 
     def host_name(self, opened: HoldOpened) -> str:
         """Return the enrolled name, so that no host can pass for another one before a reviewer."""
@@ -104,6 +128,6 @@ class Notices:
         )
 
 
-def _delivery(nonce: str, version: int) -> str:
+def _delivery(nonce: str, version: int, beside: str = "") -> str:
     # The nonce itself is only for those who may click.
-    return hashlib.sha256(f"{nonce}/{version}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{nonce}/{version}/{beside}".encode()).hexdigest()[:32]

@@ -22,7 +22,7 @@ from wire.ids import RequestId
 # A click on a card that is older than this is answered as on a card that never was.
 KEEP_NS = 30 * 86_400 * 10**9
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE card (
     request TEXT NOT NULL,
@@ -36,25 +36,36 @@ CREATE TABLE card (
     why TEXT NOT NULL DEFAULT '',        -- its words for that
     finished INTEGER NOT NULL DEFAULT 0, -- 1: nothing more will be shown
     changed_ns INTEGER NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0,     -- 1: its alarm may have been accepted; 2: it was
+    beside TEXT NOT NULL DEFAULT '',     -- what was shown beside the card
     PRIMARY KEY (request, channel, place)
 ) STRICT;
 CREATE INDEX unfinished ON card (finished) WHERE finished = 0;
 CREATE INDEX posted ON card (reference) WHERE reference IS NOT NULL;
 CREATE INDEX refused ON card (changed_ns) WHERE failed > 0;
 """
+# What a file of version 1 has not.
+_NEW = (
+    "ALTER TABLE card ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE card ADD COLUMN beside TEXT NOT NULL DEFAULT '';"
+)
 _SELECT = (
-    "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished"
+    "SELECT request, channel, place, nonce, reference, tried, shown, failed, why, finished, told,"
+    " beside"
     " FROM card"
 )
 _UPDATE = "UPDATE card SET "
 _WHERE = " WHERE request = ? AND channel = ? AND place = ?"
-_Row = tuple[str, str, str, str, str | None, int, int, int, str, int]
+_Row = tuple[str, str, str, str, str | None, int, int, int, str, int, int, str]
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownCard:
-    """What is recorded of one card. `posted` is None until the channel has accepted it."""
+    """What is recorded of one card. `posted` is None until the channel has accepted it.
+
+    `told`: people there have been alarmed; `telling`: they may have been, and nobody knows.
+    """
 
     request: RequestId
     route: Route
@@ -65,6 +76,9 @@ class KnownCard:
     failed: int
     why: str
     finished: bool
+    told: bool
+    telling: bool
+    beside: str
 
 
 class Cards:
@@ -147,19 +161,42 @@ class Cards:
         """Record that the attempt which was begun was certainly not accepted."""
         await self._set(request, route, "tried = 0")
 
+    async def telling(self, request: RequestId, route: Route) -> None:
+        """Record that people are about to be alarmed of what a card shows."""
+        await self._set(request, route, "told = max(told, 1)")
+
     async def shows(
-        self, request: RequestId, route: Route, posted: Posted, *, version: int, finished: bool
+        self,
+        request: RequestId,
+        route: Route,
+        posted: Posted,
+        *,
+        version: int,
+        finished: bool,
+        told: bool = False,
+        beside: str = "",
     ) -> None:
-        """Record that the channel has accepted what the card shows now."""
-        values = "reference = ?, tried = 0, shown = ?, failed = 0, why = '', finished = ?"
-        await self._set(request, route, values, posted.reference, version, int(finished))
+        """Record that the channel has accepted what the card shows now; `told` once it alarmed."""
+        values = (
+            "reference = ?, tried = 0, shown = ?, failed = 0, why = '', finished = ?, beside = ?"
+        )
+        if told:
+            values += ", told = 2"
+        await self._set(request, route, values, posted.reference, version, int(finished), beside)
 
     async def refused(
-        self, request: RequestId, route: Route, *, version: int, why: str, finished: bool
+        self,
+        request: RequestId,
+        route: Route,
+        *,
+        version: int,
+        why: str,
+        finished: bool,
+        beside: str = "",
     ) -> None:
         """Record that the channel will not take this version."""
-        values = "failed = ?, why = ?, finished = ?"
-        await self._set(request, route, values, version, why, int(finished))
+        values = "failed = ?, why = ?, finished = ?, beside = ?"
+        await self._set(request, route, values, version, why, int(finished), beside)
 
     async def over(self, request: RequestId, route: Route) -> None:
         """Record that a card which was never posted need not be any more."""
@@ -212,9 +249,10 @@ class Cards:
                 f"{self._path}: written by a newer collector (schema {version}, this one knows "
                 f"{_VERSION}); upgrade this collector"
             )
-        if version == 0:
+        if version < _VERSION:
+            script = _SCHEMA if version == 0 else _NEW
             self._connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+                f"BEGIN; {script} PRAGMA user_version = {_VERSION}; COMMIT;"
             )
 
     @contextmanager
@@ -229,7 +267,9 @@ class Cards:
 
 
 def _card(row: _Row) -> KnownCard:
-    request, channel, place, nonce, reference, tried, shown, failed, why, finished = row
+    request, channel, place, nonce, reference, tried, shown, failed, why, finished, told, beside = (
+        row
+    )
     return KnownCard(
         request=RequestId(request),
         route=Route(channel, place),
@@ -240,4 +280,7 @@ def _card(row: _Row) -> KnownCard:
         failed=failed,
         why=why,
         finished=bool(finished),
+        told=told == 2,
+        telling=told == 1,
+        beside=beside,
     )

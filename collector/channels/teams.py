@@ -30,7 +30,7 @@ class Teams:
 
     async def update(self, posted: Posted, notice: Notice) -> Posted:
         """Say what became of it, if that is news."""
-        if posted.reference == teams_card.standing(notice):
+        if posted.reference == teams_card.standing(notice) and not notice.alarm:
             return posted
         return await self._send(notice, teams_card.follow_up(notice))
 

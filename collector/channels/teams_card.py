@@ -13,6 +13,7 @@ from typing import Any
 from collector.actwords import SECOND
 from collector.approvals.record import Outcome, RequestState
 from collector.card import Card, Fact
+from collector.channels.broken import alarm_lines
 from collector.channels.interface import Notice
 from collector.channels.shorten import shorten
 
@@ -61,7 +62,9 @@ def message(notice: Notice) -> bytes:
     drawn = b""
     for room in _ROOMS:
         card, hidden = _shortened(notice.card, room)
-        drawn = _wrapped(_body(card, hidden, asks=asks), button, notice.link)
+        head, rest = _body(card, hidden, asks=asks)
+        body = [*_alarm(notice)[:1], *head, *_asked(notice), *rest]
+        drawn = _wrapped(body, button, notice.link)
         if len(drawn) <= LARGEST:
             break
     return drawn
@@ -69,14 +72,35 @@ def message(notice: Notice) -> bytes:
 
 def follow_up(notice: Notice) -> bytes:
     """Return the message that says what became of a request; a few hundred bytes of JSON."""
+    if notice.alarm:
+        return _wrapped(_alarm(notice), _opens(notice), notice.link)
     color = _OUTCOME_COLORS.get(notice.outcome, "Default") if notice.outcome else "Default"
     title = shorten(notice.card.title, 300).text
     line = shorten(notice.card.state_line, 500).text
     body = [
         _runs((title, {"weight": "Bolder"})),
         _runs((line, {"color": color, "weight": "Bolder"})),
+        *_asked(notice),
     ]
     return _wrapped(body, _opens(notice), notice.link)
+
+
+def _alarm(notice: Notice) -> list[dict[str, Any]]:
+    """Return the paragraphs that say who broke the glass, why and what for; else none."""
+    first, *others = [shorten(line, 700).text for line in alarm_lines(notice)] or [""]
+    style = {"weight": "Bolder", "size": "Medium", "color": "Attention"}
+    return [_runs((first, style)), *(_runs((one, {})) for one in others)] if first else []
+
+
+def _asked(notice: Notice) -> list[dict[str, Any]]:
+    """Return the paragraphs that say who is asked, and that nobody may approve it."""
+    if notice.asked is None:
+        return []
+    made = [_runs(("Asked: ", {"weight": "Bolder"}), (notice.asked.people, {}))]
+    if notice.asked.stuck:
+        style = {"weight": "Bolder", "color": "Attention"}
+        made.append(_runs(("Nobody may approve: ", style), (notice.asked.stuck, {})))
+    return made
 
 
 def _opens(notice: Notice) -> str:
@@ -86,7 +110,8 @@ def _opens(notice: Notice) -> str:
 def standing(notice: Notice) -> str:
     """Return what a follow-up is about; while it stays the same there is nothing to post."""
     votes = len(notice.votes) if notice.state is RequestState.OPEN else 0
-    return f"{notice.state.value} {notice.outcome.value if notice.outcome else '-'} {votes}"
+    stuck = " stuck" if notice.asked is not None and notice.asked.stuck else ""
+    return f"{notice.state.value} {notice.outcome.value if notice.outcome else '-'} {votes}{stuck}"
 
 
 def _shortened(card: Card, room: _Room) -> tuple[Card, int]:
@@ -114,9 +139,13 @@ def _shortened(card: Card, room: _Room) -> tuple[Card, int]:
     return shown, hidden
 
 
-def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
+_Blocks = list[dict[str, Any]]
+
+
+def _body(card: Card, left_out: int, *, asks: bool) -> tuple[_Blocks, _Blocks]:
+    """Return what the card is about, and what there is to know of it."""
     severity = _SEVERITY_COLORS.get(card.severity, "Default")
-    body = [
+    head = [
         _runs(("Holdfast asks" if asks else "Holdfast", {"isSubtle": True, "size": "Small"})),
         _runs((card.title, {"weight": "Bolder", "size": "Medium"})),
         _runs(
@@ -124,6 +153,7 @@ def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
             (f" · {card.state_line}", {}),
         ),
     ]
+    body: _Blocks = []
     if hidden := card.hidden_bytes + left_out:
         # At the top: Teams folds long cards.
         words = f"{hidden} bytes are not shown here: open the request to read on."
@@ -144,7 +174,7 @@ def _body(card: Card, left_out: int, *, asks: bool) -> list[dict[str, Any]]:
             )
         )
     body.append(_runs((f"Digest {card.digest}", {"isSubtle": True, "size": "Small"})))
-    return body
+    return head, body
 
 
 def _runs(*texts: tuple[str, dict[str, Any]], spacing: str = "Small") -> dict[str, Any]:

@@ -79,6 +79,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
         "decision": decision
         and {
             "answer": decision.answer.value,
+            "ground": decision.ground.value,
             "by": visible(decision.by),
             "via": visible(decision.via),
             "reason": visible(decision.reason),
@@ -87,6 +88,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
         "votes": [
             {
                 "answer": vote.answer.value,
+                "ground": vote.ground.value,
                 "by": visible(vote.by),
                 "via": visible(vote.via),
                 "reason": visible(vote.reason),
@@ -94,6 +96,7 @@ def payload(notice: Notice, kind: str) -> dict[str, Any]:
             }
             for vote in notice.votes
         ],
+        "asked": notice.asked and {"people": notice.asked.people, "stuck": notice.asked.stuck},
         "link": notice.link,
         "card": as_dict(notice.card),
         "card_digest": notice.shown,

@@ -10,14 +10,16 @@ from fastapi import APIRouter
 
 from collector.approvals.applied import Policies
 from collector.approvals.book import Book
-from collector.approvals.record import Record
+from collector.approvals.record import Record, RequestState
+from collector.channels.asked import asked_by
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.http import Http
 from collector.channels.interface import Channel, Route, Routes
-from collector.channels.notices import Notices
+from collector.channels.notices import Notices, glass_broken
 from collector.channels.settings import routes_of
 from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.door import CHANNEL
+from collector.channels.slack.places import OWNER
 from collector.channels.slack.wiring import Answers, slack_that_answers, slack_that_shows
 from collector.channels.store import Cards
 from collector.channels.teams import Teams
@@ -29,7 +31,6 @@ from collector.policy.model import FOR_EVER
 from collector.shown.cards import ShownCards
 from collector.web.settings import base_url, quarantine_url, request_url
 from wire.ids import RequestId
-from wire.messages import Ground
 
 FILE = "channels.sqlite3"
 
@@ -52,7 +53,7 @@ def start_channels(
     fallback = routes_of(config.channels.fallback, place="channels.fallback")
     check_channels((*default, *fallback), channels, place="channels")
     policies.check = lambda found: check_channels(
-        (Route.parse(text) for policy in found.policies for text in policy.shown_in(FOR_EVER)),
+        (Route.parse(text) for policy in found.policies for text in policy.all_channels()),
         channels,
         place=config.approvals.policy_file,
     )
@@ -62,30 +63,52 @@ def start_channels(
     stack.push_async_callback(cards.close)
     base = _base(config)
     shown = shown or ShownCards(HostNames(Path(config.identities.file)))
-    notices = Notices(shown, links(config), partial(quarantine_url, base))
+    form = partial(quarantine_url, base)
+    notices = Notices(shown, links(config), form, asked_by(policies))
+    tells_owner = config.slack.enabled and config.slack.tell_owner
+    owner = Route(CHANNEL, OWNER) if tells_owner else None
     if config.slack.enabled and answers is not None:
         slack = slack_that_answers(config.slack, answers, book, cards, notices)
         channels = [slack if one.name == slack.name else one for one in channels]
     dispatcher = Dispatcher(
-        book, cards, notices, channels, routes(policies, default), fallback=fallback
+        book,
+        cards,
+        notices,
+        channels,
+        routes(policies, default, fallback, owner=owner),
+        fallback=fallback,
+        besides=() if owner is None else (owner,),
     )
     stack.push_async_callback(dispatcher.close)
     return dispatcher
 
 
-def routes(policies: Policies, default: Sequence[Route]) -> Routes:
+def routes(
+    policies: Policies,
+    default: Sequence[Route],
+    fallback: Sequence[Route] = (),
+    *,
+    owner: Route | None = None,
+) -> Routes:
     """Return what says where requests go: where their policy says, else where `default` does.
 
-    A request that was released by breaking the glass goes to every place that its policy names,
-    so that whoever was passed over is told.
+    Escalation adds to that. One that nobody may approve goes to `fallback` at once, where its
+    policy has no step of escalation. A request that was released by breaking the glass goes to
+    every place that its policy names, so that whoever was passed over is told. `owner` is where
+    whoever answers for the subject is told of each.
     """
 
     def of(record: Record) -> Sequence[Route]:
         applied = policies.apply(record)
-        decision = record.decision
-        broken = decision is not None and decision.ground is Ground.BREAK_GLASS
-        shown_in = applied.policy.shown_in(FOR_EVER) if broken else applied.shown_in(time.time_ns())
-        return tuple(map(Route.parse, shown_in)) or default
+        policy = applied.policy
+        to = policy.escalated_to(FOR_EVER)
+        if not glass_broken(record):
+            to = applied.escalated_to(time.time_ns())
+        first = tuple(map(Route.parse, policy.channels)) or tuple(default)
+        alone = applied.stuck and not policy.escalate and record.state is RequestState.OPEN
+        own = (owner,) if owner is not None and record.opened.owner else ()
+        others = (*map(Route.parse, to), *(fallback if alone else ()), *own)
+        return tuple(dict.fromkeys((*first, *others)))
 
     return of
 

@@ -45,9 +45,12 @@ def _facts(policy: Policy) -> list[tuple[str, str]]:
     facts.append(("break-glass", " or ".join(policy.break_glass) or "nobody"))
     if policy.unknown_requester is Unknown.REFUSE:
         facts.append(("unknown requester", "nobody may approve what somebody unknown asks"))
+    every = [_where(policy.channels)]
+    every += [channel for channel in policy.escalated_to(FOR_EVER) if channel not in every]
     if policy.escalate:
-        every = _where(policy.shown_in(FOR_EVER))
-        facts.append(("nobody able", f"escalated at once: shown in {every}"))
+        facts.append(("nobody able", f"escalated at once: shown in {', '.join(every)}"))
+    else:
+        facts.append(("nobody able", "shown in those of [channels] fallback as well, at once"))
     return facts
 
 

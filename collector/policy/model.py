@@ -120,15 +120,19 @@ class Policy:
             for group in step.groups
         )
 
-    def shown_in(self, waited_ns: int) -> tuple[str, ...]:
-        """Return the channels that a request is shown in after so much waiting, each once."""
+    def escalated_to(self, waited_ns: int) -> tuple[str, ...]:
+        """Return the channels that escalation has added after so much waiting, each once."""
         escalated = (
             channel
             for step in self.escalate
             if waited_ns >= step.after_s * 1_000_000_000
             for channel in step.channels
         )
-        return tuple(dict.fromkeys((*self.channels, *escalated)))
+        return tuple(dict.fromkeys(escalated))
+
+    def all_channels(self) -> tuple[str, ...]:
+        """Return every channel that the policy names, each once."""
+        return tuple(dict.fromkeys((*self.channels, *self.escalated_to(FOR_EVER))))
 
 
 @dataclass(frozen=True, slots=True)

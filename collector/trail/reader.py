@@ -142,6 +142,15 @@ class Reader:
         )
         return {HoldId(row[0]): row[1] for row in rows}
 
+    async def glass_broken(self, since_ns: int) -> tuple[RequestId, ...]:
+        """Return the requests for which the glass was broken since then, oldest first."""
+        rows = await self._fetch(
+            "SELECT request FROM decisions WHERE ground = 'break_glass' AND time_ns >= ?"
+            " ORDER BY time_ns",
+            [since_ns],
+        )
+        return tuple(RequestId(row[0]) for row in rows)
+
     async def find(self, prefix: str) -> tuple[RequestId, ...]:
         """Return up to two requests whose id starts with `prefix`."""
         rows = await self._fetch(

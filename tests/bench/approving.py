@@ -59,6 +59,7 @@ _SETTINGS = """
 api_url = "{slack}/api/"
 bot_token_file = "keys/slack-bot"
 app_token_file = "keys/slack-app"
+tell_owner = false
 [webhook]
 directory = "webhooks"
 [approvals]

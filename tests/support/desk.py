@@ -7,7 +7,7 @@ async with desk(tmp_path) as centre:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from collector.approvals.record import Record
 from collector.approvals.register import Changed, Register
 from collector.asks.opened import as_opened
 from collector.channels.dispatcher import Dispatcher
-from collector.channels.interface import Channel, Route, Routes
+from collector.channels.interface import Asked, Channel, Route, Routes
 from collector.channels.notices import Notices
 from collector.channels.store import Cards
 from collector.config import Trail
@@ -80,18 +80,19 @@ class Desk:
         channels: Sequence[Channel],
         routes: Sequence[str] | Routes,
         fallback: Sequence[str] = (),
+        asked: Callable[[Record], Asked | None] = lambda _: None,
     ) -> AsyncIterator[Dispatcher]:
         """Run the channels; when the block ends they are stopped as the collector stops them."""
         if callable(routes):
-            asked = routes
+            where = routes
         else:
             fixed = [Route.parse(text) for text in routes]
-            asked = lambda record: fixed  # noqa: E731 - a name for both cases
+            where = lambda record: fixed  # noqa: E731 - a name for both cases
         cards = Cards(self.cards_file)
         names = HostNames(self.directory / "identities.db")
-        notices = Notices(ShownCards(names), lambda request: LINK + request)
+        notices = Notices(ShownCards(names), lambda request: LINK + request, asked=asked)
         dispatcher = Dispatcher(
-            self.book, cards, notices, channels, asked, [Route.parse(text) for text in fallback]
+            self.book, cards, notices, channels, where, [Route.parse(text) for text in fallback]
         )
         running = asyncio.create_task(dispatcher.run())
         try:

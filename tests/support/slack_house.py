@@ -15,6 +15,7 @@ from typing import Any
 from collector import config
 from collector.approvals.book import Book
 from collector.approvals.record import Record
+from collector.channels.asked import asked_by
 from collector.channels.dispatcher import Dispatcher
 from collector.channels.interface import Route
 from collector.channels.notices import Notices
@@ -28,6 +29,7 @@ from collector.channels.slack.places import Places
 from collector.channels.slack.settings import Secrets, Slack
 from collector.channels.slack.wiring import link_page
 from collector.channels.store import Cards
+from collector.channels.wiring import routes as routes_by
 from collector.daemon import open_policies
 from collector.deciding import Deciding, start_deciding
 from collector.identity.hosts import HostNames
@@ -145,12 +147,17 @@ async def slack_house(
     bundle: Path,
     *,
     routes: tuple[Route, ...] = TO_CHANNEL,
+    fallback: tuple[Route, ...] = (),
+    owner: Route | None = None,
     extras: Extras | None = None,
     mode: str = "socket",
     cards: Path | None = None,
     timeout_s: int = 30,
 ) -> AsyncIterator[House]:
-    """Run it all; `cards` is the file of what was posted, for a second run that takes it up."""
+    """Run it all; `cards` is the file of what was posted, for a second run that takes it up.
+
+    `routes` are for requests whose policy names none.
+    """
     settings = config.load(centre.config)
     identities = Path(settings.identities.file)
     own = Slack(
@@ -172,6 +179,7 @@ async def slack_house(
             shown,
             lambda request: request_url(BASE_URL, request),
             partial(quarantine_url, BASE_URL),
+            asked_by(policies),
         )
         client = new_client(own, BOT_TOKEN)
         door = Door(client, links, link_page(BASE_URL))
@@ -180,8 +188,14 @@ async def slack_house(
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
         )
-        dispatcher = Dispatcher(book, store, notices, [channel], lambda _: routes)
+        where = routes_by(policies, routes, fallback, owner=owner)
+        besides = () if owner is None else (owner,)
+        dispatcher = Dispatcher(
+            book, store, notices, [channel], where, fallback=fallback, besides=besides
+        )
         _run(stack, dispatcher.run())
+        _run(stack, deciding.waiting(dispatcher).run())
+        _run(stack, policies.follow_people())
         await asyncio.wait_for(incoming.ready.wait(), 20)
         host = await stack.enter_async_context(wire_host(bundle))
         yield House(slack, incoming, desk, book, host, identities, links)

@@ -13,8 +13,9 @@ from slack_sdk.models.views import View
 MOST_BLOCKS = {"message": 50, "modal": 100}
 TOTAL = {"message": 13_000, "modal": 250_000}
 _RICH = {"rich_text", "rich_text_preformatted", "text"}
-# The line of a notification is markup to Slack: letters, digits and harmless signs only.
-_NOTIFICATION = re.compile(r"[A-Za-z0-9 :.,-]{1,300}")
+# The line of a notification is markup to Slack: letters, digits and harmless signs only, and the
+# sign of an address inside of one, where it mentions nobody.
+_NOTIFICATION = re.compile(r"(?:[A-Za-z0-9 :.,-]|(?<=[A-Za-z0-9])@(?=[A-Za-z0-9])){1,300}")
 _LONGEST = {"text": 3000, "value": 2000, "url": 3000, "action_id": 255, "block_id": 255}
 
 

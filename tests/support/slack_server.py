@@ -19,6 +19,8 @@ from tests.support.slack_limits import LimitError, check_message, check_view
 TEAM, APP, BOT, BOT_USER = "T0TEAM00", "A0APP000", "B0BOT000", "U0BOT000"
 BOT_TOKEN, APP_TOKEN, SECRET = "xoxb-1-2-stand-in", "xapp-1-A0-stand-in", "5" * 32
 APPROVALS = "C0APPROVE"
+# How long after a click a window may be opened for it.
+TRIGGER_LIFE_S = 3
 
 Json = dict[str, Any]
 
@@ -79,7 +81,8 @@ class SlackServer:
         self.acknowledged: dict[str, Json] = {}
         self.connections = 0
         self.sockets: list[web.WebSocketResponse] = []
-        self.triggers: set[str] = set()
+        self.triggers: dict[str, float] = {}  # when each was given
+        self.now = 0.0  # seconds; goes on when a test says so, however slow the machine is
         self.counter = itertools.count(1)
         self._changed = asyncio.Condition()
 
@@ -163,6 +166,8 @@ class SlackServer:
         where = params["channel"]
         if where not in self.channels:
             return {"error": "channel_not_found"}
+        if "thread_ts" in params and f"{where}/{params['thread_ts']}" not in self.messages:
+            return {"error": "thread_not_found"}
         stamp = f"{1_700_000_000 + next(self.counter)}.000100"
         kept = params | {"ts": stamp, "channel": where}
         self.messages[f"{where}/{stamp}"] = kept
@@ -183,9 +188,9 @@ class SlackServer:
 
     def _views_open(self, params: Json) -> Json:
         check_view(params["view"])
-        if params["trigger_id"] not in self.triggers:
+        given = self.triggers.pop(params["trigger_id"], None)
+        if given is None or self.now - given > TRIGGER_LIFE_S:
             return {"error": "expired_trigger_id"}
-        self.triggers.discard(params["trigger_id"])
         view = params["view"] | {"id": f"V{next(self.counter)}"}
         self.views[view["id"]] = view
         return {"view": view}
@@ -226,6 +231,17 @@ class SlackServer:
     def _conversations_history(self, params: Json) -> Json:
         found = [one for one in self.messages.values() if one["channel"] == params["channel"]]
         return {"messages": found[::-1], "response_metadata": {"next_cursor": ""}}
+
+    def _conversations_replies(self, params: Json) -> Json:
+        where, thread = params["channel"], params["ts"]
+        if f"{where}/{thread}" not in self.messages:
+            return {"error": "thread_not_found"}
+        here = [one for one in self.messages.values() if one["channel"] == where]
+        found = [one for one in here if thread in (one["ts"], one.get("thread_ts"))]
+        # One to a page, whatever is asked for.
+        at = int(params.get("cursor") or 0)
+        more = str(at + 1) if at + 1 < len(found) else ""
+        return {"messages": found[at : at + 1], "response_metadata": {"next_cursor": more}}
 
     # Connections
 

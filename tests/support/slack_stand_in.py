@@ -61,10 +61,14 @@ class SlackStandIn(SlackServer):
         card: Json = await self.wait(found)
         return card
 
+    def replies(self, card: Json) -> list[Json]:
+        """Return what the app has written below a card, oldest first."""
+        return [one for one in self.messages.values() if one.get("thread_ts") == card["ts"]]
+
     def trigger(self) -> str:
         """Return a trigger that opens one window."""
         trigger = f"trigger-{next(self.counter)}"
-        self.triggers.add(trigger)
+        self.triggers[trigger] = self.now
         return trigger
 
     def click_body(self, who: str, card: Json, action: str, **changes: Any) -> Json:

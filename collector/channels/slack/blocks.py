@@ -4,6 +4,8 @@ Everything that a held process can have written is preformatted rich text. What 
 counted, and a card that hides anything has a link in place of its Approve buttons.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collector.approvals.record import Outcome, RequestState
@@ -42,6 +44,8 @@ MODAL_ROOM = 18_000
 # Green only when the host says that the process runs on, red only when it says that it is gone.
 _LIGHTS = {Outcome.RELEASED: "🟢", Outcome.KILLED: "🔴", Outcome.REFUSED: "🔴"}
 _OPEN_LIGHT, _ENDED_LIGHT = "🟡", "⚪"
+# Names that can be nothing but a name where Slack reads markup.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .-]*[A-Za-z0-9])?(?:@[A-Za-z0-9][A-Za-z0-9.-]*)?")
 _MOST_VOTES = 8
 # What is no part of the act, which alone is decided upon, may not crowd it out.
 _VOTES_ROOM = 1500
@@ -54,7 +58,8 @@ class Showing:
     `digest` is that of the card. `nonce` is empty where a message has no buttons; with `answers`
     False it has only Details. `votes` are lines, oldest first. `for_a_time`: whether a grant can be
     given. `session`: that it is the summary of one. `quarantine` is the address of the form that
-    stops the subject.
+    stops the subject. `asked` says who is asked, `stuck` why nobody may approve it; both may be
+    empty. `broken` says that the glass was broken, and by whom; `broken_by` is their name.
     """
 
     request: RequestId
@@ -71,6 +76,10 @@ class Showing:
     note: str = ""
     session: bool = False
     quarantine: str = ""
+    broken: str = ""
+    broken_by: str = ""
+    asked: str = ""
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,24 @@ def notification(shown: Showing) -> str:
     if shown.state is RequestState.OPEN:
         return f"Holdfast: request {shown.request[:8]} of severity {_severity(shown)} waits"
     ended = shown.outcome.value if shown.outcome else shown.state.value
+    if shown.broken:
+        by = shown.broken_by if _NAME.fullmatch(shown.broken_by) else "somebody"
+        # Where the host heard of it too late, it has not let go.
+        let_go = shown.state is RequestState.APPROVED and shown.outcome in (None, Outcome.RELEASED)
+        did = "was let go by" if let_go else f"is {ended}, too late for"
+        return f"Holdfast: request {shown.request[:8]} {did} break-glass by {by}"
     return f"Holdfast: request {shown.request[:8]} is {ended}"
+
+
+def alarm(request: RequestId, lines: Sequence[str], link: str, block_id: str) -> list[Block]:
+    """Return the message that alarms people; `block_id` is what it is found by again."""
+    first, *others = lines
+    blocks: list[Block] = [section(f"🚨 {first}"), preformatted(others)]
+    if link and len(link) <= URL_LIMIT:
+        blocks.append(actions([link_button("Open the page", OPEN_PAGE, link)], block_id))
+    else:
+        blocks.append(context([f"Request {request}"]) | {"block_id": block_id})
+    return blocks
 
 
 def value(request: RequestId, nonce: str) -> str:
@@ -148,7 +174,13 @@ def _standing(shown: Showing) -> Block:
         light = _LIGHTS[shown.outcome]
     elif shown.state in (RequestState.APPROVED, RequestState.DENIED) and not shown.finished:
         light = _OPEN_LIGHT
-    return section(f"{light} {shown.card.state_line}\nSeverity: {_severity(shown)}")
+    broken = f"🚨 {shown.broken}\n" if shown.broken else ""
+    lines = [f"{broken}{light} {shown.card.state_line}", f"Severity: {_severity(shown)}"]
+    if shown.asked:
+        lines.append(f"Asked: {shown.asked}")
+    if shown.stuck:
+        lines.append(f"🚫 Nobody may approve: {shown.stuck}")
+    return section("\n".join(lines))
 
 
 def _happened(card: Card) -> Block:

@@ -39,6 +39,7 @@ _REMEDIES = {
     "is_archived": "name another conversation in the routes",
     "restricted_action": "let the app post there, in the settings of the workspace",
     "cannot_dm_bot": "name a person",
+    "expired_trigger_id": "the click took more than three seconds to get here",
 }
 _DEFAULT_RETRY_S = 30.0
 

@@ -11,6 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from collector.approvals.record import Record
 from collector.channels.interface import Notice, Posted
+from collector.channels.slack.alarms import Alarms
 from collector.channels.slack.blocks import MESSAGE_ROOM, SMALL_ROOM, Message, message
 from collector.channels.slack.calls import SlackRefusedError, asked
 from collector.channels.slack.desk import Extras, showing
@@ -48,6 +49,7 @@ class SlackChannel:
         self._extras = extras
         self._places = places
         self._twins = Twins(client)
+        self._alarms = Alarms(client)
         self.incoming = incoming
 
     async def post(self, notice: Notice) -> Posted:
@@ -75,7 +77,10 @@ class SlackChannel:
         return Posted(f"{answer.get('channel') or where}/{stamp}")
 
     async def update(self, posted: Posted, notice: Notice) -> Posted:
-        """Change a card; where Slack refuses that, reply below it. Raise as `post` does."""
+        """Change a card; where Slack refuses that, reply below it. Raise as `post` does.
+
+        Nobody hears of a card that changes, so an alarm is a reply of its own.
+        """
         where, _, stamp = posted.reference.partition("/")
         try:
             await self._send(
@@ -84,7 +89,10 @@ class SlackChannel:
             )
         except SlackRefusedError as error:
             log.warning("slack: card %s cannot be changed (%s); replying", posted.reference, error)
-            await self._reply(where, stamp, notice)
+            if not notice.alarm:  # which says the same
+                await self._reply(where, stamp, notice)
+        if notice.alarm:
+            await self._alarms.tell(where, stamp, notice)
         await self._twins.settle(posted, notice)
         return posted
 

@@ -22,7 +22,13 @@ from collector.channels.slack.door import Sender
 from collector.channels.slack.modal import Subject, View
 from collector.channels.slack.tell import Teller
 from collector.channels.slack.twins import Twins
-from collector.channels.slack.words import clock, decided_words, name, refusal_words
+from collector.channels.slack.words import (
+    TROUBLES,
+    clock,
+    decided_words,
+    name,
+    trouble_words,
+)
 from collector.errors import ChannelBusyError, ChannelError, Refusal
 from collector.reasons import FOR_APPROVAL, FOR_DENIAL
 from collector.sanitize import clean
@@ -67,8 +73,8 @@ class Clicks:
                 await self._ask_reason(body, sender, record, subject)
                 return
             words = await self._decide(sender, record, subject, reason="", life=None)
-        except Refusal as refusal:
-            words = refusal_words(refusal, self._desk.base_url)
+        except TROUBLES as trouble:
+            words = trouble_words(trouble, self._desk.base_url)
         except (ChannelError, ChannelBusyError) as error:
             words = f"Slack opened no window: {error}. Click again, or use the page on the card."
         await self._teller.tell(body, respond, words)
@@ -83,8 +89,8 @@ class Clicks:
             capped = await self._desk.session_of_button(subject.carried)
             view = modal.ask_reason(subject, f"Deny all: {state_words(capped)}", FOR_DENIAL)
             view_id = await self._open(body, view)
-        except Refusal as refusal:
-            await self._teller.tell(body, respond, refusal_words(refusal, self._desk.base_url))
+        except TROUBLES as trouble:
+            await self._teller.tell(body, respond, trouble_words(trouble, self._desk.base_url))
             return
         except (ChannelError, ChannelBusyError) as error:
             words = f"Slack opened no window: {error}. Click again, or use the page on the card."
@@ -92,8 +98,8 @@ class Clicks:
             return
         try:
             check_decides(await self._desk.door.admit(sender))
-        except Refusal as refusal:
-            await self._update(view_id, refusal_words(refusal, self._desk.base_url))
+        except TROUBLES as trouble:
+            await self._update(view_id, trouble_words(trouble, self._desk.base_url))
 
     async def because(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """A reason of the short list in a window: one click decides."""
@@ -133,8 +139,8 @@ class Clicks:
         try:
             self._desk.door.check_origin(sender)
             view_id = await self._open(body, modal.told(_WAIT))
-        except Refusal as refusal:
-            await self._teller.tell(body, respond, refusal_words(refusal, self._desk.base_url))
+        except TROUBLES as trouble:
+            await self._teller.tell(body, respond, trouble_words(trouble, self._desk.base_url))
             return
         except (ChannelError, ChannelBusyError) as error:
             await self._teller.tell(body, respond, f"Slack opened no window: {error}")
@@ -142,14 +148,15 @@ class Clicks:
         try:
             record = await self._desk.of_button(str(body["actions"][0].get("value", "")))
             await self._desk.door.admit(sender)
-        except Refusal as refusal:
-            await self._update(view_id, refusal_words(refusal, self._desk.base_url))
+            shown = self._desk.showing(record)
+        except TROUBLES as trouble:
+            await self._update(view_id, trouble_words(trouble, self._desk.base_url))
             return
         remarks = [
             f"{name(one.by)} at {clock(one.time_ns)}: {clean(one.text, _REMARK_LIMIT).text}"
             for one in record.comments
         ]
-        await self._show(view_id, modal.details(self._desk.showing(record), remarks))
+        await self._show(view_id, modal.details(shown, remarks))
 
     async def opened_page(self, ack: AsyncAck) -> None:
         """A button that is only a link is reported as a click all the same."""
@@ -167,9 +174,9 @@ class Clicks:
         view_id = await self._open(body, view)
         try:
             await self._desk.check(sender, record)
-        except Refusal as refusal:
+        except TROUBLES as trouble:
             await self._update(
-                view_id, refusal_words(refusal, self._desk.base_url), self._desk.link(record)
+                view_id, trouble_words(trouble, self._desk.base_url), self._desk.link(record)
             )
 
     async def _conclude(
@@ -184,8 +191,8 @@ class Clicks:
             record = await self._desk.of_button(subject.carried)
             link = self._desk.link(record)
             words = await self._decide(Sender.of(body), record, subject, reason=reason, life=life)
-        except Refusal as refusal:
-            words = refusal_words(refusal, self._desk.base_url)
+        except TROUBLES as trouble:
+            words = trouble_words(trouble, self._desk.base_url)
         return words, link
 
     async def _conclude_session(
@@ -200,8 +207,8 @@ class Clicks:
             caller = await self._desk.door.admit(Sender.of(body))
             card = Carried.parse(subject.carried).card
             words = await self._desk.deny_session(caller, capped, reason, card)
-        except Refusal as refusal:
-            words = refusal_words(refusal, self._desk.base_url)
+        except TROUBLES as trouble:
+            words = trouble_words(trouble, self._desk.base_url)
         return words, link
 
     async def _decide(
@@ -214,8 +221,8 @@ class Clicks:
             decided = await self._desk.decide(
                 caller, record, subject.answer, reason, life, card=card
             )
-        except Refusal as refusal:
-            return refusal_words(refusal, self._desk.base_url, caller.name)
+        except TROUBLES as trouble:
+            return trouble_words(trouble, self._desk.base_url, caller.name)
         return decided_words(decided, subject.answer)
 
     async def _open(self, body: dict[str, Any], view: View) -> str:

@@ -1,6 +1,5 @@
 """`/holdfast` in Slack: one table of subcommands, each with its usage and what it does."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,10 @@ from collector.channels.slack.door import Said, Sender
 from collector.channels.slack.elements import Block, preformatted, section
 from collector.channels.slack.fitting import fitted
 from collector.channels.slack.tell import answer
-from collector.channels.slack.words import decided_words, refusal_words
-from collector.errors import Refusal, StateError, TrailError
+from collector.channels.slack.words import TROUBLES, decided_words, refusal_words, trouble_words
+from collector.errors import Refusal
 from collector.identity.people import Caller
 from wire.messages import Answer
-
-log = logging.getLogger(__name__)
 
 COMMAND = "/holdfast"
 _MOST_LISTED = 20
@@ -59,11 +56,8 @@ class Commands:
                     f"{COMMAND} help lists those there are",
                 )
             blocks = await chosen.run(self._desk, Said(words.strip(), Sender.of(body)))
-        except Refusal as refusal:
-            blocks = [section(refusal_words(refusal, self._desk.base_url))]
-        except (StateError, TrailError) as error:
-            log.error("slack: %s %s failed: %s", COMMAND, verb[:40], error)
-            blocks = [section("The collector cannot read its files; its log says why.")]
+        except TROUBLES as trouble:
+            blocks = [section(trouble_words(trouble, self._desk.base_url))]
         await answer(respond, blocks)
 
 

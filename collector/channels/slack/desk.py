@@ -16,6 +16,7 @@ from collector.approvals.capped import Capped, CappedSessions
 from collector.approvals.decide import Decider
 from collector.approvals.deny_session import denied_words, deny_session
 from collector.approvals.record import Record, RequestState
+from collector.channels.broken import headline
 from collector.channels.interface import Notice, Route
 from collector.channels.notices import Notices
 from collector.channels.slack.blocks import Carried, Showing, message
@@ -212,4 +213,8 @@ def showing(
         note="You answer for what asks here, so another person decides." if own else "",
         session=notice.session is not None,
         quarantine=notice.session.quarantine if notice.session else "",
+        broken=headline(notice),
+        asked=notice.asked.people if notice.asked else "",
+        stuck=notice.asked.stuck if notice.asked else "",
+        broken_by=notice.decision.by if notice.decision else "",
     )

@@ -19,7 +19,10 @@ _LARGEST = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slack:
-    """How the collector works with one Slack workspace; without a bot token it does not."""
+    """How the collector works with one Slack workspace; without a bot token it does not.
+
+    `tell_owner`: whoever answers for a subject is told of its requests, whatever their routes are.
+    """
 
     bot_token_file: str = ""
     app_token_file: str = ""
@@ -27,6 +30,7 @@ class Slack:
     mode: Literal["socket", "http"] = "socket"
     request_timeout_s: int = 30
     api_url: str = "https://slack.com/api/"
+    tell_owner: bool = True
 
     @property
     def enabled(self) -> bool:

@@ -1,16 +1,36 @@
 """What people are told in Slack after a click or a command: short, and in words."""
 
+import logging
 from datetime import UTC, datetime
 
 from collector.approvals.record import Record, RequestState
-from collector.errors import Refusal
+from collector.errors import Refusal, StateError, TrailError
 from collector.orders.words import for_a_time
 from collector.sanitize import clean
-from wire.messages import Answer, Vote
+from wire.messages import Answer, Ground, Vote
+
+log = logging.getLogger(__name__)
+
+# What may go wrong between somebody's click or words and an answer to it.
+TROUBLES = (Refusal, StateError, TrailError)
+# It may have happened after their answer was stored.
+UNREADABLE = (
+    "The collector cannot use its files; its log says why. Look at the page of the request before "
+    "you answer again."
+)
 
 _SAID = {"approve": "approved", "deny": "denied"}
+_BROKEN = "let go by break-glass"
 _NAME_LIMIT = 80
 _REASON_LIMIT = 400
+
+
+def trouble_words(trouble: Refusal | StateError | TrailError, base: str, me: str = "") -> str:
+    """Return what a person is told who cannot be answered; arguments as for `refusal_words`."""
+    if isinstance(trouble, Refusal):
+        return refusal_words(trouble, base, me)
+    log.error("slack: somebody could not be answered: %s", trouble)
+    return UNREADABLE
 
 
 def refusal_words(refusal: Refusal, base: str, me: str = "") -> str:
@@ -38,6 +58,8 @@ def decided_words(record: Record, answer: Answer) -> str:
 def vote_line(vote: Vote) -> str:
     """Return one line about what one person said."""
     said = f"{_SAID[vote.answer.value]}{for_a_time(vote)}"
+    if vote.ground is Ground.BREAK_GLASS:
+        said = _BROKEN
     line = f"{said} by {name(vote.by)} at {clock(vote.time_ns)}"
     return f"{line}: {clean(vote.reason, _REASON_LIMIT).text}" if vote.reason else line
 
@@ -69,6 +91,8 @@ def _already(refusal: Refusal, me: str) -> str:
     by = str(refusal.extra.get("decided_by", ""))
     who = "you" if by and by == me else name(by) or "somebody"
     said = _SAID.get(str(refusal.extra.get("answer")), "answered")
+    if refusal.extra.get("ground") == Ground.BREAK_GLASS.value:
+        said = _BROKEN
     words = f"Already {said} by {who} at {clock(refusal.extra.get('decided_ns'))}"
     reason = str(refusal.extra.get("reason") or "")
     return f"{words}: {clean(reason, _REASON_LIMIT).text}" if reason else f"{words}."

@@ -141,10 +141,11 @@ def test_a_policy_is_explained_for_a_request_that_is_only_thought_of(tmp_path: P
         "  after 5m    group leads may stand in; also shown in slack:#urgent",
         "  silence     denied after 90s",
         "  break-glass duty",
-        "  nobody able escalated at once: shown in slack:#urgent",
+        "  nobody able escalated at once: shown in those of [channels] default, slack:#urgent",
     ]
     other = CliRunner().invoke(app, ask).output.splitlines()
     assert other[:3] == ["policy rest", "  does not fit: prod", "  asked       1 of any reviewers"]
+    assert other[-1] == "  nobody able shown in those of [channels] fallback as well, at once"
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:

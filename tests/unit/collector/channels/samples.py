@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from collector.approvals.record import Record
-from collector.channels.interface import Notice, Route
+from collector.channels.interface import Asked, Notice, Route
 from collector.channels.notices import Notices
 from collector.identity.hosts import HostNames
 from collector.shown.cards import ShownCards
@@ -31,8 +31,10 @@ def make_notice(
     decision: Decision | None = None,
     votes: tuple[Vote, ...] = (),
     to: str = "approvals",
+    asked: Asked | None = None,
 ) -> Notice:
     """Return the notice of a request that stands so."""
     record = Record(opened or make_opened(), states=states, votes=votes, decision=decision)
-    notices = Notices(ShownCards(_AsClaimed()), lambda request: BASE + request)
+    cards = ShownCards(_AsClaimed())
+    notices = Notices(cards, lambda request: BASE + request, asked=lambda _: asked)
     return notices.make(record, Route("channel", to), NONCE)

@@ -75,6 +75,41 @@ async def test_what_is_accepted_outlives_the_process(cards: Cards, file: Path) -
     await again.close()
 
 
+async def test_an_alarm_is_on_record_from_before_it_is_sent(cards: Cards, file: Path) -> None:
+    """Whoever starts after a crash knows that it may be there, and later that it is."""
+    await cards.begin(A, SLACK)
+    await cards.shows(A, SLACK, Posted("C1/17.3"), version=1, finished=False)
+    await cards.telling(A, SLACK)
+    await cards.close()
+    again = Cards(file)
+    known = await again.get(A, SLACK)
+    assert known is not None
+    assert (known.telling, known.told) == (True, False)
+    await again.shows(A, SLACK, Posted("C1/17.3"), version=2, finished=False, told=True)
+    await again.telling(A, SLACK)
+    await again.shows(A, SLACK, Posted("C1/17.3"), version=3, finished=True)
+    known = await again.get(A, SLACK)
+    assert known is not None
+    assert (known.telling, known.told) == (False, True)
+    await again.close()
+
+
+async def test_a_record_of_before_alarms_is_taken_up(cards: Cards, file: Path) -> None:
+    """With its cards, of which nobody was alarmed."""
+    await cards.begin(A, SLACK)
+    await cards.shows(A, SLACK, Posted("C1/17.3"), version=2, finished=False)
+    await cards.close()
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("ALTER TABLE card DROP COLUMN told")
+        database.execute("ALTER TABLE card DROP COLUMN beside")
+        database.execute("PRAGMA user_version = 1")
+    again = Cards(file)
+    (known,) = await again.open()
+    assert (known.posted, known.told) == (Posted("C1/17.3"), False)
+    await again.telling(A, SLACK)
+    await again.close()
+
+
 async def test_a_refusal_is_listed_until_the_card_is_shown(cards: Cards) -> None:
     """Whoever looks why a card did not come finds the channel's words."""
     await cards.begin(A, SLACK)

@@ -1,17 +1,18 @@
 """Every request is shown where it should be, and every card follows it to its end."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from collector.approvals.book import Book
-from collector.approvals.record import RequestState
+from collector.approvals.record import Record, RequestState
 from collector.channels import dispatcher as dispatching
 from collector.channels.http import Http
-from collector.channels.interface import Notice, Posted, Route
+from collector.channels.interface import Asked, Notice, Posted, Route
 from collector.channels.store import Cards
 from collector.channels.webhook import Webhook
 from collector.errors import ChannelBusyError, ChannelError, StateError
@@ -434,3 +435,112 @@ async def test_the_channels_end_with_the_book(centre: Desk) -> None:
         await centre.tell(make_opened())
         await board.next()
         book.close()
+
+
+def _to_leads_too(record: Record) -> list[Route]:
+    """As `wiring.routes`: once the glass is broken, its leads are shown it as well."""
+    broken = record.decision is not None and record.decision.ground is Ground.BREAK_GLASS
+    return [Route("board", "first"), *([Route("board", "leads")] if broken else [])]
+
+
+_BROKEN = make_decision(ground=Ground.BREAK_GLASS)
+
+
+async def test_who_was_passed_over_by_break_glass_is_told_though_it_is_over(
+    centre: Desk,
+) -> None:
+    """The channel asks to wait, and the host has long let go when it takes their first card."""
+    board, opened = Board(), make_opened()
+    async with centre.showing([board], _to_leads_too):
+        await centre.tell(opened)
+        await board.next()
+        board.gate.clear()
+        board.troubles = [ChannelBusyError("429", retry_after_s=0.1) for _ in "12"]
+        await centre.tell(_BROKEN, *_end(opened))
+        board.gate.set()
+        found = [await board.next(), await board.next()]
+    assert {(how, one.to, one.finished, one.alarm) for how, one, _ in found} == {
+        ("update", "first", True, True),
+        ("post", "leads", True, True),
+    }
+
+
+async def test_a_glass_that_was_broken_while_the_channels_were_down_is_told_once(
+    centre: Desk,
+) -> None:
+    """Nothing of it was wanted yet when the collector died; what is old is told no more."""
+    board, fresh, old = Board(), _opened(1), _opened(2)
+    now = time.time_ns()
+    for opened, ago_s in ((fresh, 3600), (old, 90_000)):
+        decided_ns = now - ago_s * 10**9
+        request = request_of(opened.hold)
+        broken = replace(_BROKEN, request=request, digest=opened.digest, time_ns=decided_ns)
+        await centre.tell(opened, broken, *_end(opened))
+    await centre.restart()
+    async with centre.showing([board], _to_leads_too):
+        told = [await board.next(), await board.next()]
+    assert sorted((how, one.request, one.to) for how, one, _ in told) == [
+        ("post", _request(1), "first"),
+        ("post", _request(1), "leads"),
+    ]
+    await centre.restart()
+    async with centre.showing([board], _to_leads_too):
+        await centre.tell(_opened(7))
+        assert (await board.next())[1].request == _request(7)
+    assert board.shown.empty()
+
+
+async def test_an_alarm_is_raised_once_and_said_to_be_unsure_after_a_failure(
+    centre: Desk,
+) -> None:
+    """The next state of the request, and the next collector, only change the card."""
+    board, opened = Board(), make_opened()
+    approved, released = _end(opened)
+    async with centre.showing([board], ["board"]):
+        await centre.tell(opened)
+        await board.next()
+        board.troubles = [ChannelBusyError("no answer", unsure=True)]
+        await centre.tell(_BROKEN)
+        _, alarmed, _ = await board.next()
+        await centre.tell(approved)
+        _, later, _ = await board.next()
+    await centre.restart()
+    async with centre.showing([board], ["board"]):
+        await centre.tell(released)
+        _, last, _ = await board.next()
+    assert (alarmed.alarm, alarmed.unsure) == (True, True)
+    assert [later.alarm, last.alarm] == [False, False]
+
+
+async def test_where_nobody_can_be_alarmed_the_fallback_is(centre: Desk) -> None:
+    """A card that hangs there as it was would say nothing to anybody."""
+    board, opened = Board(), make_opened()
+    async with centre.showing([board], ["board:first"], fallback=["board:last"]):
+        await centre.tell(opened)
+        await board.next()
+        board.troubles = [ChannelError("channel_not_found")]
+        await centre.tell(_BROKEN)
+        how, notice, _ = await board.next()
+    assert (how, notice.to, notice.glass_broken) == ("post", "last", True)
+
+
+async def test_a_card_follows_who_is_asked_though_nothing_happens_to_the_request(
+    centre: Desk,
+) -> None:
+    """The policy, the people or the time have changed; what is as it was is not sent again."""
+    board, says = Board(), [Asked("1 of dba", "dba: nobody is known")]
+    async with centre.showing([board], ["board"], asked=lambda _: says[-1]) as dispatcher:
+        record = await centre.tell(make_opened())
+        _, first, _ = await board.next()
+        await dispatcher.reconsider(record.id)
+        says.append(Asked("1 of dba"))
+        await dispatcher.reconsider(record.id)
+        how, second, _ = await board.next()
+    await centre.restart()
+    says.append(Asked("1 of dba; leads may stand in"))
+    async with centre.showing([board], ["board"], asked=lambda _: says[-1]):
+        _, third, _ = await board.next()
+    assert board.shown.empty()
+    assert [one.asked for one in (first, second, third)] == says
+    assert (how, second.version) == ("update", first.version)
+    assert len({first.delivery, second.delivery, third.delivery}) == 3

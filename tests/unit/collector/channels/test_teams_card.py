@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collector.card import Fact
+from collector.channels.http import Http
+from collector.channels.interface import Asked
 from collector.channels.shorten import shorten
+from collector.channels.teams import Teams
 from collector.channels.teams_card import LARGEST, follow_up, message, standing
 from collector.sanitize import byte_length, clean, visible
+from tests.support.receiver import WAIT_S, receiver
 from tests.unit.collector.channels.samples import BASE, make_notice
 from tests.unit.collector.samples import make_act, make_decision, make_opened, make_state
 from wire.acts import Process
@@ -136,6 +141,45 @@ def test_a_follow_up_says_what_became_of_it_once() -> None:
     assert '"Good"' in follow_up(over).decode()
     assert "released at" in _text(follow_up(over))
     assert waiting.card.title in _text(follow_up(over))
+
+
+def test_break_glass_is_a_card_of_its_own_that_says_who_and_why() -> None:
+    """Whoever was passed over reads it from the new card, and again on a first one."""
+    broken = make_decision(ground=Ground.BREAK_GLASS, reason="production is **down**")
+    notice = make_notice(None, decision=broken)
+    for data in (follow_up(replace(notice, alarm=True)), message(notice)):
+        said = _text(data)
+        assert "Break-glass: ann@example.com let it go at 12:00:05 UTC without the people" in said
+        assert "production is **down**" in said
+        assert notice.card.title in said
+        assert _card(data)["actions"][0]["url"] == notice.link
+    assert standing(make_notice()) != standing(notice)
+
+
+async def test_that_nobody_may_approve_is_said_at_once_and_when_it_changes(
+    tmp_path: Path,
+) -> None:
+    """On the first card, and by a card of its own, since none can be changed."""
+    stuck = make_notice(asked=Asked("1 of dba", "dba: nobody is known; have somebody sign in"))
+    free = make_notice(asked=Asked("1 of dba"))
+    async with receiver() as far:
+        url = tmp_path / "approvals.url"
+        url.touch(0o600)
+        url.write_text(f"{far.base}/approvals")
+        http = Http(timeout_s=WAIT_S)
+        channel = Teams(tmp_path, http)
+        posted = await channel.post(free)
+        assert "Nobody may approve" not in _text((await far.next()).body)
+        said = await channel.update(await channel.update(posted, free), stuck)
+        told = _text((await far.next()).body)
+        await channel.update(await channel.update(said, stuck), free)
+        ended = _text((await far.next()).body)
+        await http.close()
+        assert far.waiting == 0
+    assert "Nobody may approve: dba: nobody is known; have somebody sign in" in told
+    assert "Nobody may approve" not in ended
+    assert "Asked: 1 of dba" in ended
+    assert "Nobody may approve: dba" in _text(message(stuck))
 
 
 @pytest.mark.parametrize("text", ["a" * 100, visible("\u202e" * 100), "\\\\" * 60])

@@ -16,6 +16,7 @@ from collector.errors import ChannelError
 from tests.support.receiver import Receiver, receiver
 from tests.unit.collector.channels.samples import make_notice
 from tests.unit.collector.samples import make_act, make_decision, make_opened
+from wire.messages import Ground
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - published in the specification
 HOSTILE = "\u202eevil\x1b[2J\n<script>"
@@ -97,6 +98,13 @@ def test_all_text_in_it_is_safe_to_show() -> None:
     text = repr(payload(notice, "request.opened"))
     assert all(letter not in text for letter in ("\u202e", "\x1b", "\n"))
     assert payload(notice, "request.opened")["decision"]["reason"].endswith(r"[2J\n<script>")
+
+
+@pytest.mark.parametrize("ground", [Ground.DECISION, Ground.BREAK_GLASS])
+def test_a_decision_names_its_ground(ground: Ground) -> None:
+    """A receiver tells those who were passed over from those who have approved."""
+    notice = make_notice(None, decision=make_decision(ground=ground))
+    assert payload(notice, "request.changed")["decision"]["ground"] == ground.value
 
 
 @pytest.mark.parametrize(

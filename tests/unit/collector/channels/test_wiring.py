@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -106,6 +107,45 @@ def test_a_request_goes_where_its_policy_says(tmp_path: Path) -> None:
         Route("teams", "all"),
         Route("teams", "leads"),
     )
+
+
+_LEADS, _LAST = Route("teams", "leads"), Route("teams", "last")
+
+
+def test_escalation_adds_to_the_default_where_the_policy_names_no_channel(tmp_path: Path) -> None:
+    """Whoever was asked first does not lose the request to those who are asked next."""
+    text = POLICY.replace("    channels: [teams:all]\n", "")
+    record = Record(make_opened(opened_ns=time.time_ns()))
+    stuck = _policies(
+        tmp_path, text.replace("id: only", "id: only\n    approve: [{group: ghosts}]")
+    )
+    assert routes(stuck, _DEFAULT, [_LAST])(record) == (*_DEFAULT, _LEADS)
+    broken = replace(record, decision=make_decision(ground=Ground.BREAK_GLASS))
+    assert routes(_policies(tmp_path, text), _DEFAULT)(broken) == (*_DEFAULT, _LEADS)
+    assert routes(_policies(tmp_path, text), _DEFAULT)(record) == _DEFAULT
+
+
+def test_what_nobody_may_approve_goes_to_the_fallback_where_no_step_is_left(tmp_path: Path) -> None:
+    """Nobody waits for somebody who is not there; once it is over nobody else is told."""
+    stuck = _policies(tmp_path, "policies: [{id: stuck, approve: [{group: ghosts}]}]")
+    record = Record(make_opened(opened_ns=time.time_ns()))
+    assert routes(stuck, _DEFAULT, [_LAST])(record) == (*_DEFAULT, _LAST)
+    decided = replace(record, decision=make_decision())
+    assert routes(stuck, _DEFAULT, [_LAST])(decided) == _DEFAULT
+    plain = _policies(tmp_path, "policies: [{id: plain}]")
+    assert routes(plain, _DEFAULT, [_LAST])(record) == _DEFAULT
+
+
+def test_whoever_answers_for_the_subject_is_told_whatever_the_policy_names(tmp_path: Path) -> None:
+    """Once, also where the policy names them itself; and nobody where nobody answers for it."""
+    owner = Route("slack", "owner")
+    record = Record(make_opened(opened_ns=time.time_ns()))
+    named = _policies(tmp_path, POLICY)
+    assert routes(named, _DEFAULT, owner=owner)(record) == (Route("teams", "all"), owner)
+    itself = _policies(tmp_path, POLICY.replace("[teams:all]", '["slack:owner", "teams:all"]'))
+    assert routes(itself, _DEFAULT, owner=owner)(record) == (owner, Route("teams", "all"))
+    nobody = Record(make_opened(owner="", opened_ns=time.time_ns()))
+    assert routes(named, _DEFAULT, owner=owner)(nobody) == (Route("teams", "all"),)
 
 
 @pytest.mark.parametrize("text", ["slack:#approvals", "slack:@ann", "teams:a", "webhook", "a:b:c"])

@@ -32,6 +32,12 @@ NEEDS = {
         "mpim:history",
     },
     "conversations_list": {"channels:read", "groups:read"},
+    "conversations_replies": {
+        "channels:history",
+        "groups:history",
+        "im:history",
+        "mpim:history",
+    },
     "conversations_open": {"im:write", "mpim:write"},
     "users_info": {"users:read"},
     "users_lookupByEmail": {"users:read.email"},
