@@ -82,10 +82,14 @@ FROM falling f ASOF LEFT JOIN ends e
   ON e.host = f.host AND e.kind = f.kind AND f.batch >= e.batch
 GROUP BY f.host, f.kind, e.batch ORDER BY 1, 2, 3
 """
+# Each join by equal values alone: by anything else, every row is compared with every group.
 _STAYS = """
-SELECT g.kind IS NULL AS stays
-FROM $file e LEFT JOIN (SELECT * FROM falling_groups WHERE falls) g
-  ON g.host = e.host AND g.batch = e.batch AND g.kind IN (e.kind, '')
+SELECT g.batch IS NULL AND w.batch IS NULL AS stays
+FROM $file e
+LEFT JOIN (SELECT * FROM falling_groups WHERE falls) g
+  ON g.host = e.host AND g.batch = e.batch AND g.kind = e.kind
+LEFT JOIN (SELECT * FROM falling_groups WHERE falls AND kind = '') w
+  ON w.host = e.host AND w.batch = e.batch
 ORDER BY e.file_row_number
 """
 

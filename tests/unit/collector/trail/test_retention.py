@@ -230,6 +230,16 @@ def test_a_batch_that_came_twice_falls_as_a_whole(tmp_path: Path) -> None:
     house.sound()
 
 
+def test_an_event_without_a_kind_stays(tmp_path: Path) -> None:
+    """No honest host sends one; a tombstone without a kind would stand for all others as well."""
+    house = Kept(tmp_path, {"default": "1d"})
+    message = batch(HOST, 1, 1, [{"kind": ""}, {"kind": "open"}, {"kind": 'o"],["x'}])
+    house.seal(event_rows(message, encode(message)))
+    house.after(2)
+    assert house.kinds() == {"": 1}
+    house.sound()
+
+
 def test_size_takes_the_oldest_but_nothing_below_the_floor(tmp_path: Path) -> None:
     """Whatever its kind; what a host lost is told for good."""
     first = Kept(tmp_path, {"open": "90d"})
