@@ -13,7 +13,6 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from collector.trail import schema
 from collector.trail.retention.choice import HOUR_NS, Contents, Cut, Part, Reason
 from collector.trail.segments import files
 from collector.trail.segments.shelf import parquet
@@ -162,13 +161,12 @@ class Falling:
         return int(found[0][0])
 
     def what_stays(self) -> pa.Table | None:
-        """Return the rows of the file that stay, with all columns, in their order; None: none."""
+        """Return the rows of the file that stay, in their order; None: none do."""
         sql = _with(_STAYS, self._path, numbered=True)
         stays = self._cursor.execute(sql).to_arrow_table()["stays"].combine_chunks()
         if not stays.true_count:
             return None
-        kept = files.read(self._path).filter(stays)
-        return files.widened(kept, schema.EVENTS.schema)
+        return files.read(self._path).filter(stays)
 
 
 def _kinds(cut: Cut, contents: Contents, reason: Reason) -> pa.Table:
