@@ -96,16 +96,22 @@ class Check:
 
     def where_events_are(self, directory):
         if "schema_version" not in self.tables:  # views.duckdb says where they are
-            return "SELECT * FROM events"
-        parts = [f"FROM {name}" for name in ("events_tail", "events_old") if name in self.tables]
+            return self.with_when("FROM events")
+        tails = [name for name in ("events_tail", "events_old") if name in self.tables]
+        parts = [self.with_when(f"FROM {name}") for name in tails]
         for name, trail in self.rows("SELECT DISTINCT file, trail FROM segments, schema_version"):
             part = f"FROM '{directory / 'segments' / trail / name}'"
             try:
                 self.db.execute(f"SELECT count(*) {part}")
-                parts.append(part)
+                parts.append(self.with_when(part))
             except duckdb.Error:
                 self.say("dropped", "segments", f"{name} cannot be read")
         return " UNION ALL BY NAME ".join(parts)
+
+    def with_when(self, part):  # made from time_ns where a file does not have it yet
+        if "when" in {row[0] for row in self.rows(f"DESCRIBE {part}")}:
+            return part
+        return f'SELECT *, make_timestamp(time_ns // 1000) AS "when" {part}'
 
     def rows(self, sql, *values):
         cursor = self.db.cursor().execute(sql, list(values))
@@ -279,7 +285,7 @@ class Check:
 
     def events(self):
         names = [row[0] for row in self.rows(f"DESCRIBE FROM {self.all_events}")]
-        names = sorted(name for name in names if name not in ("host", "batch", "kind"))
+        names = sorted(name for name in names if name not in ("host", "batch", "kind", "when"))
         sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM {self.all_events}"
         sql += " WHERE host = ? AND batch BETWEEN ? AND ? ORDER BY batch, kind, number"
         for run in windows(self.chains()):
@@ -295,6 +301,10 @@ class Check:
                     self.rest(host, batch, leaves, found.get(batch, {}), gone, parts)
                 elif not fork:
                     self.batch(host, batch, first, count, leaves, found.get(batch, {}))
+        odd = '"when" IS DISTINCT FROM make_timestamp(time_ns // 1000) GROUP BY ALL ORDER BY ALL'
+        odd = f"SELECT host, batch, count(*) FROM {self.all_events} WHERE {odd}"
+        for host, batch, count in self.rows(odd):
+            self.say("changed", f"events of {host}", f"when of {count} events of batch {batch}")
         here = "(SELECT host, sequence FROM batches)"
         orphans = f"SELECT DISTINCT host, batch FROM {self.all_events}"
         for host, batch in self.rows(f"{orphans} WHERE (host, batch) NOT IN {here}"):

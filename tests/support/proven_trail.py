@@ -161,7 +161,8 @@ def change_events(directory: Path, statement: str) -> int:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{directory / 'trail.duckdb'}' AS trail")
         connection.execute(
-            "CREATE TABLE events AS FROM read_parquet(?) UNION ALL BY NAME FROM trail.events_tail",
+            "CREATE TABLE events AS FROM read_parquet(?) UNION ALL BY NAME"
+            ' SELECT *, make_timestamp(time_ns // 1000) AS "when" FROM trail.events_tail',
             [[str(file) for file in files]],
         )
         found = connection.execute(statement).fetchone()

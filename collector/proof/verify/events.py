@@ -16,6 +16,12 @@ from wire.ids import HostId
 
 _AT_ONCE = 100_000  # events
 _MOST_TOLD = 20
+# It is made from time_ns, and what people ask for by a time goes by it.
+_WHEN = """
+SELECT host, batch, min(number), max(number), count(*) FROM {events}
+WHERE "when" IS DISTINCT FROM make_timestamp(time_ns // 1000)
+GROUP BY host, batch ORDER BY ALL LIMIT 20
+"""
 _ORPHANS = """
 SELECT host, batch, min(number), max(number), count(*) FROM {events}
 WHERE (host, batch) NOT IN (SELECT host, sequence FROM batches)
@@ -35,6 +41,9 @@ def check_events(source: Source, batches: Iterable[Batch], buried: Buried, repor
             buried.events += gone.events
             checked += batch.count - gone.events if batch.checkable else 0
             linked += 0 if batch.checkable else batch.count - gone.events
+    for host, sequence, first, last, count in source.query(_WHEN.format(events=source.events)):
+        which = f"when of {count} events ({first} to {last}) of batch {sequence}"
+        report.add(What.CHANGED, f"events of {host}", which)
     for host, sequence, first, last, count in source.query(_ORPHANS.format(events=source.events)):
         which = f"{count} events ({first} to {last}) of a batch {sequence} that is not there"
         report.add(What.INSERTED, f"events of {host}", which)

@@ -48,7 +48,7 @@ class Source:
     def _events(self) -> str:
         """Return the SELECT over all events, of the segments that lie beside the file now."""
         if self.live or "segments" not in self._tables:
-            return "SELECT * FROM events"
+            return self._with_when("FROM events")
         directory = root_beside(self.file) / self.trail
         found: dict[int, list[str]] = {}
         for name, columns in self.connection.execute(
@@ -60,10 +60,16 @@ class Source:
                 found.setdefault(columns, []).append(str(path))
             except duckdb.Error as error:
                 self.lost.append((name, str(error).partition("\n")[0]))
-        parts = [f"SELECT * FROM {parquet(files)}" for files in found.values()]  # noqa: S608
+        parts = [f"FROM {parquet(files)}" for files in found.values()]
         tails = [name for name in ("events_tail", "events_old") if name in self._tables]
-        parts += [f"SELECT * FROM {name}" for name in tails]  # noqa: S608
-        return " UNION ALL BY NAME ".join(parts)
+        parts += [f"FROM {name}" for name in tails]
+        return " UNION ALL BY NAME ".join(self._with_when(part) for part in parts)
+
+    def _with_when(self, part: str) -> str:
+        """Return a SELECT that has `when`, made from the time where a file has no such column."""
+        if "when" in {row[0] for row in self.connection.execute(f"DESCRIBE {part}").fetchall()}:
+            return f"SELECT * {part}"
+        return f'SELECT *, make_timestamp(time_ns // 1000) AS "when" {part}'
 
     def close(self) -> None:
         """Close the file."""

@@ -61,7 +61,7 @@ class Cut:
 
     def before(self, kind: str, reason: Reason) -> int:
         """Return the hour before which events of a kind fall for a reason; 0: none do."""
-        if kind in NEVER:
+        if kind in NEVER or not kind:  # a tombstone without a kind is of all of them
             return 0
         return self.ages.get(kind, 0) if reason is Reason.AGE else self.size
 

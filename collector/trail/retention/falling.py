@@ -13,7 +13,6 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from collector.trail import schema
 from collector.trail.retention.choice import HOUR_NS, Contents, Cut, Part, Reason
 from collector.trail.segments import files
 from collector.trail.segments.shelf import parquet
@@ -82,10 +81,14 @@ FROM falling f ASOF LEFT JOIN ends e
   ON e.host = f.host AND e.kind = f.kind AND f.batch >= e.batch
 GROUP BY f.host, f.kind, e.batch ORDER BY 1, 2, 3
 """
+# Each join by equal values alone: by anything else, every row is compared with every group.
 _STAYS = """
-SELECT g.kind IS NULL AS stays
-FROM $file e LEFT JOIN (SELECT * FROM falling_groups WHERE falls) g
-  ON g.host = e.host AND g.batch = e.batch AND g.kind IN (e.kind, '')
+SELECT g.batch IS NULL AND w.batch IS NULL AS stays
+FROM $file e
+LEFT JOIN (SELECT * FROM falling_groups WHERE falls) g
+  ON g.host = e.host AND g.batch = e.batch AND g.kind = e.kind
+LEFT JOIN (SELECT * FROM falling_groups WHERE falls AND kind = '') w
+  ON w.host = e.host AND w.batch = e.batch
 ORDER BY e.file_row_number
 """
 
@@ -158,13 +161,12 @@ class Falling:
         return int(found[0][0])
 
     def what_stays(self) -> pa.Table | None:
-        """Return the rows of the file that stay, with all columns, in their order; None: none."""
+        """Return the rows of the file that stay, in their order; None: none do."""
         sql = _with(_STAYS, self._path, numbered=True)
         stays = self._cursor.execute(sql).to_arrow_table()["stays"].combine_chunks()
         if not stays.true_count:
             return None
-        kept = files.read(self._path).filter(stays)
-        return files.widened(kept, schema.EVENTS.schema)
+        return files.read(self._path).filter(stays)
 
 
 def _kinds(cut: Cut, contents: Contents, reason: Reason) -> pa.Table:

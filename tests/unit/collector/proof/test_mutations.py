@@ -168,6 +168,12 @@ EVENTS = {
         "batch 9",
         f"INSERT INTO events SELECT * REPLACE (99 AS number, 9 AS batch) {COPY_OF_12}",
     ),
+    "another when": (
+        "changed",
+        "when of 1 events",
+        f"UPDATE events SET \"when\" = TIMESTAMP '2001-01-01' WHERE {AT_12}",
+    ),
+    "no when": ("changed", "when of 1 events", f'UPDATE events SET "when" = NULL WHERE {AT_12}'),
     "another kind": ("changed", "kind exec", f"UPDATE events SET kind = 'exec' WHERE {AT_12}"),
     "in other places": (
         "changed",
