@@ -166,7 +166,7 @@ class Retention:
         """Put a file without what falls in place of a segment, and the tombstones beside it."""
         added: tuple[Segment, ...] = ()
         if stays is not None:
-            written = write_segment(self._shelf, [stays], level=segment.level)
+            written = write_segment(self._shelf.directory, [stays], level=segment.level)
             # Its rows are as old as before: merging goes by that.
             added = (replace(written, made_ns=segment.made_ns),)
         rows = [self._tombstone(one, reason) for one in ranges]

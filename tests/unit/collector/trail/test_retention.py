@@ -20,12 +20,13 @@ from collector.report.period import Period
 from collector.trail import schema
 from collector.trail.analysts.bundle import make_bundle
 from collector.trail.analysts.publisher import ViewsPublisher
+from collector.trail.event_rows import EventRows, event_rows
 from collector.trail.retention.forecast import forecast
 from collector.trail.retention.measures import written
 from collector.trail.retention.rounds import Retention
 from collector.trail.retention.settings import Policy, policy_of
 from collector.trail.retention.settings import Retention as Settings
-from collector.trail.rows import EventRows, event_rows, opened_row, state_row
+from collector.trail.rows import opened_row, state_row
 from collector.trail.segments import files
 from collector.trail.segments.keeper import Keeper
 from collector.trail.store import trail_id
