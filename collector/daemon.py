@@ -38,6 +38,7 @@ from collector.identity.directory import known_people
 from collector.identity.hosts import HostNames
 from collector.identity.people import Tokens
 from collector.identity.questions import SavedQuestions
+from collector.ingest.checking import Checkers
 from collector.ingest.feed import Feed
 from collector.ingest.said import SaidIntake
 from collector.ingest.sign_ins import SignInCopy
@@ -142,7 +143,9 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
         verifier=verifier,
         shown=shown,
     )
-    for intake in deciding.intakes():
+    checkers = Checkers()
+    stack.callback(checkers.close)
+    for intake in deciding.intakes(checkers):
         gather_s = _SAID_S if isinstance(intake, SaidIntake) else 0.0
         feeds.append(Feed(client, intake, storage.writer, trail=storage.trail, gather_s=gather_s))
     restored = mark.look(Path(config.trail.file), storage.trail)

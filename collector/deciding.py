@@ -19,6 +19,7 @@ from collector.config import Config
 from collector.identity.hosts import HostNames
 from collector.identity.people import Caller
 from collector.ingest.asks import AskIntake
+from collector.ingest.checking import Checkers
 from collector.ingest.events import EventIntake, HostIntake
 from collector.ingest.holds import HoldIntake
 from collector.ingest.orders import OrderIntake
@@ -50,7 +51,7 @@ class Deciding:
     verifier: Verifier
     open_before: Sequence[Record]
 
-    def intakes(self) -> tuple[Intake, ...]:
+    def intakes(self, checkers: Checkers) -> tuple[Intake, ...]:
         """Return what takes in the streams."""
         book, decider, undecided = self.book, self.decider, self.undecided
         return (
@@ -59,7 +60,7 @@ class Deciding:
             OrderIntake(self.issuer.ledger, self.verifier),
             SaidIntake(subjects.VOTES, (Vote, Comment), book, decider, undecided, self.verifier),
             SaidIntake(subjects.DECISIONS, (Decision,), book, decider, undecided, self.verifier),
-            EventIntake(),
+            EventIntake(checkers),
             HostIntake(self.issuer.host_started),
         )
 

@@ -6,8 +6,10 @@ themselves.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -73,16 +75,21 @@ def groups(host: HostId, sequence: int, first: int, columns: Columns) -> tuple[G
     filled = {name: values for name, values in columns.items() if not absent(values)}
     filled.pop("kind", None)
     filled["number"] = list(range(first, first + len(kinds)))
-    places: dict[str, list[int]] = {}
     if kinds and kinds.count(kinds[0]) == len(kinds):
         one = str(kinds[0])
         return (Group(one, len(kinds), leaf(host, sequence, one, filled)),)
-    for place, kind in enumerate(kinds):
-        places.setdefault(str(kind), []).append(place)
+    words = [str(kind) for kind in kinds]
+    # Each column is brought into the order of the kinds once; a group is a stretch of it.
+    order = sorted(range(len(words)), key=words.__getitem__)
+    arranged = (
+        {name: itemgetter(*order)(values) for name, values in filled.items()} if order else {}
+    )
     parts = []
-    for one, at in sorted(places.items()):
-        chosen = {name: _pick(values, at) for name, values in filled.items()}
-        parts.append(Group(one, len(at), leaf(host, sequence, one, chosen)))
+    start = 0
+    for one, count in sorted(Counter(words).items()):
+        chosen = {name: values[start : start + count] for name, values in arranged.items()}
+        parts.append(Group(one, count, leaf(host, sequence, one, chosen)))
+        start += count
     return tuple(parts)
 
 
@@ -105,14 +112,10 @@ def leaf(host: HostId, sequence: int, kind: str, columns: Columns) -> str:
     before = b",{"
     for name in sorted(columns):
         if not absent(columns[name]):
-            made.update(before + _canonical(name) + b":" + _canonical(columns[name]))
+            made.update(before + _name(name) + b":" + _canonical(columns[name]))
             before = b","
     made.update(b"}]")
     return made.hexdigest()
-
-
-def _pick(values: Sequence[object], places: Sequence[int]) -> Sequence[object]:
-    return itemgetter(*places)(values) if len(places) > 1 else (values[places[0]],)
 
 
 def absent(values: Sequence[object]) -> bool:
@@ -125,3 +128,8 @@ def _canonical(value: object) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, msgspec.EncodeError) as error:
         raise MessageError(f"a value of an event cannot be said in JSON: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    return _canonical(name)

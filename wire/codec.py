@@ -6,6 +6,7 @@ refused, as is one that stands twice. Columns of events alone may be more than a
 
 import hashlib
 import reprlib
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgpack
@@ -125,12 +126,28 @@ def decode(data: bytes) -> Message:
     if kind is None:
         raise MessageError(f"message type {reprlib.repr(name)} is unknown; upgrade the older side")
     _only_known_keys(body, kind, kind.type)
+    columns = _plain_columns(body) if kind is EventBatch else None
     try:
-        message: Message = msgspec.convert(body, kind)
+        # Checked already, and long: they are not copied.
+        message: Message = msgspec.convert(body | {"columns": {}} if columns else body, kind)
     except msgspec.ValidationError as error:
         why = str(error)[:_LONGEST_WORDS]
         raise MessageError(f"{kind.type}: {why}; the sender is broken or forged") from error
-    return message
+    return (
+        replace(message, columns=columns)
+        if isinstance(message, EventBatch) and columns
+        else message
+    )
+
+
+def _plain_columns(body: object) -> dict[str, list[object]] | None:
+    """Return the columns of a batch if they are what they must be: lists, by names."""
+    columns = body.get("columns") if isinstance(body, dict) else None
+    if type(columns) is not dict or not all(
+        type(name) is str and type(values) is list for name, values in columns.items()
+    ):
+        return None
+    return columns
 
 
 def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

@@ -1,27 +1,30 @@
 """Takes in batches of events and what hosts say of themselves; neither changes any request."""
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 
+from collector.ingest.checking import Checkers
 from collector.ingest.work import Delivery, Work
-from collector.trail.rows import EventRows, event_rows, host_row
+from collector.trail.rows import host_row
 from wire import subjects
 from wire.codec import decode_as
 from wire.errors import WireError
 from wire.ids import HostId
-from wire.messages import EventBatch, HostRecord
+from wire.messages import HostRecord
 
 
 class EventIntake:
-    """Turns each batch into Arrow, in a thread: a megabyte of columns takes milliseconds."""
+    """Turns batches into Arrow, elsewhere: a megabyte of columns takes milliseconds."""
 
     stream = subjects.EVENTS
 
+    def __init__(self, checkers: Checkers) -> None:
+        self._checkers = checkers
+
     async def take(self, deliveries: Sequence[Delivery]) -> Work:
         """Return the batches; one that is broken takes no other with it."""
-        read = await asyncio.to_thread(lambda: [_read_batch(one) for one in deliveries])
+        read = await self._checkers.check(deliveries)
         work = Work()
         for position, (delivery, batch) in enumerate(zip(deliveries, read, strict=True)):
             if isinstance(batch, WireError):
@@ -58,12 +61,3 @@ class HostIntake:
 
     async def done(self, work: Work) -> None:
         """Nothing else waits for them."""
-
-
-def _read_batch(delivery: Delivery) -> EventRows | WireError:
-    try:
-        batch = decode_as(delivery.data, EventBatch)
-        delivery.expect(subjects.event(batch.host), batch.host)
-        return event_rows(batch, delivery.data)
-    except WireError as error:
-        return error

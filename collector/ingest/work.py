@@ -10,7 +10,8 @@ from typing import Protocol
 from nats.aio.msg import Msg
 
 from collector.approvals.record import Record
-from collector.trail.rows import EventRows, Row, rejected_row
+from collector.trail.event_rows import EventRows
+from collector.trail.rows import Row, rejected_row
 from wire.errors import WireError
 from wire.ids import check_id
 from wire.messages import Vote

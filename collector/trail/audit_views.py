@@ -1,5 +1,7 @@
 """Views for whoever audits: what people approved and saw, what nobody decided, who was silent."""
 
+from collector.trail.what import WHAT
+
 _EVENT_WHAT = """CASE WHEN e.kind = 'exec'
             THEN coalesce(nullif(array_to_string(e.argv, ' '), ''), e.program)
             WHEN e.second_path IS NOT NULL THEN e.path || ' -> ' || e.second_path
@@ -13,17 +15,17 @@ SELECT e."when", e.session, e.host, 'act' AS happened, e.kind,
 FROM events e
 WHERE e.session IS NOT NULL
 UNION ALL
-SELECT make_timestamp(h.opened_ns // 1000), h.session, h.host, 'opened', h.kind, r.what, 'ask', 1,
+SELECT make_timestamp(h.opened_ns // 1000), h.session, h.host, 'opened', h.kind, {WHAT}, 'ask', 1,
        h.guarantee, h.rule, h."user", h.claim, h.hold, h.opened_ns
-FROM holds h JOIN requests r USING (hold)
+FROM holds h
 UNION ALL
-SELECT make_timestamp(s.time_ns // 1000), h.session, h.host, s.state, h.kind, r.what, 'ask', 1,
+SELECT make_timestamp(s.time_ns // 1000), h.session, h.host, s.state, h.kind, {WHAT}, 'ask', 1,
        h.guarantee, h.rule, s."by", s.reason, h.hold, s.time_ns
-FROM hold_states s JOIN holds h USING (hold) JOIN requests r USING (hold)
+FROM hold_states s JOIN holds h USING (hold)
 UNION ALL
-SELECT make_timestamp(v.time_ns // 1000), h.session, h.host, 'voted ' || v.answer, h.kind, r.what,
+SELECT make_timestamp(v.time_ns // 1000), h.session, h.host, 'voted ' || v.answer, h.kind, {WHAT},
        'ask', 1, h.guarantee, h.rule, v."by", v.reason, h.hold, v.time_ns
-FROM votes v JOIN holds h USING (request) JOIN requests r USING (hold)
+FROM votes v JOIN holds h USING (request)
 ORDER BY time_ns
 """  # noqa: S608 - fixed text
 
@@ -113,15 +115,15 @@ WHERE coalesce(s.until_ns, epoch_ns(now())) - s.since_ns >= 600_000_000_000
 ORDER BY since DESC
 """
 
-WHAT_REVIEWERS_SAW = """
-SELECT make_timestamp(v.time_ns // 1000) AS "when", v."by" AS who, v.via, v.answer, r.kind, r.what,
-       r.claim, v.digest, v.digest = r.digest AS same_as_held, r.request, v.vote, v.card,
-       sha256('holdfast card 1' || chr(0) || c.content) = v.card AS card_is_of_content,
+WHAT_REVIEWERS_SAW = f"""
+SELECT make_timestamp(v.time_ns // 1000) AS "when", v."by" AS who, v.via, v.answer, h.kind,
+       {WHAT} AS what, h.claim, v.digest, v.digest = h.digest AS same_as_held, h.request, v.vote,
+       v.card, sha256('holdfast card 1' || chr(0) || c.content) = v.card AS card_is_of_content,
        c.content AS card_content
-FROM votes v JOIN requests r USING (request)
+FROM votes v JOIN holds h USING (request)
 LEFT JOIN cards c ON c.card = v.card AND c.request = v.request
 ORDER BY "when" DESC
-"""
+"""  # noqa: S608 - fixed text
 
 # What is no longer in `events`, of which host and kind, and until when: each tombstone is signed.
 DROPPED_BY_RETENTION = """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import duckdb
 
 from collector.trail.chain import Break, Link, judge
-from collector.trail.rows import EventRows
+from collector.trail.event_rows import EventRows
 from wire.ids import HostId
 
 

@@ -2,52 +2,31 @@
 
 from collector.trail.audit_views import AUDIT_VIEWS
 from collector.trail.figures import reviewer_figures, rule_figures
+from collector.trail.what import WHAT
 
 # One row per hold, with what people said and what the host did. The host's word on how the wait
 # ended comes before the centre's decision: a decision that came too late did not end it.
-_REQUESTS = """
-WITH ended AS (
-  SELECT hold, arg_min(state, sequence) AS state, arg_min(time_ns, sequence) AS time_ns
-  FROM hold_states
-  WHERE state IN ('approved', 'denied', 'expired', 'cancelled', 'superseded')
+_REQUESTS = f"""
+WITH told AS (
+  SELECT hold, arg_min(state, sequence) FILTER (ends) AS state,
+         arg_min(state, sequence) FILTER (does) AS outcome,
+         -- The first word counts: a host repeats its state when it records an answer that came too
+         -- late. It may name no ground, and then none of a later word counts.
+         arg_min(time_ns, sequence) FILTER (does) AS time_ns,
+         arg_min_null(ground, sequence) FILTER (does) AS ground,
+         arg_min("by", sequence) FILTER (does) AS "by",
+         arg_min(reason, sequence) FILTER (does) AS reason
+  FROM (SELECT *, state IN ('approved', 'denied', 'expired', 'cancelled', 'superseded') AS ends,
+               state IN ('released', 'killed', 'refused') AS does FROM hold_states)
+  WHERE ends OR does
   GROUP BY hold
-), done AS (
-  -- The first word counts: a host repeats its state when it records an answer that came too late.
-  SELECT hold, state AS outcome, time_ns, ground, "by", reason
-  FROM hold_states
-  WHERE state IN ('released', 'killed', 'refused')
-  QUALIFY row_number() OVER (PARTITION BY hold ORDER BY sequence) = 1
 )
 SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rule, h.severity,
        h.subject, h.session, h.owner, h.user, h.login_user, h.kind, h.guarantee, h.pid,
-       CASE h.kind
-         WHEN 'exec' THEN coalesce(nullif(array_to_string(h.argv, ' '), ''), h.executable)
-         WHEN 'open' THEN h.path
-         WHEN 'ask' THEN h.executable || ' on ' || h.path
-         -- As wire/targets.py says it.
-         WHEN 'create' THEN h.path || CASE WHEN h.operation IN ('', 'file') THEN ''
-                                           ELSE ' (' || h.operation || ')' END
-         WHEN 'delete' THEN h.path || CASE WHEN h.operation IN ('', 'file') THEN ''
-                                           ELSE ' (' || h.operation || ')' END
-         WHEN 'truncate' THEN rtrim(h.path || ' ' || h.operation)
-         WHEN 'rename' THEN h.path || ' -> ' || h.second_path
-         WHEN 'link' THEN h.path || ' -> ' || h.second_path
-         WHEN 'symlink' THEN h.path || ' -> ' || h.second_path
-         WHEN 'chmod' THEN h.path || ' to ' || h.operation
-         WHEN 'chown' THEN h.path || ' to ' || h.operation
-         WHEN 'mount' THEN CASE h.second_path WHEN '' THEN '' ELSE h.second_path || ' -> ' END
-                           || h.path || ' (' || h.operation || ')'
-         WHEN 'trace' THEN coalesce(h.target_comm || ' (pid ' || h.target_pid || ')',
-                                    'a process that is not known') || ': ' || h.operation
-         WHEN 'module' THEN rtrim(h.operation || ' ' || h.path)
-         WHEN 'identity' THEN h.operation
-         WHEN 'bpf' THEN h.operation
-         WHEN 'namespace' THEN h.operation
-         ELSE coalesce(nullif(h.path, ''), h.address || ' port ' || h.port)
-       END AS what,
+       {WHAT} AS what,
        h.executable, h.digest,
        -- An ask has no host: the centre's decision is its end, also where that is nobody's answer.
-       coalesce(e.state, CASE WHEN h.kind = 'ask' AND d.ground = 'timeout_policy' THEN 'expired'
+       coalesce(o.state, CASE WHEN h.kind = 'ask' AND d.ground = 'timeout_policy' THEN 'expired'
                               WHEN h.kind = 'ask' AND d.ground = 'withdrawn' THEN 'cancelled'
                               WHEN d.answer = 'approve' THEN 'approved'
                               WHEN d.answer = 'deny' THEN 'denied' END,
@@ -56,10 +35,9 @@ SELECT h.request, h.hold, h.host, h.host_name, h.opened_ns, h.deadline_ns, h.rul
        d.answer, d."by" AS decided_by, d.via, d.reason AS decision_reason, d.time_ns AS decided_ns,
        o."by" AS host_says_by, o.reason AS host_says_reason, h.claim
 FROM holds h
-LEFT JOIN ended e USING (hold)
-LEFT JOIN done o USING (hold)
+LEFT JOIN told o USING (hold)
 LEFT JOIN decisions d USING (request)
-"""
+"""  # noqa: S608 - fixed text
 
 # Where people decided, they are named as the centre knew them; elsewhere the host's own word
 # counts, and an answer that came too late is nobody's doing.
@@ -95,9 +73,9 @@ ORDER BY "when" DESC
 """
 )
 
-_RELEASES = """
+_RELEASES = f"""
 SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS host, h.kind,
-       r.what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
+       {WHAT} AS what, h.guarantee, h.rule, s."by" AS host_says_by, d."by" AS decided_by, d.answer,
        -- What the host says must be borne out by a signed decision or grant, where it names one.
        CASE WHEN s.ground IS NULL THEN false
             WHEN s.ground IN ('decision', 'break_glass')
@@ -109,12 +87,11 @@ SELECT make_timestamp(s.time_ns // 1000) AS "when", s.ground, h.host_name AS hos
        s.reason, s.detail, h.request, s.verdict
 FROM hold_states s
 JOIN holds h USING (hold)
-JOIN requests r USING (hold)
 LEFT JOIN decisions d ON d.request = h.request
 WHERE s.state = 'released'
 QUALIFY row_number() OVER (PARTITION BY s.hold ORDER BY s.sequence) = 1
 ORDER BY "when" DESC
-"""
+"""  # noqa: S608 - fixed text
 
 _BREAK_GLASS = """
 SELECT make_timestamp(d.time_ns // 1000) AS "when", d."by" AS who, d.reason, r.kind, r.what,

@@ -19,8 +19,9 @@ import pyarrow as pa
 from collector.errors import TrailError
 from collector.trail import schema
 from collector.trail.chain import Break
+from collector.trail.event_rows import EventRows
 from collector.trail.heads import Heads
-from collector.trail.rows import EventRows, Row, arrow_of
+from collector.trail.rows import Row, arrow_of
 from collector.trail.segments.files import directory_of
 from collector.trail.segments.shelf import Shelf, Swap
 from collector.trail.segments.spill import Spill

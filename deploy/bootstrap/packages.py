@@ -23,7 +23,7 @@ FOR_AUDIT = ("auditd", "python3-audit")
 # What receives what the collector exports; run by the tests, never as a service.
 FOR_SYSLOG = ("rsyslog", "rsyslog-openssl")
 # What the bench compares with.
-FOR_BENCH = ("auditd", "bpftrace")
+FOR_BENCH = ("auditd", "bpftrace", "postgresql")
 # What makes a test's own programs in C.
 FOR_COMPILING = ("gcc", "libc6-dev")
 # What makes the images of VMs and boots them.

@@ -1,14 +1,16 @@
 """A flood of event messages through the collector's own intake and writer, as its feed does it."""
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from collector.config import Trail
+from collector.ingest.checking import Checkers
 from collector.ingest.events import EventIntake
 from collector.ingest.work import Delivery, Work
 from collector.trail import schema
@@ -69,14 +71,14 @@ def messages(events: int, each: int) -> list[Delivery]:
     return [one for turn in zip(*hosts, strict=True) for one in turn]
 
 
-def flooded(deliveries: Sequence[Delivery]) -> Flooded:
+def flooded(deliveries: Sequence[Delivery], checkers: Checkers) -> Flooded:
     """Take all of them into a new trail; raise AssertionError unless all of it is there, whole."""
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:
         connection = open_trail(Trail(file=str(Path(name) / "trail.duckdb")))
         writer = Writer(connection, on_fatal=_fatal)
         before, begun = _cpu_s(), time.perf_counter()
         try:
-            asyncio.run(_take(writer, _runs(deliveries)))
+            asyncio.run(_take(writer, _runs(deliveries), EventIntake(checkers)))
             wall_s, cpu_s = time.perf_counter() - begun, _cpu_s() - before
             events, breaks = connection.execute(
                 "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM chain_breaks)"
@@ -101,9 +103,8 @@ def _runs(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     return runs
 
 
-async def _take(writer: Writer, runs: Sequence[Sequence[Delivery]]) -> None:
+async def _take(writer: Writer, runs: Sequence[Sequence[Delivery]], intake: EventIntake) -> None:
     """Take runs while those before are written, all that wait at once."""
-    intake = EventIntake()
     taken: asyncio.Queue[Work | None] = asyncio.Queue(_AHEAD)
 
     async def read() -> None:
@@ -123,8 +124,10 @@ async def _take(writer: Writer, runs: Sequence[Sequence[Delivery]]) -> None:
 
 
 def _cpu_s() -> float:
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    """Return the processor seconds of this process and of those that check for it."""
+    own = psutil.Process()
+    used = [one.cpu_times() for one in (own, *own.children(recursive=True))]
+    return sum(one.user + one.system for one in used)
 
 
 def _fatal(why: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from collector.config import Trail
-from collector.trail.rows import Row, event_rows
+from collector.trail.event_rows import event_rows
+from collector.trail.rows import Row
 from collector.trail.store import open_trail
 from collector.trail.writer import Writer
 from tests.support.wire_host import batch

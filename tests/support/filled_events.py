@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import duckdb
 
+from collector.trail.event_rows import event_rows
 from collector.trail.orders import effect_row, order_row
-from collector.trail.rows import Row, event_rows, opened_row, state_row
+from collector.trail.rows import Row, opened_row, state_row
 from collector.trail.writer import Writer
 from tests.support.filled_trail import BEGIN_NS, HOST, HOUR, S, add, hold_at
 from tests.support.wire_host import BOOT, batch, state

@@ -16,7 +16,8 @@ from collector.proof.notary import Notary
 from collector.proof.running import PROVEN
 from collector.proof.tombstone import signed
 from collector.trail import schema
-from collector.trail.rows import EventRows, Row, checked_row, event_rows
+from collector.trail.event_rows import EventRows, event_rows
+from collector.trail.rows import Row, checked_row
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from tests.support.wire_host import batch

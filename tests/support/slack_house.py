@@ -37,6 +37,7 @@ from collector.identity.links import Links
 from collector.identity.people import Caller
 from collector.identity.roles import Role
 from collector.identity.signed_in import Identity, remember
+from collector.ingest.checking import Checkers
 from collector.ingest.feed import Feed
 from collector.keys import read_signer
 from collector.nats.connection import connect
@@ -236,7 +237,7 @@ async def _centre(settings: config.Config, stack: AsyncExitStack, shown: ShownCa
         verifier=Verifier(frozenset({signer.key_id})),
         shown=shown,
     )
-    for intake in deciding.intakes():
+    for intake in deciding.intakes(Checkers(0)):
         feed = Feed(client, intake, writer, trail=trail_id(connection))
         await feed.prepare(client.jetstream())
         _run(stack, feed.run())

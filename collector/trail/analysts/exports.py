@@ -15,6 +15,7 @@ from collector.trail.segments import files
 from wire.ids import new_id
 
 _LARGEST = 500_000  # rows of a file
+_ROW_GROUP = 16_384  # rows come in the order of their times, so that a day is in few of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Export:
                 [first, end],
             ).to_arrow_table()
             path = self._directory / f"{self._table.name}-{new_id()[:12]}{files.ENDING}"
-            files.write(path, [rows.cast(self._table.schema)], durable=False)
+            files.write(path, [rows.cast(self._table.schema)], row_group=_ROW_GROUP, durable=False)
             made.append(Part(path, first, end, rows.num_rows))
             first = end
 

@@ -62,6 +62,7 @@ def write(
     *,
     first: Sequence[pa.Table] = (),
     sought: bool = False,
+    row_group: int = ROW_GROUP,
     durable: bool = True,
 ) -> int:
     """Write tables of one schema into a new file; return its bytes.
@@ -85,7 +86,7 @@ def write(
             ) as writer:
                 for section in filter(None, (first, parts)):
                     joined = pa.concat_tables(section).unify_dictionaries()
-                    writer.write_table(joined, row_group_size=ROW_GROUP)
+                    writer.write_table(joined, row_group_size=row_group)
             file.flush()
             if durable:
                 os.fsync(descriptor)

@@ -10,7 +10,8 @@ import pytest
 from collector.approvals.folds import fold_key
 from collector.card import render, summary
 from collector.config import Trail
-from collector.trail.rows import event_rows, opened_row
+from collector.trail.event_rows import event_rows
+from collector.trail.rows import opened_row
 from collector.trail.schema import EVENTS, HOLD_STATES, HOLDS, HOSTS
 from collector.trail.store import open_trail
 from collector.web.happenings import happening

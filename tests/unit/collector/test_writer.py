@@ -16,15 +16,14 @@ from collector.approvals.register import Register
 from collector.config import Trail
 from collector.errors import TrailError
 from collector.trail import schema
+from collector.trail.event_rows import EventRows, event_rows
 from collector.trail.orders import effect_row, order_row
 from collector.trail.reader import EventFilter, Reader, RequestFilter
 from collector.trail.rows import (
-    EventRows,
     Row,
     card_row,
     comment_row,
     decision_row,
-    event_rows,
     host_row,
     opened_row,
     rejected_row,

@@ -18,8 +18,8 @@ from collector.proof.notary import Notary
 from collector.proof.verify.check import verify
 from collector.proof.verify.report import Report
 from collector.trail import schema
+from collector.trail.event_rows import EventRows
 from collector.trail.retention.settings import Retention
-from collector.trail.rows import EventRows
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from tests.support.centre import REPOSITORY

@@ -111,10 +111,10 @@ def test_rows_are_written_on_and_not_all_over_again(
     written: list[int] = []
     real = files.write
 
-    def write(path: Path, parts: list[Any], *, durable: bool = True) -> int:
+    def write(path: Path, parts: list[Any], **others: Any) -> int:
         if path.name.startswith("holds-"):
             written.append(sum(part.num_rows for part in parts))
-        return real(path, parts, durable=durable)
+        return real(path, parts, **others)
 
     monkeypatch.setattr(files, "write", write)
     for number in range(60):

@@ -13,10 +13,11 @@ import pytest
 
 from collector.errors import TrailError
 from collector.proof.verify.check import verify
+from collector.trail.event_rows import EventRows, event_rows
 from collector.trail.retention.rounds import Retention
 from collector.trail.retention.settings import Policy, policy_of
 from collector.trail.retention.settings import Retention as Settings
-from collector.trail.rows import EventRows, event_rows, opened_row, state_row
+from collector.trail.rows import opened_row, state_row
 from collector.trail.segments import files
 from collector.trail.segments.keeper import Keeper
 from collector.trail.store import trail_id

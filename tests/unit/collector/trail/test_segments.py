@@ -19,7 +19,8 @@ import pytest
 from collector.config import Trail
 from collector.errors import TrailError
 from collector.trail import schema
-from collector.trail.rows import EventRows, Row, event_rows, opened_row
+from collector.trail.event_rows import EventRows, event_rows
+from collector.trail.rows import Row, opened_row
 from collector.trail.segments import files, merging, moving, spill
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
