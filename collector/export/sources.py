@@ -10,8 +10,9 @@ from collector.errors import Refusal
 from collector.trail import schema
 
 _TIMES = ("time_ns", "opened_ns", "started_ns", "received_ns")
-# The links of the chain are for `verify`; what they hold together is in the events.
-_NOT_EXPORTED = frozenset({"events", "batches"})
+# The links of the chain are for `verify`; what they hold together is in the events. A card is long,
+# and says of the hold, which is exported, what a person saw of it; the vote has its digest.
+_NOT_EXPORTED = frozenset({"events", "batches", "cards"})
 # Of tables whose rows have no key of their own.
 _KEYS: Mapping[str, tuple[str, ...]] = {"chain_breaks": ("host", "sequence", "kind", "received_ns")}
 

@@ -135,7 +135,7 @@ def test_a_vote_is_read_back_with_the_card_that_it_names(tmp_path: Path) -> None
     columns = [one[:3] for one in before.execute("DESCRIBE votes").fetchall()]
     before.execute("DROP VIEW what_reviewers_saw")
     before.execute("DROP TABLE cards")
-    take_back(before, 8)
+    take_back(before, 9)
     before.close()
     today = open_trail(settings)
     assert [one[:3] for one in today.execute("DESCRIBE votes").fetchall()] == columns
