@@ -11,7 +11,7 @@ from agent.errors import SensorError
 from agent.sensor.interface import Subject
 
 _SMALL_BACKLOG = 1024
-IMMUTABLE = 2
+_IMMUTABLE = 2
 _PANIC = 2
 
 Notice = tuple[str, str]
@@ -25,6 +25,14 @@ class State:
     immutable: bool
     lost: int
     notices: tuple[Notice, ...]
+
+
+def is_immutable() -> bool:
+    """Return whether no audit rule comes or goes until the next boot; False where nobody says."""
+    try:
+        return netlink.status().get("enabled") == _IMMUTABLE
+    except OSError:
+        return False
 
 
 def check_startable(subjects: Sequence[Subject]) -> State:
@@ -51,7 +59,7 @@ def check_startable(subjects: Sequence[Subject]) -> State:
         raise SensorError("audit is turned off; turn it on: auditctl -e 1")
     return State(
         pid=found["pid"],
-        immutable=found["enabled"] == IMMUTABLE,
+        immutable=found["enabled"] == _IMMUTABLE,
         lost=found["lost"],
         notices=tuple(_notices(found, subjects)),
     )

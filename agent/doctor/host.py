@@ -15,8 +15,7 @@ from agent import config as configs
 from agent import control, procfs
 from agent import identity as identities
 from agent.audit.kernelrules import KernelRules
-from agent.audit.reader import netlink
-from agent.audit.startable import IMMUTABLE
+from agent.audit.startable import is_immutable
 from agent.config import AgentConfig
 from agent.doctor import accounts, remedies
 from agent.doctor.facts import SETTINGS, Configuration, Facts, Kernel, System, Tools
@@ -152,7 +151,7 @@ def _tools(config: AgentConfig | None) -> Tools:
         cgroup2=str(cgroup2) if cgroup2 else "",
         auditd=shutil.which("auditd", path=_SBIN) or "",
         auditd_runs=_auditd_runs(),
-        audit_immutable=_audit_immutable(),
+        audit_immutable=is_immutable(),
         audit_rules=_audit_rules(config),
         auparse=bool(_asked("import auparse; print(True)")),
         boot=frozenset(there),
@@ -186,13 +185,6 @@ def _is_on_bpffs(directory: Path) -> bool:
 def _auditd_runs() -> bool:
     number = (_text("/run/auditd.pid") or "").strip()
     return number.isdecimal() and procfs.stat(int(number)) is not None
-
-
-def _audit_immutable() -> bool:
-    try:
-        return netlink.status().get("enabled") == IMMUTABLE
-    except OSError:
-        return False
 
 
 def _audit_rules(config: AgentConfig | None) -> int:

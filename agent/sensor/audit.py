@@ -19,7 +19,7 @@ from agent.audit.held import HeldFiles
 from agent.audit.kernelrules import KernelRules
 from agent.audit.leftover import LeftRules
 from agent.audit.ruleset import audit_rules
-from agent.audit.startable import check_startable, unseen
+from agent.audit.startable import check_startable, is_immutable, unseen
 from agent.audit.stopper import Stopper
 from agent.audit.told import Told
 from agent.audit.wanted import STOP, Wanted
@@ -117,6 +117,8 @@ class AuditSensor:
     def set_tables(self, tables: KernelTables) -> None:
         """Put a new rule set's superset in force; the old one stays until the new one stands."""
         lines = audit_rules(self._subjects, tables, key=self._key, machine=platform.machine())
+        # It may have become so since the start; it never ceases to be.
+        self._immutable = self._immutable or is_immutable()
         if not self._immutable:
             self._rules.put(lines)
         elif not self._rules.has(lines):

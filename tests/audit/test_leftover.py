@@ -72,7 +72,7 @@ def test_an_agent_with_another_key_takes_those_of_the_old_one_out(killed: House)
 
 
 def test_an_unload_takes_them_out_whatever_the_mode_is(killed: House) -> None:
-    """Also once programs of another mode have been loaded: an uninstall leaves nothing."""
+    """So does an uninstall; to unload once more is no error."""
     change(killed, 'mode = "audit"', f'mode = "{OTHER_MODE}"')
     unload(killed)
     assert rules() == []
