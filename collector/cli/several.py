@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from collector.cli.answering import find_open, prepare, shown_card
 from collector.cli.client import refused
 from collector.cli.errors import CliError
-from collector.cli.requests import find_open, prepare, shown_card
 from collector.cli.run import Run
 
 

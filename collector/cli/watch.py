@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from collector.cli.answering import send_answer
 from collector.cli.asking import Answer, question
 from collector.cli.cards import print_card, state_words
 from collector.cli.desk import Desk
 from collector.cli.errors import CliError, UnreachableError
 from collector.cli.keys import Keyboard
-from collector.cli.requests import send_answer
 from collector.cli.run import Run, need_terminal
 from collector.sanitize import visible
 
