@@ -3,7 +3,7 @@
 For two things: who else a caller is, and whether there is anybody at all who could approve.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from collector.approvals.own import own_request, requesters
@@ -62,6 +62,21 @@ class Crowd:
             names=tuple(name for name in once((*caller.names, *names)) if name != caller.name),
             logins=once((*caller.logins, *logins)),
         )
+
+    def of_groups(self, groups: Collection[str], but: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the name of each person of any of these groups who decides.
+
+        `but`: names of those who are left out, under whichever of their names.
+        """
+        found, left_out = [], forms_of(but)
+        for person in self._people:
+            deciding = [one for one in person.callers if one.role.decides and not one.machine]
+            forms = forms_of(name for one in person.callers for name in (one.name, *one.names))
+            if deciding and person.groups & set(groups) and not forms & left_out:
+                # Accounts of channels are linked under the name of a sign-in, not of a token.
+                signed_in = [one.name for one in deciding if one.signed_in]
+                found.append((signed_in or [one.name for one in deciding])[0])
+        return tuple(found)
 
     def stuck(self, policy: Policy, record: Record) -> str:
         """Return why nobody who is known can fill what a policy asks of a request, or ""."""

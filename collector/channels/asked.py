@@ -13,7 +13,7 @@ from collector.channels.interface import Asked
 from collector.sanitize import clean
 
 _LIMIT = 400
-_REMEDY = "have more of them sign in once, or change the policy"
+_REMEDY = "have whoever is missing sign in once, or change the policy"
 
 
 def asked_by(

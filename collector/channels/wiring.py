@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from collector.approvals.applied import Policies
+from collector.approvals.applied import Applied, Policies
 from collector.approvals.book import Book
 from collector.approvals.record import Record, RequestState
 from collector.channels.asked import asked_by
@@ -19,7 +19,7 @@ from collector.channels.notices import Notices, glass_broken
 from collector.channels.settings import routes_of
 from collector.channels.slack.channel import SlackChannel
 from collector.channels.slack.door import CHANNEL
-from collector.channels.slack.places import OWNER
+from collector.channels.slack.places import OWNER, PERSON
 from collector.channels.slack.wiring import Answers, slack_that_answers, slack_that_shows
 from collector.channels.store import Cards
 from collector.channels.teams import Teams
@@ -67,6 +67,7 @@ def start_channels(
     notices = Notices(shown, links(config), form, asked_by(policies))
     tells_owner = config.slack.enabled and config.slack.tell_owner
     owner = Route(CHANNEL, OWNER) if tells_owner else None
+    people = CHANNEL if config.slack.enabled else ""
     if config.slack.enabled and answers is not None:
         slack = slack_that_answers(config.slack, answers, book, cards, notices)
         channels = [slack if one.name == slack.name else one for one in channels]
@@ -75,7 +76,7 @@ def start_channels(
         cards,
         notices,
         channels,
-        routes(policies, default, fallback, owner=owner),
+        routes(policies, default, fallback, owner=owner, people=people),
         fallback=fallback,
         besides=() if owner is None else (owner,),
     )
@@ -89,13 +90,15 @@ def routes(
     fallback: Sequence[Route] = (),
     *,
     owner: Route | None = None,
+    people: str = "",
 ) -> Routes:
     """Return what says where requests go: where their policy says, else where `default` does.
 
     Escalation adds to that. One that nobody may approve goes to `fallback` at once, where its
     policy has no step of escalation. A request that was released by breaking the glass goes to
-    every place that its policy names, so that whoever was passed over is told. `owner` is where
-    whoever answers for the subject is told of each.
+    every place that its policy names, so that whoever was passed over is told: and, by themselves,
+    the people of its groups in the channel `people`. `owner` is where whoever answers for the
+    subject is told of each.
     """
 
     def of(record: Record) -> Sequence[Route]:
@@ -106,11 +109,28 @@ def routes(
             to = applied.escalated_to(time.time_ns())
         first = tuple(map(Route.parse, policy.channels)) or tuple(default)
         alone = applied.stuck and not policy.escalate and record.state is RequestState.OPEN
+        told = passed_over(applied, record) if people else ()
         own = (owner,) if owner is not None and record.opened.owner else ()
         others = (*map(Route.parse, to), *(fallback if alone else ()), *own)
+        others += tuple(Route(people, f"{PERSON}{name}") for name in told)
         return tuple(dict.fromkeys((*first, *others)))
 
     return of
+
+
+def passed_over(applied: Applied, record: Record) -> tuple[str, ...]:
+    """Return whoever is of the groups that the policy asks, and was not asked in the end.
+
+    Those who have voted were; where any reviewer is asked, no group was passed over.
+    """
+    if not glass_broken(record):
+        return ()
+    asked = {quota.group for quota in applied.policy.approve} - {""}
+    groups = asked | applied.policy.stand_ins(FOR_EVER)
+    voted = [name for vote in record.votes for name in (vote.by, *vote.names)]
+    if record.decision is not None:
+        voted.append(record.decision.by)
+    return tuple(name for name in applied.known.of_groups(groups, voted) if name.isprintable())
 
 
 def check_channels(wanted: Iterable[Route], channels: Sequence[Channel], *, place: str) -> None:

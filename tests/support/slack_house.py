@@ -150,6 +150,7 @@ async def slack_house(
     routes: tuple[Route, ...] = TO_CHANNEL,
     fallback: tuple[Route, ...] = (),
     owner: Route | None = None,
+    people: str = "",
     extras: Extras | None = None,
     mode: str = "socket",
     cards: Path | None = None,
@@ -189,7 +190,7 @@ async def slack_house(
         channel = SlackChannel(
             client, book.get, Places(client, door.accounts_of), desk.extras, incoming
         )
-        where = routes_by(policies, routes, fallback, owner=owner)
+        where = routes_by(policies, routes, fallback, owner=owner, people=people)
         besides = () if owner is None else (owner,)
         dispatcher = Dispatcher(
             book, store, notices, [channel], where, fallback=fallback, besides=besides

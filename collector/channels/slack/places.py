@@ -1,4 +1,4 @@
-"""Finds the conversation that a route names: an id, "#name", a person's address, or the owner."""
+"""Finds the conversation that a route names: an id, "#name", an address, "@person" or the owner."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,6 +9,7 @@ from collector.channels.slack.calls import SlackRefusedError, asked
 from collector.errors import ChannelError
 
 OWNER = "owner"
+PERSON = "@"  # before the name of somebody who is known to the collector
 _CONVERSATION = re.compile(r"[CGD][A-Z0-9]{6,20}")
 _USER = re.compile(r"[UW][A-Z0-9]{6,20}")
 _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+\.[^\s@<>,;]+")
@@ -20,7 +21,7 @@ _MOST_PAGES = 50
 class Places:
     """Remembers what it has found: names and addresses change rarely, ids never.
 
-    An owner is looked for each time, since accounts are linked at any time.
+    A person or owner is looked for each time, since accounts are linked at any time.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Places:
         place = to.strip()
         if _CONVERSATION.fullmatch(place):
             return place
-        if place == OWNER:
+        if place == OWNER or place.startswith(PERSON):
             return await self._look(place, owner)
         if place not in self._found:
             self._found[place] = await self._look(place, owner)
@@ -52,7 +53,7 @@ class Places:
             return await self._named(place[1:])
         if _USER.fullmatch(place):
             return await self._direct([place])
-        people = _SEVERAL.split(owner) if place == OWNER else [place]
+        people = _SEVERAL.split(owner) if place == OWNER else [place.removeprefix(PERSON)]
         found = [user for one in people[:_MOST_OWNERS] for user in await self._person(one.strip())]
         if not found:
             what = f"the owner {owner[:80]!r}" if place == OWNER else f"{place[:80]!r}"

@@ -1,5 +1,7 @@
 """Who else a caller is, and whether there is anybody who could approve."""
 
+from dataclasses import replace
+
 from collector.approvals.applied import Policies
 from collector.approvals.crowd import Crowd
 from collector.approvals.record import Record
@@ -84,6 +86,23 @@ def test_a_requester_is_known_by_any_name_or_login_user_of_theirs() -> None:
     assert known.unknown(record(make_act(login_user="", login_uid=None), owner="")) == ()
     strict = Policy(id="strict", unknown_requester=Unknown.REFUSE)
     assert known.stuck(strict, asked).startswith("octocat, login user eve: nobody")
+
+
+def test_the_people_of_groups_are_each_named_once_by_the_name_they_sign_in_with() -> None:
+    """Only who decides; whoever is left out is so under all their names."""
+    known = Crowd(
+        [
+            who("dan-token", "dba", names=("dan@example.com",)),
+            replace(who("dan@example.com"), signed_in=True),
+            who("sue", "security", names=("s-1",)),
+            who("leo", "leads"),
+            who("vera", "dba", role=Role.VIEWER),
+            replace(who("bot", "dba"), machine=True),
+        ]
+    )
+    assert known.of_groups({"dba", "security"}) == ("dan@example.com", "sue")
+    assert known.of_groups({"dba", "security"}, but=["S-1"]) == ("dan@example.com",)
+    assert known.of_groups(set()) == ()
 
 
 def test_a_hosts_clock_neither_lets_others_in_nor_puts_silence_off() -> None:

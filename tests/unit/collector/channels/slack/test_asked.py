@@ -53,7 +53,7 @@ async def test_nobody_may_approve_is_said_at_once_to_the_fallback_too_and_taken_
             slack, hold, "Nobody may approve: group dba: 1 must approve, and 0 are"
         )
         assert where == [APPROVALS, LEADS]
-        assert "have more of them sign in once" in texts(slack.cards(hold.hold)[0]["blocks"])
+        assert "have whoever is missing sign in once" in texts(slack.cards(hold.hold)[0]["blocks"])
         await house.link("U0DEE000", "dee@example.com", groups=("dba",))
         await _cards(slack, hold, "Asked: 1 of dba", without="Nobody may approve")
 

@@ -137,3 +137,29 @@ async def test_where_the_card_was_deleted_the_channel_is_told_all_the_same(
             lambda: [one for one in slack.cards(hold.hold) if one["channel"] == APPROVALS]
         )
     assert "production is down" in texts(told[0]["blocks"])
+
+
+async def test_the_people_who_were_passed_over_are_told_by_themselves(
+    policed: Site, slack: SlackStandIn
+) -> None:
+    """By direct message, in the account that they have linked; whoever broke the glass is not."""
+    identities = Path(config.load(policed.centre.config).identities.file)
+    await link_account(identities, "U0IDA000", "ida@example.com", groups=("incident", "dba"))
+    for user in ("U0DEE000", "U0SAM000", "U0IDA000"):
+        slack.add(user, f"{user.lower()}@other.example.com")
+    async with slack_house(policed.centre, slack, policed.bundle, people="slack") as house:
+        hold, _ = await _asked(house)
+        await _break(house, hold)
+
+        def direct() -> list[str]:
+            places = [one["channel"] for one in slack.cards(hold.hold)]
+            return sorted(one for one in places if one.startswith("D"))
+
+        await slack.wait(lambda: len(direct()) == 2)
+        await house.host.obey(hold, await house.host.verdict())
+        await slack.card(hold.hold, "released at")
+        opened = [params["users"] for name, params in slack.calls if name == "conversations.open"]
+    assert sorted(set(opened)) == ["U0DEE000", "U0SAM000"]
+    for one in slack.cards(hold.hold):
+        assert "production is down" in texts(one["blocks"])
+    assert len(direct()) == 2
