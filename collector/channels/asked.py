@@ -28,6 +28,9 @@ def asked_by(
         people = missing_words(applied.policy.approve)
         if others := applied.stand_ins(clock()):
             people += f"; {' and '.join(sorted(others))} may stand in"
+        if applied.unknown:
+            names = " and ".join(applied.unknown)
+            people += f". Nobody known here is {names}, so whoever it is cannot be refused"
         stuck = f"{applied.stuck}; {_REMEDY}" if applied.stuck else ""
         return Asked(clean(people, _LIMIT).text, clean(stuck, _LIMIT).text)
 
