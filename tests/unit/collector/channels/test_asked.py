@@ -1,4 +1,4 @@
-"""What stands beside a card: who is asked, that nobody may, and whose request nobody knows it is."""
+"""What stands beside a card: who is asked, that nobody may, and whose request it is, if unknown."""
 
 from collector.approvals.applied import Policies
 from collector.approvals.record import Record
