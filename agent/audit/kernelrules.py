@@ -94,12 +94,13 @@ def _auditctl(*words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SensorError(f"auditctl {' '.join(words)}: {error}") from error
+    # That it can change nothing is a success to some versions of auditctl.
+    if words[0] != "-l" and _IMMUTABLE in done.stdout + done.stderr:
+        raise SensorError(
+            "the audit configuration is immutable (auditctl -s: enabled 2): no rule comes or "
+            "goes until the host boots. Change the rules in /etc/audit/rules.d, and reboot"
+        )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
-        if any(_IMMUTABLE in line for line in said):
-            raise SensorError(
-                "the audit configuration is immutable (auditctl -s: enabled 2): no rule comes or "
-                "goes until the host boots. Change the rules in /etc/audit/rules.d, and reboot"
-            )
         raise SensorError(f"auditctl {' '.join(words)}: {said[0] if said else 'refused'}")
     return done.stdout

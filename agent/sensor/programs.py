@@ -151,6 +151,12 @@ def _load(directory: Path, cache: Path | None, side: Side, *options: str) -> Non
     log.info("loaded the programs: %s", found)
 
 
+def _own_place() -> dict[str, str]:
+    """Return where the loader may write for a moment, where a unit of systemd leaves one place."""
+    place = os.environ.get("TMPDIR", "")
+    return {"TMPDIR": place} if place else {}
+
+
 def _run_loader(*options: str) -> Any:
     command = [SYSTEM_PYTHON, "-I", "-B", str(_KERNEL / "loader"), *options]
     try:
@@ -160,7 +166,7 @@ def _run_loader(*options: str) -> Any:
             text=True,
             timeout=_LOAD_LIMIT_S,
             check=False,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **_own_place()},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SensorError(f"the loader did not run: {error}; is {SYSTEM_PYTHON} there?") from error

@@ -93,7 +93,7 @@ class RuleTables:
                 agent_start_ns=start_ns,
                 groups=groups,
                 cgroups=int(cgroups),
-                mount_namespace=os.stat("/proc/self/ns/mnt").st_ino,
+                mount_namespace=_mount_namespace(),
             )
         )
 
@@ -199,6 +199,17 @@ class RuleTables:
             wants[key] = wants.get(key, NOTHING) | want
         for key, want in wants.items():
             self._inodes.set(key, _WANT.pack(want))
+
+
+def _mount_namespace() -> int:
+    """Return the mount namespace whose paths are those of the host.
+
+    Not the agent's own: as a unit of systemd it has one in which most of the host is read-only.
+    """
+    try:
+        return os.stat("/proc/1/ns/mnt").st_ino
+    except OSError:
+        return os.stat("/proc/self/ns/mnt").st_ino
 
 
 def _wants_a_stop(tables: KernelTables) -> bool:

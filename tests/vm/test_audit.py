@@ -9,12 +9,8 @@ from tests.vm.parts import Part
 from tests.vm.telling import tell, told
 
 pytestmark = pytest.mark.timeout(3600)
-# What the agent leaves behind, what it holds; then what only a boot ends.
-_TESTS = (
-    "tests/audit/test_holds.py",
-    "tests/audit/test_leftover.py",
-    "tests/audit/test_immutable.py",
-)
+# What only a boot ends.
+_TESTS = ("tests/audit/test_immutable.py",)
 
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.12"])

@@ -274,7 +274,7 @@ def differences(program, check_map):
     """Return a line for each reading of `check_offsets` that is not what the system says."""
     rows = []
     # On a plain file system: btrfs gives other device numbers to os.stat than the kernel uses.
-    place = "/run" if os.path.isdir("/run") else None
+    place = os.environ.get("TMPDIR") or ("/run" if os.path.isdir("/run") else None)
     with tempfile.TemporaryDirectory(prefix="holdfast-", dir=place) as directory, _identity():
         directory = os.path.realpath(directory)
         path = os.path.join(directory, "opened")

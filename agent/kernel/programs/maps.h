@@ -16,7 +16,7 @@ struct config {
   u32 groups;          // how many of the groups array are in use
   u32 cgroups;         // whether any subject is a cgroup
   u32 kinds;           // bit per KIND_* that some rule cares about
-  u32 mount_namespace; // of the agent: paths of other ones are not to be relied on
+  u32 mount_namespace; // of the host: paths of other ones are not to be relied on
   u32 stops;           // whether any rule wants a stop
 };
 
