@@ -69,11 +69,19 @@ SELECT md5(hold || 'v') AS vote, hold AS request, person AS "by", 'slack' AS via
        CASE WHEN fate < 700 OR fate >= 780 THEN 'approve' ELSE 'deny' END AS answer,
        printf('because of ticket %d', fate) AS reason, half || half AS digest, end_ns AS time_ns,
        a_key() AS signed_by, end_ns + 2000000 AS received_ns, ['reviewers'] AS groups,
-       'two-eyes' AS policy, [''] AS counts_for,
+       'two-eyes' AS policy, [''] AS counts_for, half || half AS card,
        CASE WHEN fate < 780 THEN 'decision' ELSE 'break_glass' END AS ground,
        []::VARCHAR[] AS names, []::VARCHAR[] AS also, []::VARCHAR[] AS also_digests,
        CASE WHEN fate < 20 THEN 60 END AS grant_minutes, CASE WHEN fate < 20 THEN 20 END
          AS grant_uses, CASE WHEN fate < 20 THEN false END AS grant_whole_subject
+FROM held WHERE fate < 782
+"""
+_CARDS = """
+INSERT INTO cards BY NAME
+SELECT half || half AS card, hold AS request,
+       json_object('argv', argv, 'executable', program, 'host', host_name, 'rule', rule,
+                   'session', session, 'subject', subject, 'digest', half || half)::VARCHAR
+         AS content, a_key() AS signed_by, end_ns AS received_ns
 FROM held WHERE fate < 782
 """
 _DECISIONS = """
@@ -170,7 +178,7 @@ def fill(connection: duckdb.DuckDBPyConnection, shape: Shape) -> None:
     """Write the tables of a trail whose events are there, in the order in which rows come."""
     connection.execute(_MACROS)
     connection.execute(_HELD)
-    for statement in (_HOLDS, _STATES, _VOTES, _DECISIONS, _GRANTS, _EFFECTS, *_OTHERS):
+    for statement in (_HOLDS, _STATES, _VOTES, _CARDS, _DECISIONS, _GRANTS, _EFFECTS, *_OTHERS):
         connection.execute(statement)
     connection.execute("DROP TABLE held")
     connection.execute(_BATCHES)
