@@ -8,6 +8,9 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Self
 
 from nats.aio.msg import Msg
@@ -41,13 +44,17 @@ class Deputy:
         self._waiting: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
-        self._ready = threading.Event()
+        self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._work(),))
 
     def __enter__(self) -> Self:
         self._home.centre.stop_collector()
         self._thread.start()
-        assert self._ready.wait(_WAIT_S), "it did not get a connection"
+        try:
+            self._ready.result(_WAIT_S)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,16 +76,29 @@ class Deputy:
             return dict(self._approved)
 
     async def _work(self) -> None:
-        self._client = await connect_as(self._home.centre.nats_url, self._seed, "collector")
         try:
-            config = ConsumerConfig(deliver_policy=DeliverPolicy.NEW, ack_policy=AckPolicy.NONE)
-            await self._client.jetstream().subscribe(
-                "hf.hold.*.*", stream=subjects.HOLDS, cb=self._take, config=config
+            async with self._connected():
+                self._ready.set_result(None)
+                await self._over.wait()
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        client = await connect_as(self._home.centre.nats_url, self._seed, "collector")
+        try:
+            self._stream = client.jetstream(timeout=10 * PATIENCE)
+            await self._stream.subscribe(
+                "hf.hold.*.*",
+                stream=subjects.HOLDS,
+                cb=self._take,
+                config=ConsumerConfig(deliver_policy=DeliverPolicy.NEW, ack_policy=AckPolicy.NONE),
             )
-            self._ready.set()
-            await self._over.wait()
+            yield
         finally:
-            await self._client.close()
+            await client.close()
 
     async def _take(self, message: Msg) -> None:
         said = decode(message.data)
@@ -94,9 +114,7 @@ class Deputy:
             data = encode(_approval(opened))
             subject = subjects.verdict(opened.host, opened.hold)
             headers = {"Nats-Msg-Id": new_id(), **self._signer.headers(data)}
-            await self._client.jetstream().publish(
-                subject, data, headers=headers, timeout=10 * PATIENCE
-            )
+            await self._stream.publish(subject, data, headers=headers)
         except Exception as error:  # noqa: BLE001 - the test looks at it
             failure = repr(error)
         with self._changed:

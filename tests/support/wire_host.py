@@ -15,6 +15,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from tests.support.inside import PATIENCE
 from wire import chain, subjects
 from wire.acts import Act, Guarantee, Kind, Process, act_digest
 from wire.codec import decode, decode_as, encode
@@ -287,6 +288,7 @@ async def connect_as(url: str, seed: str, role: str) -> Client:
         nkeys_seed_str=seed,
         inbox_prefix=subjects.inbox(role).encode(),
         allow_reconnect=False,
+        connect_timeout=2 * PATIENCE,
         error_cb=quiet,
     )
 
