@@ -228,3 +228,24 @@ def test_an_open_that_truncates_is_one_hold(watched: Watched, kept: Path) -> Non
     watched.let_go(held, child)
     assert child.end() == 0
     assert (kept / "there").read_text() == "x"
+
+
+def test_a_file_without_a_name_is_one_hold_for_its_directory(watched: Watched, kept: Path) -> None:
+    """Each attempt at it is another inode; the approval is for one of them, in this directory."""
+    (kept / "below").mkdir()
+    (kept / "below").chmod(0o777)
+    before = set(kept.iterdir())
+    watched.rules(asking("open"))
+    child = watched.run(
+        "for place in ('kept', 'kept', 'kept/below'):\n"
+        "    made = os.open(place, os.O_TMPFILE | os.O_RDWR, 0o600)\n"
+        "    say(os.write(made, b'x'))\n"
+    )
+    for place in (kept, kept, kept / "below"):
+        held = watched.next_hold(child)
+        child.wait_stopped()
+        assert Path(held.act.path).parent == place
+        watched.let_go(held, child)
+        assert child.line() == "1"
+    assert child.end() == 0
+    assert set(kept.iterdir()) == before

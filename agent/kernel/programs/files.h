@@ -7,6 +7,7 @@
 #define OPEN_CREATE 0100
 #define OPEN_TRUNCATE 01000
 #define OPEN_PATH_ONLY 010000000
+#define OPEN_NAMELESS 020000000  // __O_TMPFILE
 #define MODE_CREATED (1 << 20)  // FMODE_CREATED
 
 static __always_inline u64 file_of(u64 task, u32 descriptor) {

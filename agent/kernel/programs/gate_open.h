@@ -97,6 +97,16 @@ static __always_inline u32 truncates(struct config *config, struct facts *facts,
   return want;
 }
 
+// The number of the directory that an open file lies in.
+static __always_inline u64 directory_of(u64 file) {
+  u64 path = file + OFF_file__f_path, dentry = 0, parent = 0, inode = 0, number = 0;
+  READ(dentry, path, path, dentry);
+  READ(parent, dentry, dentry, d_parent);
+  READ(inode, parent, dentry, d_inode);
+  if (inode) READ(number, inode, inode, i_ino);
+  return number;
+}
+
 // security_file_open(file)
 int gate_file_open(struct bpf_raw_tracepoint_args *ctx) {
   ANSWER(ctx, ARGUMENTS_gate_file_open);
@@ -136,8 +146,14 @@ int gate_file_open(struct bpf_raw_tracepoint_args *ctx) {
   COPY_PATH(walk, position, facts->path, bytes, facts->act.marks);
   facts->act.path_bytes = bytes;
   begin_identity(facts, task);
-  facts->identity.generation = generation_of(inode);
   facts->identity.flags = flags;
+  if (flags & OPEN_NAMELESS) {
+    // Each attempt has a new inode, and a name after that: what stays is where it is made.
+    facts->identity.inode = 0;
+    facts->identity.parent = directory_of(file);
+    return gate(facts, walk, task, want);
+  }
+  facts->identity.generation = generation_of(inode);
   bpf_probe_read_kernel_str(facts->identity.second_name, PATH_BYTES, facts->path);
   return gate_unless_granted(facts, walk, task, want);
 }
