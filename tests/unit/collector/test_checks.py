@@ -156,6 +156,7 @@ def test_a_decided_request_tells_who_when_and_why() -> None:
     assert caught.value.extra == {
         "decided_by": "ann",
         "answer": "deny",
+        "ground": "decision",
         "decided_ns": 7,
         "reason": "no",
     }
