@@ -62,19 +62,24 @@ static __always_inline void tell_of(struct guarded *known, u32 tgid, u32 ended) 
   tell_count_of(known, tgid, ended, known->resumes);
 }
 
-// Of many attempts at one process the first, the tenth, the hundredth, whoever makes them.
-static __always_inline void tell_of_tracing(struct guarded *known, u32 tgid, u32 ended) {
-  struct traced fresh = {.start_ns = known->start_ns, .count = 1, .tell_at = 10};
+// Of many attempts at one process the first, the tenth, the hundredth are told, whoever makes them: which
+// one this is, or 0.
+static __always_inline u64 attempt_to_tell(struct guarded *known, u32 tgid) {
   struct traced *traced = hf_traced.lookup(&tgid);
-  if (!traced || traced->start_ns != known->start_ns) {
-    hf_traced.update(&tgid, &fresh);
-    tell_count_of(known, tgid, ended, 1);
-    return;
+  if (traced && traced->start_ns == known->start_ns) {
+    u64 count = ++traced->count;
+    if (count < traced->tell_at) return 0;
+    traced->tell_at *= 10;
+    return count;
   }
-  traced->count++;
-  if (traced->count < traced->tell_at) return;
-  traced->tell_at *= 10;
-  tell_count_of(known, tgid, ended, traced->count);
+  struct traced fresh = {.start_ns = known->start_ns, .count = 1, .tell_at = 10};
+  hf_traced.update(&tgid, &fresh);
+  return 1;
+}
+
+static __always_inline void tell_of_tracing(struct guarded *known, u32 tgid, u32 ended) {
+  u64 count = attempt_to_tell(known, tgid);
+  if (count) tell_count_of(known, tgid, ended, count);
 }
 
 // A process that runs on tells its parent so, on its way back to user space: SIGCHLD with
