@@ -21,6 +21,7 @@ _BPFTOOL = "/usr/sbin/bpftool"
 # Programs go by what the loader calls them; the kernel cuts names after 15 bytes.
 _LOADER = Path(__file__).resolve().parents[2] / "agent" / "kernel" / "loader"
 _PROGRAMS = tuple(_LOADER / name for name in ("__main__.py", "hooks.py"))
+_TRACKER = "from multiprocessing.resource_tracker import main"
 
 
 def found() -> set[str]:
@@ -63,7 +64,8 @@ def running() -> set[str]:
     return {
         f"process {one.pid} ({one.status()}): {' '.join(one.cmdline())[:100]}"
         for one in psutil.Process().children(recursive=True)
-        if one.status() != psutil.STATUS_ZOMBIE
+        # Python keeps the tracker of multiprocessing for as long as this process lives.
+        if one.status() != psutil.STATUS_ZOMBIE and _TRACKER not in " ".join(one.cmdline())
     }
 
 
