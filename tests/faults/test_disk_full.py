@@ -12,7 +12,7 @@ from collector.proof.verify.check import verify
 from tests.faults.test_agent_killed import all_kinds, check_ends, check_trail
 from tests.faults.test_nats_away import check_count
 from tests.support.centre import centre
-from tests.support.faulty_site import Site
+from tests.support.faulty_site import WAIT_S, Site
 from tests.support.small_disks import SmallDisk, small_disk
 
 pytestmark = pytest.mark.faults
@@ -118,11 +118,15 @@ def test_the_disk_of_the_trail_is_full(tmp_path: Path, stack: ExitStack) -> None
     agent.events(1, 1000, 1000)
     place.sql_until([[1000]], "SELECT sum(count)::BIGINT FROM events WHERE path LIKE '/xx%'")
     disk.fill()
-    check_ends(place, all_kinds(place))
+    actors = all_kinds(place)
     agent.events(1001, 4000, 1000)
     assert place.centre.collector is not None
     place.centre.collector.wait_for("ERROR")
+    # What the host did is told once it is recorded; that it did it does not wait.
+    for actor in actors:
+        assert actor.end(WAIT_S) == (0 if actor.kind in ("approve", "quiet") else 9), actor.paths
     disk.free()
+    check_ends(place, actors)
     check_trail(place)
     assert check_count(place, agent.generated()) == 0
     place.centre.stop_collector()
