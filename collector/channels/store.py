@@ -1,22 +1,12 @@
-"""Which card was posted where, and what it last showed: one SQLite file, synced at each commit.
+"""Which card was posted where, and what it last showed: one SQLite file, synced at each commit."""
 
-It has a thread of its own, so that a slow disk never holds up the event loop.
-"""
-
-import asyncio
-import os
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from collector.channels.interface import Posted, Route
-from collector.errors import StateError
+from collector.state_file import StateFile
 from wire.ids import RequestId
 
 # A click on a card that is older than this is answered as on a card that never was.
@@ -57,7 +47,6 @@ _SELECT = (
 _UPDATE = "UPDATE card SET "
 _WHERE = " WHERE request = ? AND channel = ? AND place = ?"
 _Row = tuple[str, str, str, str, str | None, int, int, int, str, int, int, str]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,25 +75,17 @@ class Cards:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file; raise StateError naming it and the remedy."""
-        self._path = path
-        self._closed = False
-        self._thread = ThreadPoolExecutor(1, "channels")
-        with self._errors():
-            if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            try:
-                self._migrate()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._file = StateFile(
+            path,
+            version=_VERSION,
+            script=lambda there: _SCHEMA if there == 0 else _NEW,
+            moved_away="requests that wait are then posted anew",
+        )
+        self._connection = self._file.connection
 
     async def close(self) -> None:
         """Let go of the file, after what is under way; a second time does nothing."""
-        if not self._closed:
-            self._closed = True
-            await self._do(self._connection.close)
-            self._thread.shutdown()
+        await self._file.close()
 
     async def get(self, request: RequestId, route: Route) -> KnownCard | None:
         """Return one card, or None."""
@@ -155,7 +136,7 @@ class Cards:
             self._connection.execute(_UPDATE + "tried = 1" + _WHERE, key)
             return rows
 
-        return _card((await self._write(work))[0])
+        return _card((await self._file.write(work))[0])
 
     async def rejected(self, request: RequestId, route: Route) -> None:
         """Record that the attempt which was begun was certainly not accepted."""
@@ -210,60 +191,18 @@ class Cards:
             self._connection.execute("DELETE FROM card WHERE changed_ns < ?", (oldest,))
             self._connection.execute("UPDATE card SET failed = 0 WHERE finished = 0")
 
-        await self._write(work)
+        await self._file.write(work)
 
     async def _set(self, request: RequestId, route: Route, values: str, *given: object) -> None:
         sql = _UPDATE + values + ", changed_ns = ?" + _WHERE
         filled = (*given, time.time_ns(), request, route.channel, route.to)
-        await self._write(lambda: self._connection.execute(sql, filled))
+        await self._file.write(lambda: self._connection.execute(sql, filled))
 
     async def _select(self, where: str, *given: object) -> list[KnownCard]:
-        rows = await self._do(lambda: self._connection.execute(_SELECT + where, given).fetchall())
+        rows = await self._file.do(
+            lambda: self._connection.execute(_SELECT + where, given).fetchall()
+        )
         return [_card(row) for row in rows]
-
-    async def _write(self, work: Callable[[], _T]) -> _T:
-        def transaction() -> _T:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                done = work()
-                self._connection.execute("COMMIT")
-                return done
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-        return await self._do(transaction)
-
-    async def _do(self, work: Callable[[], _T]) -> _T:
-        with self._errors():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    def _migrate(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # Without FULL, a write-ahead log is not synced at commit.
-        self._connection.execute("PRAGMA synchronous = FULL")
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise StateError(
-                f"{self._path}: written by a newer collector (schema {version}, this one knows "
-                f"{_VERSION}); upgrade this collector"
-            )
-        if version < _VERSION:
-            script = _SCHEMA if version == 0 else _NEW
-            self._connection.executescript(
-                f"BEGIN; {script} PRAGMA user_version = {_VERSION}; COMMIT;"
-            )
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(
-                f"{self._path}: cannot be used ({error}); make room on its disk and run as the "
-                "collector's user, or move the file away: requests that wait are then posted anew"
-            ) from error
 
 
 def _card(row: _Row) -> KnownCard:

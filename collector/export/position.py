@@ -5,7 +5,6 @@ taken is the place moved. So what is sent again after a death is the same, under
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.errors import StateError
+from collector.state_file import open_private
 from wire.ids import new_id
 
 _VERSION = 1
@@ -65,9 +65,7 @@ class Positions:
         """Open or make the file; raise StateError naming it and the remedy."""
         self._path = path
         with self._errors():
-            if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection = open_private(path)
             try:
                 self._open()
             except BaseException:
