@@ -33,11 +33,11 @@ SELECT hold, hold AS request, host, host_name, '11111111-2222-3333-4444-55555555
        'what it guards' AS rule_description, 'high' AS severity, true AS reason_required,
        'kill' AS on_timeout, 'process' AS kill, half AS ruleset, half || half AS digest, kind,
        guarantee, subject, session, pid, uid, subject AS "user", login_uid, '' AS login_user,
-       program AS executable, argv, '/srv/work' AS cwd, '' AS path, transport, '' AS address,
+       program AS executable, argv, '/srv/code' AS cwd, '' AS path, transport, '' AS address,
        0 AS port,
-       json_object('argv', argv, 'executable', program, 'cwd', '/srv/work', 'pid', pid)::VARCHAR
+       json_object('argv', argv, 'executable', program, 'cwd', '/srv/code', 'pid', pid)::VARCHAR
          AS act,
-       encode(json_object('argv', argv, 'executable', program, 'cwd', '/srv/work', 'digest',
+       encode(json_object('argv', argv, 'executable', program, 'cwd', '/srv/code', 'digest',
                           half || half)::VARCHAR) AS message,
        time_ns + 5000000 AS received_ns, '' AS claim, 0 AS claim_ns, '' AS session_name,
        '' AS second_path, '' AS operation, '' AS target_comm, 'kill' AS on_deny,

@@ -98,14 +98,14 @@ SELECT id AS host, i + 1 AS number, i // batch_size() + 1 AS batch,
          tool_name(tool), '--option-' || few(f(r, 3), 300),
          CASE WHEN f(s, 1) < 0.1 THEN 'import json; print(' || s || ')'
               WHEN f(s, 1) < 0.2 THEN md5(s::VARCHAR)
-              ELSE '/srv/work/project-' || work || '/src/module_' || module || '.py' END] END
+              ELSE '/srv/code/project-' || work || '/src/module_' || module || '.py' END] END
          AS argv,
        CASE WHEN file THEN
          CASE WHEN f(s, 1) < 0.03 THEN '/tmp/work-' || md5(r::VARCHAR)[:12] || '/out-' || s % 999
               WHEN k = 0 AND f(s, 1) < 0.40 THEN '/usr/lib/python3/dist-packages/pkg_'
                                                  || few(f(r, 3), 3000) || '/__init__.py'
               WHEN k = 0 AND f(s, 1) < 0.41 THEN '/etc/conf.d/' || few(f(r, 3), 40)
-              ELSE '/srv/work/project-' || work || '/src/module_' || module || '.py' END
+              ELSE '/srv/code/project-' || work || '/src/module_' || module || '.py' END
          END AS path,
        CASE WHEN file THEN 2049 END::BIGINT AS device,
        CASE WHEN NOT file THEN NULL WHEN f(s, 1) < 0.03 THEN 2000000 + i
@@ -127,7 +127,7 @@ SELECT id AS host, i + 1 AS number, i // batch_size() + 1 AS batch,
        CASE k WHEN 8 THEN 1 + few(f(r, 3), 1000) WHEN 0 THEN 1 + few(f(r, 2), 6) ELSE 1
        END::BIGINT AS count,
        CASE WHEN k >= 7 THEN k - 7 END::INT AS detail,
-       CASE WHEN k = 6 THEN '/srv/work/project-' || work || '/src/module_' || module || '.bak' END
+       CASE WHEN k = 6 THEN '/srv/code/project-' || work || '/src/module_' || module || '.bak' END
          AS second_path,
        CASE WHEN k IN (4, 5) THEN (f(s, 2) < 0.1)::INT END AS operation,
        NULL::BIGINT AS target_pid, NULL::VARCHAR AS target_comm
