@@ -154,6 +154,8 @@ class Lane:
             if known is not None:
                 await self._cards.over(record.id, self.route)
             return None
+        # Its content goes to disk beside the record of the card: two files, and one wait.
+        self._notices.prepare(record)
         begun = await self._cards.begin(record.id, self.route)
         notice = self._notices.make(
             record, self.route, begun.nonce, unsure=begun.tried, alarm=broken

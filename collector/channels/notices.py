@@ -51,6 +51,13 @@ class Notices:
         self._quarantine = quarantine
         self._asked = asked
 
+    def prepare(self, shown: Shown) -> None:
+        """Begin to write the card that `make` is about to give out, so that `written` is soon."""
+        if isinstance(shown, Capped):
+            self._cards.of_session(shown)
+        else:
+            self._cards.of(shown)
+
     def make(
         self,
         shown: Shown,
