@@ -1,9 +1,7 @@
 """The trail at size: how fast its views answer, what an event takes on disk, how fast it fills."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from collector.ingest.checking import Checkers
 from collector.trail.views import VIEWS
@@ -37,8 +35,7 @@ _EACH = (BATCH, 3_500)
 def test_the_trail_at_size(sizes: Sizes, report: Report) -> None:
     """Made once, asked by two ways, weighed; and a flood of messages beside it."""
     taken = _floods(sizes)
-    with tempfile.TemporaryDirectory(prefix="holdfast-test-trail-") as name:
-        made = trail_made.made(Path(name), Shape(sizes.trail_events), processes=os.cpu_count() or 1)
+    with trail_made.kept(Shape(sizes.trail_events), processes=os.cpu_count() or 1) as made:
         timed = trail_views.measured(made, days=sizes.trail_days, whole=sizes.trail_whole)
         places, columns = trail_bytes.places(made), trail_bytes.columns(made)
     each = sum(places.values()) / made.shape.total

@@ -4,8 +4,10 @@ The events are written by the collector's own code for sealed segments, the othe
 own file, and `views.duckdb` is made by its own publisher.
 """
 
+import json
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from collector.config import Trail
+from collector.trail import schema
 from collector.trail.analysts.publisher import ViewsPublisher
 from collector.trail.segments.files import directory_of
 from collector.trail.segments.retired import Retired
@@ -26,6 +29,9 @@ from collector.trail.writer import Writer
 from tests.bench import trail_decisions, trail_shape
 from tests.bench.trail_shape import Shape
 
+# Where a trail is kept once it is made, to be asked again; else it is gone after the run.
+KEPT_VARIABLE = "HOLDFAST_BENCH_TRAIL"
+_ABOUT = "made.json"
 _LEVEL = 3  # how often the rows of a segment have been merged
 
 
@@ -47,6 +53,27 @@ class Made:
     def views(self) -> Path:
         """The file for everybody."""
         return self.directory / "views.duckdb"
+
+
+@contextmanager
+def kept(shape: Shape, processes: int) -> Iterator[Made]:
+    """Give a trail of that shape: the one that is kept, if it was made so and may be asked."""
+    place = os.environ.get(KEPT_VARIABLE)
+    if place is None:
+        with tempfile.TemporaryDirectory(prefix="holdfast-test-trail-") as name:
+            yield made(Path(name), shape, processes)
+        return
+    directory = Path(place)
+    about = directory / _ABOUT
+    wanted = {"events": shape.total, "schema": schema.VERSION}
+    if not about.exists():
+        directory.mkdir(mode=0o700, exist_ok=True)
+        new = made(directory, shape, processes)
+        took = {"events_s": new.events_s, "tables_s": new.tables_s}
+        about.write_text(json.dumps(wanted | took), encoding="ascii")
+    there = json.loads(about.read_text(encoding="ascii"))
+    assert there.items() >= wanted.items(), f"{directory} has another trail: {there}; remove it"
+    yield Made(directory, shape, there["events_s"], there["tables_s"])
 
 
 def made(directory: Path, shape: Shape, processes: int = 2) -> Made:
