@@ -101,6 +101,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 lifespan="off",
                 timeout_graceful_shutdown=3,
+                http="h11",  # the other one knows no limit to what a client may send as headers
                 h11_max_incomplete_event_size=32 << 10,
             )
         )

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 NAME = "views.duckdb"
 ROOT = "exports"
 PERIOD_S = 2.0
+# How far behind it may be, with room. As long as that allows, publishing rests for four times what
+# it has taken, since it is in the way of whoever decides.
+_BEHIND_S = 4.5
+_REST = 4
 _AFTER_FAILURE_S = 5.0
 _NICE = 5
 _EXPORTED = tuple(table for table in schema.TABLES if table is not schema.EVENTS_TAIL)
@@ -132,9 +136,10 @@ class ViewsPublisher:
                     return
                 names, self._news = frozenset(self._news), set()
             begun = time.monotonic()
-            pause = PERIOD_S
             try:
                 self.publish(names)
+                took = time.monotonic() - begun
+                pause = max(PERIOD_S, min(took * (1 + _REST), _BEHIND_S - took))
             except Exception as error:
                 if not isinstance(error, duckdb.Error | OSError | pa.ArrowException):
                     log.exception("trail: views")
