@@ -89,7 +89,9 @@ FROM hold_states s
 JOIN holds h USING (hold)
 LEFT JOIN decisions d ON d.request = h.request
 WHERE s.state = 'released'
-QUALIFY row_number() OVER (PARTITION BY s.hold ORDER BY s.sequence) = 1
+      -- A host may say it again. With a window, a stretch of time would be looked for last.
+      AND NOT EXISTS (SELECT 1 FROM hold_states x WHERE x.hold = s.hold AND x.state = 'released'
+                      AND x.sequence < s.sequence)
 ORDER BY "when" DESC
 """  # noqa: S608 - fixed text
 
