@@ -105,9 +105,7 @@ LAYERS: tuple[Layer, ...] = (
         covers="the gate under stock kernels, in virtual machines",
         arguments=("tests/vm",),
         root=True,
-        # Until it has passed on a new machine, where images are made first.
-        long=True,
-        # With --full there are five kernels.
+        # On a new machine images are made first; with --full there are five kernels.
         longest_s=2400,
         longest_full_s=4 * 3600,
         packages=packages.FOR_VM,

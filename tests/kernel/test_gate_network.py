@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.inside import PATIENCE
 from tests.support.watched import Watched
 from wire.acts import Guarantee, Kind, Transport
 
@@ -69,7 +70,7 @@ def udp() -> Iterator[socket.socket]:
     """A socket that receives on loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
-        one.settimeout(5)
+        one.settimeout(5 * PATIENCE)
         yield one
 
 
@@ -77,7 +78,7 @@ def udp() -> Iterator[socket.socket]:
 def tcp() -> Iterator[socket.socket]:
     """A socket that accepts on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as one:
-        one.settimeout(5)
+        one.settimeout(5 * PATIENCE)
         yield one
 
 
@@ -226,7 +227,7 @@ def serve(path: str, kind: int) -> socket.socket:
     os.chmod(path, 0o777)  # noqa: S103
     if kind == socket.SOCK_STREAM:
         one.listen()
-    one.settimeout(5)
+    one.settimeout(5 * PATIENCE)
     return one
 
 

@@ -21,9 +21,15 @@ Begun = Callable[[Way], dict[str, Part]]
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
-    """Gives the parts of a way, which run beside each other; there is one way at a time."""
+def begun(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Begun]:
+    """Gives the parts of a way, which run beside each other; there is one way at a time.
+
+    Only those that this run asks for, as by `-k`.
+    """
     running: dict[Way, dict[str, Part]] = {}
+    asked = [item.name for item in request.session.items]
 
     def parts(way: Way) -> dict[str, Part]:
         if way not in running:
@@ -31,6 +37,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begun]:
             made = {
                 name: Part(way, name, tests, tmp_path_factory.mktemp(f"{way}-{name}"))
                 for name, tests in chosen.parts(mode_of(way)).items()
+                if any(one.endswith(f"[{way}-{name}]") for one in asked)
             }
             running[way] = made
             for number, part in enumerate(made.values()):
