@@ -6,22 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.clock import Alarm
-from agent.errors import AgentError, SensorError
-from agent.holds.beyond import Beyond
-from agent.holds.ended import Ended
-from agent.holds.folded import Folded, tired
-from agent.holds.intake import attempt_words, newly_ruled, over_cap, quarantined, take
+from agent.errors import AgentError
+from agent.holds.folded import Folded
+from agent.holds.intake import attempt_words, newly_ruled
 from agent.holds.machine import Machine
-from agent.holds.model import Doom, Hold, Limit, Pass, Step, Voice, Why
+from agent.holds.model import Doom, Hold, Pass, Step, Why
 from agent.holds.settler import Parts, Settler
+from agent.holds.taking import Taking
 from agent.holds.uses import Uses
 from agent.orders.desk import Desk
 from agent.release import ProcessId
-from agent.rulings import Ruled
-from agent.sensor.interface import NO_KEY, HeldAct, HeldKey, Resume
+from agent.sensor.interface import NO_KEY, HeldAct, Resume
 from agent.verdicts import Checker, Late, Obey, Refused, Repeated
-from rules.model import Action
-from wire.messages import Ground, HoldOpened, KillScope
+from wire.messages import Ground, KillScope
 from wire.redaction.marks import has_marks
 
 log = logging.getLogger("holdfast.agent.holds")
@@ -39,13 +36,11 @@ class Keeper:
         self._settler = Settler(parts, self._machine, drain=self._drain, blocked=self._is_blocked)
         self._desk = Desk(parts, self._machine, self._settler)
         self.warden = self._desk.warden
-        self._beyond = Beyond(parts, self._machine, self._settler)
         self._folded = Folded(parts)
+        self._taking = Taking(
+            parts, self._machine, self._settler, self._desk, self._folded, self._set_alarm
+        )
         self._uses = Uses(parts, self._machine, self._settler, self._desk)
-        self._ended = Ended(parts.judge, parts.report)
-        self._stuck: dict[HeldKey, HeldAct] = {}
-        self._unknown: set[str] = set()
-        self._stuck_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._checker = Checker(
             host=parts.host.id,
@@ -86,7 +81,7 @@ class Keeper:
         self._folded.tell_all()
         self._desk.passes.compare()
         for entry in held.values():
-            self._take(entry)
+            self._taking.take(entry)
         self._settle_by_orders()
         self._desk.passes.sync()
         self.on_deadline()
@@ -198,8 +193,8 @@ class Keeper:
         self.warden.kill_all()
         while True:
             for held in self._p.sensor.all_holds():
-                self._take(held)
-            if not self._machine and not self._stuck:
+                self._taking.take(held)
+            if not self._machine and not self._taking.stuck():
                 return
             self.kill_all(reason, by)
             await self.settled()
@@ -220,21 +215,20 @@ class Keeper:
 
     def stuck(self) -> list[HeldAct]:
         """Return what is held and could not be taken up; it stays held and is tried again."""
-        return list(self._stuck.values())
+        return self._taking.stuck()
 
     def close(self) -> None:
         """Stop working; what is held stays held."""
         self._alarm.close()
         self.warden.close()
-        self._beyond.close()
+        self._taking.close()
         self._folded.close()
         self._uses.close()
-        for timer in (self._stuck_timer, self._deadline_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
         self._settler.close()
 
-    # -- taking up ----------------------------------------------------------------------------
+    # -- what was there, and what is seen -----------------------------------------------------
 
     def _take_up(self, hold: Hold) -> None:
         """Go on with a hold of an earlier run, or of an earlier boot."""
@@ -251,129 +245,7 @@ class Keeper:
         self._settler.guard(hold)
 
     def _drain(self) -> None:
-        for held in self._p.fresh():
-            self._take(held)
-
-    def _retry_stuck(self) -> None:
-        self._stuck_timer = None
-        for held in list(self._stuck.values()):
-            self._take(held)
-            self._settler.due(ProcessId.of(held.act.process))
-        self._settler.settle()
-
-    def _take(self, held: HeldAct) -> None:
-        if self._settler.is_over(held.key) or self._machine.has(held.key):
-            self._stuck.pop(held.key, None)
-            return
-        try:
-            self._open(held)
-            self._stuck.pop(held.key, None)
-        except Exception as error:  # top of the loop over held acts; one must not stop the others
-            log.exception("held act %s of process %s", held.key, held.act.process.pid)
-            if held.key not in self._stuck:
-                self._p.report.notice("hold_not_taken_up", f"it stays held: {error}")
-            self._stuck[held.key] = held
-            if self._stuck_timer is None:
-                self._stuck_timer = asyncio.get_running_loop().call_later(
-                    _AGAIN_S, self._retry_stuck
-                )
-
-    def _open(self, held: HeldAct) -> None:
-        if held.unread:
-            # Whose it is may be what cannot be read, so it stays even if that process is gone.
-            raise SensorError(held.unread)
-        if held.ended:
-            self._ended.note(held.act)
-            return
-        ruled = self._p.judge(held.act)
-        shown = self._p.redactor.act(held.act)
-        now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
-        hold, opened = take(held, shown, ruled, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
-        if self._p.journal.is_over(hold) and not self._p.control.is_alive(hold.process):
-            # An earlier run recorded its end and had no time to tell the kernel.
-            self._settler.forget(held.key)
-            return
-        self._p.denials.seen(hold.id, shown)
-        if opened is not None:
-            claim = self._p.claims.of(held.act.session, now_ns)
-            opened = replace(
-                opened, claim=claim.text, claim_ns=claim.time_ns, session_name=claim.name
-            )
-        step = self._plan(held, hold, opened, now_ns)
-        hold = step.holds[0]
-        if opened is not None and not step.uses:
-            self._desk.passes.seen(hold.id, held.act, held.key)
-        if hold.fate is None:
-            # Before the disk: until then only the stop stands between the process and its act.
-            self._settler.freeze(hold.process)
-        self._settler.commit(step)
-        if step.uses:
-            self._desk.passes.sync()
-        self._settler.guard(hold)
-        self._report(held, hold, ruled)
-        if hold.capped in (Limit.SESSION, Limit.SUBJECT):
-            self._beyond.denied(hold)
-        self._note_unknown(held.act.subject)
-        self._set_alarm()
-
-    def _plan(self, held: HeldAct, hold: Hold, opened: HoldOpened | None, now_ns: int) -> Step:
-        """Return the first step of a hold: asked about, let pass by a grant, or denied at once."""
-        quarantine = self._desk.quarantine_of(held.act.subject)
-        if quarantine is not None:
-            # Whatever its act comes to, and whoever belongs to it since the warden has looked.
-            self.warden.stop(hold.process, held.act.subject)
-            if opened is not None:
-                hold, opened = quarantined(hold, quarantine), None
-        if opened is None:
-            return self._machine.plan_open(self._folded.quiet(hold), None, now_ns)
-        opened, grant = self._desk.judge(opened, held.act)
-        if grant is not None:
-            self._desk.passes.used(grant, held.act, held.key)
-            return self._machine.plan_granted(hold, opened, grant, now_ns)
-        if self._folded.is_tired_of(hold, held.act):
-            return self._machine.plan_open(self._folded.quiet(tired(hold)), None, now_ns)
-        limit = self._beyond.reached(hold)
-        if limit is not None:
-            capped = self._folded.quiet(over_cap(hold, limit))
-            return self._machine.plan_open(capped, None, now_ns)
-        return self._machine.plan_open(hold, opened, now_ns)
-
-    def _note_unknown(self, subject: str) -> None:
-        if subject in self._p.host.responsible or subject in self._unknown:
-            return
-        self._unknown.add(subject)
-        words = (
-            f"{subject!r} is no subject of agent.toml, and processes run under that name; rules "
-            "for any subject are taken as rules for it, and nobody is known to answer for it. "
-            "Start them anew"
-        )
-        log.warning("unknown subject: %s", words)
-        self._p.report.notice("unknown_subject", words)
-
-    def _report(self, held: HeldAct, hold: Hold, ruled: Ruled) -> None:
-        detail = ""
-        unasked = isinstance(hold.fate, Doom) and hold.voice is Voice.QUIET
-        if hold.fate is not None:
-            done = "let go" if isinstance(hold.fate, Pass) else "killed"
-            if isinstance(hold.fate, Doom) and hold.fate.refuse:
-                done = "refused"
-            detail = f"{done}: ground {hold.fate.why.ground}"
-            if hold.capped is Limit.REPEATS:
-                detail += "; this very act was denied so often of late that nobody is asked again"
-            elif hold.capped:
-                detail += f"; its {hold.capped} has as many requests waiting as it may have"
-            elif unasked:
-                detail += f"; {held.act.subject!r} is under quarantine by {hold.fate.why.by}"
-        if hold.folded:
-            self._folded.count(hold, held.act, detail)
-            return
-        self._p.report.held(
-            held.act,
-            action=Action.DENY.value if unasked else ruled.action and ruled.action.value,
-            rule=ruled.rule.id if ruled.rule else None,
-            hold=None if hold.voice is Voice.QUIET else hold.id,
-            detail=detail,
-        )
+        self._taking.drain()
 
     def _note_attempt(self, attempt: Resume) -> None:
         """Tell the reviewers of a request, and the trail, who tried to let its process run on."""
@@ -388,25 +260,8 @@ class Keeper:
         except AgentError:
             log.exception("a note about %d requests cannot be recorded: %s", len(holds), words)
 
-    def _end_stuck(self, fate: Pass | Doom) -> int:
-        """Decide what could not even be taken up, quietly: only its event can say so."""
-        stuck = list(self._stuck.values())
-        for held in stuck:
-            nothing = Ruled(action=None, rule=None)
-            now_ns, boot_ns = self._p.clock.now_ns(), self._p.clock.boot_ns()
-            shown = self._p.redactor.act(held.act)
-            hold, _ = take(held, shown, nothing, self._p.host, boot_ns=boot_ns, now_ns=now_ns)
-            hold = replace(hold, fate=fate)
-            self._settler.commit(self._machine.plan_open(hold, None, now_ns))
-            self._stuck.pop(held.key, None)
-            self._settler.guard(hold)
-            self._report(held, hold, nothing)
-        return len(stuck)
-
     def _is_blocked(self, process: ProcessId) -> bool:
-        return self.warden.keeps(process) or any(
-            ProcessId.of(held.act.process) == process for held in self._stuck.values()
-        )
+        return self.warden.keeps(process) or self._taking.is_stuck(process)
 
     def _settle_by_orders(self) -> None:
         """Settle what an earlier run took an order for, and did not come to settle."""
@@ -430,7 +285,7 @@ class Keeper:
 
     def _all(self, step: Step, name: str, fate: Pass | Doom) -> int:
         self._settler.commit(step)
-        count = len(step.holds) + self._end_stuck(fate)
+        count = len(step.holds) + self._taking.end_stuck(fate)
         self._p.report.notice(name, f"{count} holds, by {fate.why.by}: {fate.why.reason}")
         for process in self._machine.processes():
             self._settler.due(process)
