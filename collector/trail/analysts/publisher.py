@@ -31,6 +31,11 @@ _NICE = 5
 _EXPORTED = tuple(table for table in schema.TABLES if table is not schema.EVENTS_TAIL)
 
 
+def period_s(took_s: float) -> float:
+    """Return how long after its begin a publication that took so long is followed by the next."""
+    return max(PERIOD_S, min(took_s * (1 + _REST), _BEHIND_S - took_s))
+
+
 class ViewsPublisher:
     """Runs from `start` to `close`; what was there from an earlier run is replaced at the start."""
 
@@ -138,8 +143,7 @@ class ViewsPublisher:
             begun = time.monotonic()
             try:
                 self.publish(names)
-                took = time.monotonic() - begun
-                pause = max(PERIOD_S, min(took * (1 + _REST), _BEHIND_S - took))
+                pause = period_s(time.monotonic() - begun)
             except Exception as error:
                 if not isinstance(error, duckdb.Error | OSError | pa.ArrowException):
                     log.exception("trail: views")

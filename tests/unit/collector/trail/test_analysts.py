@@ -18,7 +18,7 @@ from collector.errors import TrailError
 from collector.trail import schema
 from collector.trail.analysts import bundle
 from collector.trail.analysts.bundle import make_bundle
-from collector.trail.analysts.publisher import ViewsPublisher
+from collector.trail.analysts.publisher import PERIOD_S, ViewsPublisher, period_s
 from collector.trail.macros import MACROS
 from collector.trail.rows import Row, opened_row, state_row
 from collector.trail.segments import files, spill
@@ -302,3 +302,12 @@ def test_only_its_owner_may_read_it(site: Site) -> None:
     for path in (site.path, *(site.path.parent / "exports").rglob("*.parquet")):
         assert path.stat().st_mode & 0o077 == 0, path
     assert os.stat(site.path.parent / "segments").st_mode & 0o077 == 0
+
+
+def test_publishing_rests_for_longer_where_it_takes_longer_and_is_never_far_behind() -> None:
+    """Who decides is in the way of neither; what comes just after one begins is in the next."""
+    assert period_s(0.1) == PERIOD_S
+    assert period_s(0.8) == pytest.approx(3.7)
+    assert PERIOD_S < period_s(0.5) < period_s(0.6)
+    assert all(period_s(took / 10) + took / 10 <= 5 for took in range(26))
+    assert period_s(60.0) == PERIOD_S
