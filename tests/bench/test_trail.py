@@ -57,9 +57,10 @@ def _made_table(made: Made) -> Table:
         ("Events", f"{made.shape.total:,}"),
         ("Hosts, days", f"{HOSTS}, {DAYS}"),
         ("Events of a batch", f"{BATCH}"),
-        ("Time to make the segments, and all else", f"{made.events_s:,.0f} s, "
-                                                    f"{made.tables_s:,.0f} s"),
-    ]  # fmt: skip
+    ]
+    if made.events_s is not None and made.tables_s is not None:
+        took = f"{made.events_s:,.0f} s, {made.tables_s:,.0f} s"
+        rows.append(("Time to make the segments, and all else", took))
     return Table("What was made", ("What", "How much"), rows)
 
 

@@ -37,12 +37,12 @@ _LEVEL = 3  # how often the rows of a segment have been merged
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A trail on disk. Seconds say what making it took."""
+    """A trail on disk. Seconds say what making it took, if that was now."""
 
     directory: Path
     shape: Shape
-    events_s: float
-    tables_s: float
+    events_s: float | None
+    tables_s: float | None
 
     @property
     def file(self) -> Path:
@@ -69,11 +69,12 @@ def kept(shape: Shape, processes: int) -> Iterator[Made]:
     if not about.exists():
         directory.mkdir(mode=0o700, exist_ok=True)
         new = made(directory, shape, processes)
-        took = {"events_s": new.events_s, "tables_s": new.tables_s}
-        about.write_text(json.dumps(wanted | took), encoding="ascii")
+        about.write_text(json.dumps(wanted), encoding="ascii")
+        yield new
+        return
     there = json.loads(about.read_text(encoding="ascii"))
     assert there.items() >= wanted.items(), f"{directory} has another trail: {there}; remove it"
-    yield Made(directory, shape, there["events_s"], there["tables_s"])
+    yield Made(directory, shape, None, None)
 
 
 def made(directory: Path, shape: Shape, processes: int = 2) -> Made:
