@@ -14,6 +14,7 @@ from agent import procfs
 from rules.modes import HostMode
 from tests.support import leftovers
 from tests.support.house import PINS, USER, House, house, place_for_all
+from tests.support.inside import compiled_programs
 from tests.support.sensors import MODE
 from tests.support.started import wait_gone
 
@@ -88,4 +89,6 @@ def uninstall(place: Path) -> None:
     }
     assert set(here) <= set(removed), "the manual does not name the agent's directories"
     for path in here.values():
-        shutil.rmtree(path)
+        # Inside a VM the compiled programs are those of all tests, and lie elsewhere.
+        if path.name != "cache" or compiled_programs(path) == path:
+            shutil.rmtree(path)

@@ -60,9 +60,9 @@ def left_since(before: Set[str], but: Callable[[str], bool] = lambda one: False)
 
 
 def running() -> set[str]:
-    """Return the descendants of this process, stopped or not."""
+    """Return the descendants of this process by number and command, which stay the same."""
     return {
-        f"process {one.pid} ({one.status()}): {' '.join(one.cmdline())[:100]}"
+        f"process {one.pid}: {' '.join(one.cmdline())[:100]}"
         for one in psutil.Process().children(recursive=True)
         # Python keeps the tracker of multiprocessing for as long as this process lives.
         if one.status() != psutil.STATUS_ZOMBIE and _TRACKER not in " ".join(one.cmdline())
