@@ -17,6 +17,8 @@ class Layer:
     One that is `long` runs only when asked for. After `longest_s` seconds it hangs and is ended, or
     with --full after `longest_full_s`, if that is there.
     `packages` are installed for it besides what all layers need, and start no service.
+    The tests of one that is `beside` make nothing on the machine itself, so a file of them can run
+    beside another.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Layer:
     longest_s: int | None = 1200
     longest_full_s: int | None = None
     packages: tuple[str, ...] = ()
+    beside: bool = False
 
     def limit_s(self, *, full: bool) -> int | None:
         """Return after how many seconds it hangs; None if it may take any time."""
@@ -48,12 +51,14 @@ LAYERS: tuple[Layer, ...] = (
         longest_s=2400,
         # The published fields of ECS come as a package of npm.
         packages=(*packages.for_node(), *packages.FOR_SYSLOG),
+        beside=True,
     ),
     Layer(
         name="nats",
         covers="against a real nats-server",
         arguments=("tests", *_ELSEWHERE, "-m", "nats and not kernel and not end_to_end"),
         longest_s=2400,
+        beside=True,
     ),
     Layer(
         name="kernel",

@@ -27,6 +27,8 @@ _NO_TESTS = 5
 # A style check that takes this long hangs.
 _LONGEST_S = 1200
 _TEARDOWN_S = 120
+# More would only wait for each other's disk and memory.
+_MOST_BESIDE = 4
 _CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
 
 
@@ -145,6 +147,9 @@ def _run_pytest(layer: Layer, extra: Sequence[str], limit_s: int | None) -> Resu
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as directory:
         report = Path(directory) / "report.xml"
         arguments = [*layer.arguments, f"--junit-xml={report}", "--durations=5", *extra]
+        if layer.beside and not extra and (processors := os.cpu_count() or 1) > 1:
+            # File by file, since tests of one share what takes long to start.
+            arguments += [f"--numprocesses={min(processors, _MOST_BESIDE)}", "--dist=loadfile"]
         code = _call([_tool("python"), "-m", "pytest", "-q", *arguments], limit_s)
         if code == _NO_TESTS:
             return Result(layer.name, failed=0 if extra else 1, remark="no tests were found")
