@@ -17,11 +17,12 @@ from rules.superset import KernelTables, compile_tables
 from tests.bench.auditing import KEY
 from tests.support.accounts import Accounts
 from tests.support.auditd import Auditd
+from tests.support.inside import PATIENCE
 from tests.support.started import Started, python
 from tests.support.watched import NO_RULES
 from wire.acts import Act
 
-_WAIT_S = 20
+_WAIT_S = 20 * PATIENCE
 
 
 class Site:

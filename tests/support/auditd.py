@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.bench.auditing import KEY, SETTINGS, auditctl, check_unused, status
+from tests.support.inside import PATIENCE
 
 _PLUGIN = """
 active = yes
@@ -25,7 +26,7 @@ args = 0600 {socket}
 format = string
 """
 _BACKLOG, _WAIT = 8192, 60000
-_WAIT_S, _LOOK_S = 20, 0.02
+_WAIT_S, _LOOK_S = 20 * PATIENCE, 0.02
 
 
 class Auditd:

@@ -2,4 +2,6 @@
 
 from tests.vm.chosen import ALL
 
-collect_ignore = [] if ALL else ["test_audit.py", "test_machine.py", "test_suite.py"]
+collect_ignore = (
+    [] if ALL else ["test_audit.py", "test_machine.py", "test_soak.py", "test_suite.py"]
+)

@@ -52,7 +52,9 @@ class Inside:
         self.prepare()
         return self.target.version, *programs.measured(self._output, self.target)
 
-    def tests(self, arguments: Sequence[str], reports: Reports) -> int:
+    def tests(
+        self, arguments: Sequence[str], reports: Reports, *, longest_s: float = _LONGEST_TESTS_S
+    ) -> int:
         """Run pytest; return its exit code. `reports` gets each report as it is made.
 
         Raises MachineError for a VM that ends or hangs, and when pytest ends without saying how.
@@ -77,7 +79,7 @@ class Inside:
             code = self.machine.run(
                 [f"{ENVIRONMENT}/bin/python", "-m", "pytest", *_PYTEST, *arguments],
                 output=output,
-                seconds=_LONGEST_TESTS_S,
+                seconds=longest_s,
                 silence=_LONGEST_TEST_S + 60,
                 cwd=PLACE,
                 environment=environment,
