@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import msgspec
 
 from collector.errors import Refusal, SqlError, TrailError
 from collector.trail.question import check
@@ -22,6 +23,7 @@ MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
 _CHUNK = 256
 _DEEPEST = 100
+_AS_THEY_ARE = frozenset({type(None), bool, int, str})
 _WAITING = 8
 _PATIENCE_S = 5.0
 _AGAIN_S = 0.1
@@ -189,12 +191,20 @@ def _fetch(cursor: duckdb.DuckDBPyConnection, sql: str, limit: int) -> Result:
     size = 0
     while chunk := cursor.fetchmany(_CHUNK):
         for values in chunk:
-            row = [jsonable(value) for value in values]
-            size += len(json.dumps(row))
+            row = [one if type(one) in _AS_THEY_ARE else jsonable(one) for one in values]
+            size += _bytes(row)
             if len(rows) == limit or size > MOST_BYTES:
                 return Result(columns, rows, truncated=True)
             rows.append(row)
     return Result(columns, rows, truncated=False)
+
+
+def _bytes(row: list[Any]) -> int:
+    """Return how long a row is as JSON."""
+    try:
+        return len(msgspec.json.encode(row))
+    except (OverflowError, ValueError):  # a number of more than 64 bits
+        return len(json.dumps(row))
 
 
 def jsonable(value: object, depth: int = 0) -> Any:
