@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
+import pytest
+
 from tests.layers import LAYERS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,7 @@ def test_no_file_names_the_place_of_this_checkout() -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.timeout(900)  # all tests are collected twice
 def test_every_test_is_in_exactly_one_layer() -> None:
     """tests/run skips nothing: its layers add up to what pytest finds, without overlap."""
 
