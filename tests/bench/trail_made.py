@@ -68,6 +68,7 @@ def kept(shape: Shape, processes: int) -> Iterator[Made]:
     wanted = {"events": shape.total, "schema": schema.VERSION}
     if not about.exists():
         directory.mkdir(mode=0o700, exist_ok=True)
+        assert not any(directory.iterdir()), f"{directory} has no whole trail; remove it"
         new = made(directory, shape, processes)
         about.write_text(json.dumps(wanted), encoding="ascii")
         yield new

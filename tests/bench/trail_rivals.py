@@ -112,8 +112,8 @@ def holdfast(made: Made, what: Asked) -> Iterator[Loaded]:
         return time.perf_counter_ns() - begun
 
     size = directory_size(made.directory)
-    load_s = (made.events_s or 0.0) + (made.tables_s or 0.0)
-    yield Loaded("Holdfast", made.shape.total, load_s, size, ask)
+    assert made.events_s is not None and made.tables_s is not None, "it was made in this run"
+    yield Loaded("Holdfast", made.shape.total, made.events_s + made.tables_s, size, ask)
 
 
 @contextmanager
