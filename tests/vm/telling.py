@@ -1,7 +1,8 @@
 """Lets the tests inside a VM count outside: each of their reports becomes one of this run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +13,40 @@ from tests.vm.programs import Program
 _MOST_VERIFIED = 1_000_000
 
 
-def told(
-    request: pytest.FixtureRequest, data: dict[str, Any], way: str
-) -> pytest.TestReport | pytest.CollectReport:
-    """Report what a test inside has reported, under the name of the VM's way; return the report."""
-    hook = request.config.hook
-    data["nodeid"] = f"{way}/{data['nodeid']}"
-    report: pytest.TestReport | pytest.CollectReport = hook.pytest_report_from_serializable(
-        config=request.config, data=data
-    )
-    with _uncaptured(request):
-        if isinstance(report, pytest.CollectReport):
-            hook.pytest_collectreport(report=report)
-        else:
-            # Each is one of what this run has collected, as far as its progress is concerned.
-            request.session.testscollected += report.when == "setup"
-            hook.pytest_runtest_logreport(report=report)
-    return report
+class Tally:
+    """What the tests in one VM come to, each told as one of this run."""
+
+    def __init__(self, request: pytest.FixtureRequest, way: str) -> None:
+        """`way` is the name of the VM's way, before those of its tests."""
+        self._request = request
+        self._way = way
+        self.failed = 0
+        self.counted = 0
+
+    def take(self, data: dict[str, Any]) -> None:
+        """Tell what a test inside has reported."""
+        report = _told(self._request, data, self._way)
+        self.counted += report.when == "call"
+        self.failed += report.failed
+
+    def end(self, code: int) -> None:
+        """Take pytest's exit code: another than that tests have failed is no result."""
+        good = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        assert code in good, f"pytest in the VM ended with exit code {code}"
+
+
+@contextmanager
+def counted(request: pytest.FixtureRequest, way: str, keep: Callable[[], Path]) -> Iterator[Tally]:
+    """Count the tests of a VM in the body. If something fails, `keep` keeps what is left of it."""
+    tally = Tally(request, way)
+    try:
+        yield tally
+        assert tally.counted, "no test has run in the VM"
+    except BaseException as error:
+        error.add_note(f"console and logs are in {keep()}")
+        raise
+    if tally.failed:
+        tell(request, f"{tally.failed} failed under {way}; console and logs: {keep()}")
 
 
 def tell(request: pytest.FixtureRequest, text: str) -> None:
@@ -59,6 +77,25 @@ def programs_table(
     lines.append(f"  {'all':<29} {'':>12} {total:>9,} {'':>7} {size:>11,}")
     lines += [f"  {name}: {why}" for name, why in lacking.items()]
     return "\n".join(lines)
+
+
+def _told(
+    request: pytest.FixtureRequest, data: dict[str, Any], way: str
+) -> pytest.TestReport | pytest.CollectReport:
+    """Report what a test inside has reported, under the name of the VM's way; return the report."""
+    hook = request.config.hook
+    data["nodeid"] = f"{way}/{data['nodeid']}"
+    report: pytest.TestReport | pytest.CollectReport = hook.pytest_report_from_serializable(
+        config=request.config, data=data
+    )
+    with _uncaptured(request):
+        if isinstance(report, pytest.CollectReport):
+            hook.pytest_collectreport(report=report)
+        else:
+            # Each is one of what this run has collected, as far as its progress is concerned.
+            request.session.testscollected += report.when == "setup"
+            hook.pytest_runtest_logreport(report=report)
+    return report
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vm.kernels import Hooks, Way
 from tests.vm.parts import Part
-from tests.vm.telling import tell, told
+from tests.vm.telling import counted
 
 pytestmark = pytest.mark.timeout(3600)
 # What is held and what is left behind; and in a VM of its own, what only a boot ends.
@@ -24,21 +24,12 @@ def test_mode_audit_works_under(
     """The tests in the VM are counted one by one."""
     part = Part(Way(kernel, Hooks.LSM), f"audit-{about}", list(_TESTS[about]), tmp_path)
     part.start(lambda inside: inside.prepare())
-    failed, counted = [], 0
     try:
-        for one in part.told():
-            if isinstance(one, dict):
-                report = told(request, one, f"{kernel}-audit")
-                counted += report.when == "call"
-                if report.failed:
-                    failed.append(report.nodeid)
-            elif isinstance(one, int):
-                assert one in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        assert counted, "no test has run in the VM"
-    except BaseException as error:
-        error.add_note(f"console and logs are in {part.keep()}")
-        raise
+        with counted(request, f"{kernel}-audit", part.keep) as tally:
+            for one in part.told():
+                if isinstance(one, dict):
+                    tally.take(one)
+                elif isinstance(one, int):
+                    tally.end(one)
     finally:
-        if failed:
-            tell(request, f"{len(failed)} failed in {part.name}; see {part.keep()}")
         part.end()

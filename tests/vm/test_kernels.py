@@ -9,13 +9,12 @@ from tests.vm import chosen
 from tests.vm.kernels import Way, ways_named
 from tests.vm.parts import Part, mode_of
 from tests.vm.suite import Inside
-from tests.vm.telling import programs_table, tell, told
+from tests.vm.telling import counted, programs_table, tell
 
 # A VM limits itself: this is for a qemu that cannot even be killed.
 pytestmark = pytest.mark.timeout(3600)
 # Names of kernels or of ways, as in "6.1-lsm,5.10"; tests/run sets it.
 _WAYS = ways_named(os.environ.get("HOLDFAST_TEST_KERNELS", ""))
-_GOOD = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 Begun = Callable[[Way], dict[str, Part]]
 
@@ -68,22 +67,11 @@ def test_holdfast_works_under(
 ) -> None:
     """The tests in the VM are counted one by one; this one is about the VM itself."""
     part = begun(way)[name]
-    failed: list[str] = []
-    counted = 0
-    try:
+    with counted(request, str(way), part.keep) as tally:
         for one in part.told():
             if isinstance(one, tuple):
                 tell(request, programs_table(str(way), *one))
             elif isinstance(one, dict):
-                report = told(request, one, str(way))
-                counted += report.when == "call"
-                if report.failed:
-                    failed.append(report.nodeid)
+                tally.take(one)
             elif isinstance(one, int):
-                assert one in _GOOD, f"pytest in the VM ended with exit code {one}"
-        assert counted, "no test has run in the VM"
-    except BaseException as error:
-        error.add_note(f"console and logs are in {part.keep()}")
-        raise
-    if failed:
-        tell(request, f"{len(failed)} failed in {part.name}; console and logs: {part.keep()}")
+                tally.end(one)

@@ -5,6 +5,7 @@ journald that says nothing for three minutes.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.vm import image, suite
 from tests.vm.kernels import Hooks, kernel_named
 from tests.vm.machine import Machine, MachineError, Shape
 from tests.vm.soak.measures import RESULTS
-from tests.vm.telling import tell, told
+from tests.vm.telling import counted, tell
 
 # On a machine that does much else; by itself it is a third of that.
 _LONGEST_S = 3600
@@ -29,32 +30,19 @@ def test_nobody_but_subjects_waits_for_what_hangs(
     """The tests in the VM are counted one by one; how long people's acts took is printed."""
     progress = Progress()
     machine = Machine(tmp_path)
-    failed, counted = [], 0
+    keep = partial(suite.keep, machine, "soak")
     try:
-        stock = image.stock(kernel_named(_KERNEL), progress)
-        shape = Shape(Hooks.LSM, systemd=True)
-        inside = suite.booted(machine, image.root(progress), stock, shape, "gate", progress)
-        inside.prepare()
-        _run(machine, f"echo {_SECONDS} > /run/holdfast-soak-seconds")
-        _run(machine, f"touch {RESULTS}")
-
-        def report(data: dict[str, object]) -> None:
-            nonlocal counted
-            one = told(request, data, f"{_KERNEL}-systemd")
-            counted += one.when == "call"
-            if one.failed:
-                failed.append(one.nodeid)
-
-        code = inside.tests(["tests/vm/soak"], report, longest_s=_LONGEST_S)
-        tell(request, f"{_KERNEL} with systemd, software emulation:\n" + _read(machine))
-        assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        assert counted, "no test has run in the VM"
-    except BaseException as error:
-        error.add_note(f"console and logs are in {suite.keep(machine, 'soak')}")
-        raise
+        with counted(request, f"{_KERNEL}-systemd", keep) as tally:
+            stock = image.stock(kernel_named(_KERNEL), progress)
+            shape = Shape(Hooks.LSM, systemd=True)
+            inside = suite.booted(machine, image.root(progress), stock, shape, "gate", progress)
+            inside.prepare()
+            _run(machine, f"echo {_SECONDS} > /run/holdfast-soak-seconds")
+            _run(machine, f"touch {RESULTS}")
+            code = inside.tests(["tests/vm/soak"], tally.take, longest_s=_LONGEST_S)
+            tell(request, f"{_KERNEL} with systemd, software emulation:\n" + _read(machine))
+            tally.end(code)
     finally:
-        if failed:
-            tell(request, f"{len(failed)} failed; see {suite.keep(machine, 'soak')}")
         machine.end()
 
 
