@@ -1,7 +1,6 @@
 """The running collector: opens the trail, joins NATS, and keeps ingest and API going until told."""
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -171,10 +170,6 @@ async def _start(config: Config, stop: Stop, stack: AsyncExitStack) -> None:
     stack.push_async_callback(_end_api, server, deciding.book, serving)
     await server.listening.wait()
     log.info("%d requests are not finished", len(deciding.open_before))
-    # What is there for good is not looked through again: that stops everything for as long as an
-    # answer takes.
-    gc.collect()
-    gc.freeze()
     print(f"ready api={server.url} nats={config.nats.url}", flush=True)
 
 
