@@ -22,7 +22,8 @@ from collector.trail import schema
 from collector.trail.analysts.publisher import ViewsPublisher
 from collector.trail.segments.files import directory_of
 from collector.trail.segments.retired import Retired
-from collector.trail.segments.shelf import Segment, Swap
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Swap
 from collector.trail.segments.spill import write_segment
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer

@@ -10,7 +10,7 @@ import duckdb
 from collector.errors import ProofError
 from collector.proof.running import PROVEN, columns_of
 from collector.trail.segments.files import root_beside
-from collector.trail.segments.shelf import parquet
+from collector.trail.segments.view import parquet
 
 _CHUNK = 2000
 _NAMES = ("trail.duckdb", "views.duckdb")

@@ -14,7 +14,9 @@ from collector.trail.analysts.exports import Export, write_tail
 from collector.trail.analysts.views_file import About, ListedFile, ViewsFile
 from collector.trail.segments import files
 from collector.trail.segments.retired import Retired
-from collector.trail.segments.shelf import Segment, Shelf, parquet, view_of
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Shelf
+from collector.trail.segments.view import parquet, view_of
 from collector.trail.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from collector.trail.retention.choice import HOUR_NS, Contents, Cut, Part, Reason
 from collector.trail.segments import files
-from collector.trail.segments.shelf import parquet
+from collector.trail.segments.view import parquet
 
 # As the reader finds requests that are not finished.
 _OPEN = """

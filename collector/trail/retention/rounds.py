@@ -20,7 +20,8 @@ from collector.trail.retention.choice import HOUR_NS, Contents, Cut, Reason, cut
 from collector.trail.retention.falling import Falling, Range, contents_of
 from collector.trail.retention.settings import Policy
 from collector.trail.rows import Row, checked_row
-from collector.trail.segments.shelf import Segment, Shelf, Swap
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Shelf, Swap
 from collector.trail.segments.spill import write_segment
 from wire.signing import Signer
 

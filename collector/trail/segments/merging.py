@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from collector.trail.segments import files
-from collector.trail.segments.shelf import Segment, Shelf
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Shelf
 from collector.trail.segments.spill import write_segment
 
 # A merge holds its rows in memory: 400 bytes each at most.

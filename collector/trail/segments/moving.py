@@ -7,7 +7,8 @@ nothing, and shows nothing twice.
 import duckdb
 
 from collector.trail import schema
-from collector.trail.segments.shelf import OLD, Moved, Segment, Shelf, Swap
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import OLD, Moved, Shelf, Swap
 from collector.trail.segments.spill import write_segment
 
 AT_ONCE = 250_000

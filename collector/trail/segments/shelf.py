@@ -1,41 +1,22 @@
-"""Which segments the trail has, and the view `events` over them and over what is in no segment.
+"""Which segments the trail has; it keeps the view `events` over them.
 
 Asked and changed only inside transactions of the one writer; `all` may be read by any thread.
 """
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import duckdb
 
-from collector.trail import schema
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.view import view_of
 
 log = logging.getLogger(__name__)
 
 # Rows of an earlier trail whose events were a table; moved into segments little by little.
 OLD = "events_old"
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A row of `segments`.
-
-    `level`: how often its rows were merged; `columns`: how many of those of a file it has, the
-    later ones being absent; `missing_ns`: since when the file is known to be gone.
-    """
-
-    file: str
-    rows: int
-    bytes: int
-    first_ns: int
-    last_ns: int
-    level: int
-    made_ns: int
-    columns: int
-    missing_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,37 +115,3 @@ class Shelf:
                 [None if there else now, segment.file],
             )
         self.load()
-
-
-def view_of(directory: Path, segments: Sequence[Segment], tables: Sequence[str]) -> str:
-    """Return the SELECT over the files of segments and over tables of events."""
-    columns: dict[int, list[str]] = {}
-    for segment in segments:
-        if segment.missing_ns is None:
-            columns.setdefault(segment.columns, []).append(str(directory / segment.file))
-    parts = [
-        f"SELECT {_select(count)} FROM {parquet(files)}"  # noqa: S608 - our own names
-        for count, files in columns.items()
-    ]
-    parts += [f"SELECT {_select()} FROM {table}" for table in tables]  # noqa: S608
-    return " UNION ALL ".join(parts)
-
-
-def parquet(files: Sequence[str]) -> str:
-    """Return the table function that reads them, for SQL."""
-    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{quoted}])"
-
-
-def _select(there: int | None = None) -> str:
-    """Return the columns of the view; of a file that has only so many, the others are absent."""
-    files = {one.name: place for place, one in enumerate(schema.STORED)}
-    columns = [
-        f'"{one.name}"'
-        if there is None or files[one.name] < there
-        else f'NULL::{schema.sql_type(one.type)} AS "{one.name}"'
-        for one in schema.EVENTS.schema
-    ]
-    made = there is None or files[schema.WHEN.name] >= there
-    columns.append('make_timestamp(time_ns // 1000) AS "when"' if made else '"when"')
-    return ", ".join(columns)

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from collector.trail import schema
 from collector.trail.segments import files
-from collector.trail.segments.shelf import Segment, Shelf, Swap
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Shelf, Swap
 
 # Events of one transaction that are worth a file of their own.
 WORTH_A_FILE = 1_000

@@ -24,7 +24,8 @@ from collector.trail.rows import Row, opened_row
 from collector.trail.segments import files, merging, moving, spill
 from collector.trail.segments.keeper import Keeper
 from collector.trail.segments.retired import Retired
-from collector.trail.segments.shelf import Segment, Swap
+from collector.trail.segments.segment import Segment
+from collector.trail.segments.shelf import Swap
 from collector.trail.store import open_trail, trail_id
 from collector.trail.writer import Writer
 from tests.support.centre import REPOSITORY
