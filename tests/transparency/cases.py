@@ -42,7 +42,7 @@ CASES: tuple[Case, ...] = (
         name="open",
         program="open_flags.c",
         about="open, openat2 and creat with every flag; fifos",
-        holds={"open": 20},
+        holds={"open": 15},
         gate_holds={"create": 5},
     ),
     Case(

@@ -33,8 +33,21 @@ def _told(key: str, value: str) -> Difference:
     return Difference("Parents that ask for stops", "parents", key, value)
 
 
+def _sent(key: str, value: str) -> Difference:
+    return Difference("Many messages in one call", "connect", key, value, modes=(GATE,))
+
+
 EXCEPTIONS: tuple[Difference, ...] = (
-    Difference("A connect with a send timeout", "connect", "connect with a send timeout", _EINTR),
+    Difference(
+        "A connect with a send timeout",
+        "connect",
+        "connect with a send timeout",
+        _EINTR,
+        modes=(STOP,),
+    ),
+    _sent("send to different ones", "1"),
+    _sent("received by the first", " 'b'"),
+    _sent("received by the second", ""),
     _interrupted("waits", "epoll_wait"),
     _interrupted("waits", "accept with a timeout"),
     _interrupted("waits", "recv with a timeout"),
@@ -53,8 +66,22 @@ EXCEPTIONS: tuple[Difference, ...] = (
         "killed by KILL",
         modes=(STOP,),
     ),
+    Difference(
+        "Programs that trace",
+        "tracing",
+        "calls of openat seen of a child that opens what may be held",
+        "2",
+        modes=(GATE,),
+    ),
     Difference("Programs that trace", "debuggers", "strace", "137, Killed", modes=(STOP,)),
     Difference("Programs that trace", "debuggers", "its log has the act", "0", modes=(STOP,)),
+    Difference(
+        "Files that are opened through a ring",
+        "io_uring",
+        "what a library reads of held",
+        "-1, ''",
+        modes=(GATE,),
+    ),
     Difference(
         "Job control in an interactive shell",
         "job-control",
