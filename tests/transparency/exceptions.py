@@ -37,6 +37,11 @@ def _sent(key: str, value: str) -> Difference:
     return Difference("Many messages in one call", "connect", key, value, modes=(GATE,))
 
 
+def _reached(key: str, value: str) -> Difference:
+    topic = "Reaching into another process"
+    return Difference(topic, "filters-and-limits", key, value, modes=(GATE,))
+
+
 EXCEPTIONS: tuple[Difference, ...] = (
     Difference(
         "A connect with a send timeout",
@@ -73,6 +78,8 @@ EXCEPTIONS: tuple[Difference, ...] = (
         "2",
         modes=(GATE,),
     ),
+    Difference("Programs that trace", "debuggers", "its log has the act", "2", modes=(GATE,)),
+    Difference("Programs that trace", "debuggers", "its log has stops", "2", modes=(GATE,)),
     Difference("Programs that trace", "debuggers", "strace", "137, Killed", modes=(STOP,)),
     Difference("Programs that trace", "debuggers", "its log has the act", "0", modes=(STOP,)),
     Difference(
@@ -82,6 +89,9 @@ EXCEPTIONS: tuple[Difference, ...] = (
         "-1, ''",
         modes=(GATE,),
     ),
+    _reached("the descriptor of another", "EPERM"),
+    _reached("calls that the supervisor was told of", "0"),
+    _reached("who was supervised", "exit 6"),
     Difference(
         "Job control in an interactive shell",
         "job-control",
