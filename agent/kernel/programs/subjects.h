@@ -25,6 +25,31 @@ static __always_inline int in_group_list(u64 cred, u32 gid) {
   return 0;
 }
 
+#ifdef OFF_cgroup__ancestor_ids
+// Before 6.1 a cgroup has the ids of those above it, and its own. Before 5.15 the helper that goes by
+// them is not for programs of tracepoints.
+static __always_inline u64 cgroup_of(u64 task, int *level) {
+  u64 set = 0, cgroup = 0;
+  bpf_probe_read_kernel(&set, 8, (void *)(task + OFF_task_struct__cgroups));
+  bpf_probe_read_kernel(&cgroup, 8, (void *)(set + OFF_css_set__dfl_cgrp));
+  bpf_probe_read_kernel(level, sizeof(*level), (void *)(cgroup + OFF_cgroup__level));
+  return cgroup;
+}
+#endif
+
+// The id of the cgroup so many levels below the root that the current process is in; 0 if none.
+static __always_inline u64 cgroup_above(u64 task, int level) {
+#ifdef OFF_cgroup__ancestor_ids
+  int own = 0;
+  u64 id = 0, cgroup = cgroup_of(task, &own);
+  if (level > own) return 0;
+  bpf_probe_read_kernel(&id, 8, (void *)(cgroup + OFF_cgroup__ancestor_ids + (u64)level * 8));
+  return id;
+#else
+  return bpf_get_current_ancestor_cgroup_id(level);
+#endif
+}
+
 // The subject (1 and up) that the current process matches by itself, or 0.
 static __always_inline u32 matching_subject(u64 task, struct config *config, int at_exec) {
   u64 cred = 0;
@@ -54,7 +79,7 @@ static __always_inline u32 matching_subject(u64 task, struct config *config, int
   }
   if (config->cgroups) {
     for (int level = 1; level < 12; level++) {
-      u64 id = bpf_get_current_ancestor_cgroup_id(level);
+      u64 id = cgroup_above(task, level);
       if (!id) break;
       found = hf_cgroups.lookup(&id);
       if (found) return *found;

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import httpx
 
-from tests.support.house import Watcher
+from tests.support.house import Request, Watcher
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PREFIX, BIN = Path("/opt/holdfast/bin"), Path("/opt/holdfast/venv/bin")
@@ -113,12 +113,15 @@ class Site:
         self._started.append(one)
         return one
 
+    def asked(self, wanted: Callable[[Request], bool]) -> Request:
+        """Return the request of an act that is held and wanted."""
+        return self.watcher.wait(
+            lambda one: one["state"] == "open" and wanted(one), timeout_s=_WAIT_S
+        )
+
     def approve(self, pid: int) -> None:
         """Approve what a process of the subject is held for; return once it was let go."""
-        found = self.watcher.wait(
-            lambda one: one["act"]["process"]["pid"] == pid and one["state"] == "open",
-            timeout_s=_WAIT_S,
-        )
+        found = self.asked(lambda one: bool(one["act"]["process"]["pid"] == pid))
         self.call(
             f"/requests/{found['request']}/decision",
             {"answer": "approve", "reason": "soaked", "digest": found["digest"]},
