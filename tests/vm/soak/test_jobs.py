@@ -19,20 +19,28 @@ _OUT = "answer"
 
 def as_subject(*command: str, given: str = "") -> None:
     """Run a command as the subject, with its own manager of systemd in reach."""
-    uid = run("id", "-u", SUBJECT).strip()
-    subprocess.run(
-        ["runuser", "-u", SUBJECT, "--", "env", f"XDG_RUNTIME_DIR=/run/user/{uid}", *command],
+    place = f"XDG_RUNTIME_DIR=/run/user/{subject_id()}"
+    done = subprocess.run(
+        ["runuser", "-u", SUBJECT, "--", "env", place, *command],
         input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=True,
         timeout=600,
         cwd="/",
+        check=False,
     )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
+
+
+def subject_id() -> str:
+    """Return the subject's number."""
+    return run("id", "-u", SUBJECT).strip()
 
 
 def by_systemd(line: str) -> None:
-    """Have its manager, which runs without anybody being logged in, start a unit."""
-    run("loginctl", "enable-linger", SUBJECT)
+    """Have its own manager start a unit."""
+    run("systemctl", "start", f"user@{subject_id()}.service")
     as_subject("systemd-run", "--user", "--quiet", "/bin/sh", "-c", line)
 
 
@@ -54,7 +62,7 @@ def answer(built: Site) -> Iterator[Path]:
     place = Path(built.subject.pw_dir) / _OUT
     yield place
     subprocess.run(["crontab", "-r", "-u", SUBJECT], capture_output=True, check=False)
-    run("systemctl", "stop", "cron", "atd")
+    run("systemctl", "stop", "cron", "atd", f"user@{subject_id()}.service")
     place.unlink(missing_ok=True)
 
 
