@@ -10,6 +10,7 @@ from collector.proof.verify.buried import buried_in
 from collector.proof.verify.events import check_events
 from collector.proof.verify.links import batches_of
 from collector.proof.verify.report import Report
+from collector.proof.verify.segments import check_segments
 from collector.proof.verify.signed import check_anchored, check_checkpoints
 from collector.proof.verify.source import Source
 from collector.proof.verify.tables import check_tables
@@ -26,6 +27,7 @@ def verify(place: Path, *, trusted: frozenset[str], anchors: Sequence[Path] = ()
         signed = check_checkpoints(source, trusted, report)
         check_anchored(source, anchors, report)
         check_tables(source, signed, report)
+        check_segments(source, report)
         buried = buried_in(source, trusted or frozenset(report.keys), report)
         check_events(source, batches_of(source, signed.hosts, report), buried, report)
     except duckdb.Error as error:
