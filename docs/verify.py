@@ -204,7 +204,7 @@ class Check:
             try:
                 said, found = listed[path], self.statistics(path)
                 found += [path.stat().st_size] if said else []
-            except (duckdb.Error, OSError) as error:
+            except (duckdb.Error, OSError, KeyError, UnicodeError) as error:  # also: odd columns
                 self.say("changed", "segments", f"{path.name}: its rows cannot be read: {error}")
                 continue
             for what, is_so, says in zip(names.split(", ")[1:], [*found, None], said or ()):
@@ -520,7 +520,12 @@ class Check:
         if "tombstones" in self.tables:
             self.tombstones()
         buried = sum(map(len, self.graves.values()))
-        self.events()
+        try:
+            self.events()
+        except duckdb.Error as error:
+            if not self.wrong:
+                raise
+            self.say("changed", "events", f"the rest cannot be read: {error}")
         state = "anchored" if self.anchors else "unanchored, unless an anchor has its checkpoints"
         if not self.keys:
             state += "; NO PUBLIC KEY was given to check by"

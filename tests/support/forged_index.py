@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _MAGIC = b"PAR1"
-_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 Struct = dict[int, tuple[int, Any]]
 
 # Fields of Parquet's structs, by its own names.
@@ -28,12 +28,12 @@ def integer(value: int) -> tuple[int, int]:
 
 def number(value: int) -> tuple[int, bytes]:
     """Return a field with a number as statistics have it."""
-    return _BINARY, struct.pack("<q", value)
+    return BINARY, struct.pack("<q", value)
 
 
 def text(value: str) -> tuple[int, bytes]:
     """Return a field with a text."""
-    return _BINARY, value.encode()
+    return BINARY, value.encode()
 
 
 def forge_footer(file: Path, change: Callable[[Struct], None]) -> None:
@@ -136,7 +136,7 @@ def _read(data: bytes, at: int, kind: int) -> tuple[Any, int]:
     if kind in (_I16, _I32, _I64):
         value, at = _number(data, at)
         return _zigzag(value), at
-    if kind == _BINARY:
+    if kind == BINARY:
         length, at = _number(data, at)
         return data[at : at + length], at + length
     if kind == _LIST:
@@ -198,7 +198,7 @@ def _written(kind: int, value: Any) -> bytes:
         return bytes([value])
     if kind in (_I16, _I32, _I64):
         return _signed(value)
-    if kind == _BINARY:
+    if kind == BINARY:
         return _varint(len(value)) + bytes(value)
     if kind == _LIST:
         count, inner = len(value), value.kind

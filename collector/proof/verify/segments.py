@@ -23,7 +23,7 @@ def check_segments(source: Source, report: Report) -> None:
             continue
         try:
             found = check_statistics(source.unbelieving, str(path), _PLACE, report)
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeError) as error:
             why = str(error).partition("\n")[0]
             report.add(What.CHANGED, _PLACE, f"{path.name}: its rows cannot be read: {why}")
             continue

@@ -115,6 +115,21 @@ def test_one_end_of_a_range_is_enough(trail: Copy) -> None:
         file.write_bytes(whole)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("path", b"\xff\xfe"), ("pid", b"\x01"), ("when", b"")]
+)
+def test_an_end_of_a_range_that_is_no_value_is_named(
+    trail: Copy, column: str, value: bytes
+) -> None:
+    """No text, or too short for a number; neither check ends there."""
+    file = _newest(trail)
+    forged.forge_statistics(
+        file, column, min_value=(forged.BINARY, value), old_min=(forged.BINARY, value)
+    )
+    _forged(trail, file)
+    _both(trail.wrong(), "changed: segments", file.name)
+
+
 def test_a_range_in_the_words_of_old_files_is_named(trail: Copy) -> None:
     """Where there is none in today's words, DuckDB goes by those."""
     file = _newest(trail)
