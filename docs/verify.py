@@ -9,6 +9,8 @@ import argparse
 import hashlib
 import itertools
 import json
+import re
+import struct
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,6 +21,11 @@ P = 2**255 - 19
 D = -121665 * pow(121666, P - 2, P) % P
 WINDOW = 100_000  # events that are looked at together
 NOTHING = {type(None)}
+# By the type of a column: how its values are compared.
+KINDS = {"BIGINT": "{}", "BOOLEAN": "{}", "BLOB": "{}", "TIMESTAMP": "epoch_us({})"}
+KINDS |= {"VARCHAR": "encode({})", "VARCHAR[]": "encode({})"}
+# Conditions stay above the scan, and nothing is made of statistics.
+UNBELIEVING = "SET disabled_optimizers = 'filter_pushdown,statistics_propagation'"
 
 
 def canonical(value):
@@ -73,10 +80,75 @@ def is_signed(key, signature, data):
     return not ((a[0] * b[2] - b[0] * a[2]) % P or (a[1] * b[2] - b[1] * a[2]) % P)
 
 
+# Bloom filters of Parquet: blocks of eight words, and XXH64, https://xxhash.com.
+P1, P2, P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
+P4, P5, M = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5, 2**64 - 1
+SALTS = "47b6137b 44974d91 8824ad5b a2b7289d 705495c7 2df1424b 9efc4947 5c6bfb31"
+SALTS = [int(salt, 16) for salt in SALTS.split()]
+
+
+def rotated(x, by):
+    return (x << by | x >> 64 - by) & M
+
+
+def rounded(lane, word):
+    return rotated(lane + word * P2 & M, 31) * P1 & M
+
+
+def xxh64(data):
+    at, lanes, h = 0, [P1 + P2 & M, P2, 0, -P1 & M], P5
+    while at + 32 <= len(data):
+        words = struct.unpack_from("<4Q", data, at)
+        lanes, at = [rounded(*both) for both in zip(lanes, words)], at + 32
+    if at:
+        h = sum(rotated(lane, by) for lane, by in zip(lanes, (1, 7, 12, 18))) & M
+        for lane in lanes:
+            h = (h ^ rounded(0, lane)) * P1 + P4 & M
+    h = h + len(data) & M
+    while at + 8 <= len(data):
+        word = int.from_bytes(data[at : at + 8], "little")
+        h, at = rotated(h ^ rounded(0, word), 27) * P1 + P4 & M, at + 8
+    if at + 4 <= len(data):
+        word = int.from_bytes(data[at : at + 4], "little")
+        h, at = rotated(h ^ word * P1 & M, 23) * P2 + P3 & M, at + 4
+    for byte in data[at:]:
+        h = rotated(h ^ byte * P5 & M, 11) * P1 & M
+    h = (h ^ h >> 33) * P2 & M
+    h = (h ^ h >> 29) * P3 & M
+    return h ^ h >> 32
+
+
+def bits_of(path, offset):
+    """The filter at a place of a file, without its head: the size, then split-block and XXH64."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        head = file.read(32)
+        form = re.match(rb"\x15([\x80-\xff]{0,4}[\0-\x7f])(?:\x1c\x1c\0\0){3}\0", head, re.DOTALL)
+        if not form:
+            raise ValueError("not a filter as collectors write them")
+        size = sum((byte & 127) << 7 * at for at, byte in enumerate(form[1])) // 2
+        file.seek(offset + form.end())
+        bits = file.read(size)
+    if not bits or len(bits) != size or size % 32:
+        raise ValueError("not a whole filter")
+    return bits
+
+
+def denied(bits, value):  # whether the filter says that there is no such value
+    h = xxh64(value)
+    block, low = (h >> 32) * (len(bits) // 32) >> 32, h & 0xFFFFFFFF
+    places = [
+        256 * block + 32 * at + ((low * salt & 0xFFFFFFFF) >> 27) for at, salt in enumerate(SALTS)
+    ]
+    return not all(bits[place >> 3] >> (place & 7) & 1 for place in places)
+
+
 class Check:
     def __init__(self, directory, keys, anchors):
         name = "trail.duckdb" if (directory / "trail.duckdb").exists() else "views.duckdb"
         self.db = duckdb.connect(str(directory / name), read_only=True)
+        self.free = duckdb.connect()  # reads files, whatever they say of themselves
+        self.free.execute(UNBELIEVING)
         self.file, self.keys, self.anchors, self.wrong = (
             directory / "checkpoints.jsonl",
             keys,
@@ -117,6 +189,83 @@ class Check:
         cursor = self.db.cursor().execute(sql, list(values))
         while chunk := cursor.fetchmany(2000):
             yield from chunk
+
+    def files(self):
+        """Check what the files that questions read say of their rows, and `segments` of them."""
+        listed, names = {}, "file, rows, first_ns, last_ns, columns, bytes, missing_ns"
+        if "schema_version" in self.tables:
+            for name, *row in self.rows(f"SELECT {names} FROM segments"):
+                listed[self.file.with_name("segments") / self.trail / name] = row
+        else:
+            for (sql,) in self.rows("SELECT sql FROM duckdb_views() WHERE NOT internal"):
+                found = re.findall(r"'((?:[^']|'')+\.parquet)'", sql)
+                listed.update((Path(name.replace("''", "'")), None) for name in found)
+        for path in sorted(listed):
+            try:
+                said, found = listed[path], self.statistics(path)
+                found += [path.stat().st_size] if said else []
+            except (duckdb.Error, OSError, KeyError, UnicodeError) as error:  # also: odd columns
+                self.say("changed", "segments", f"{path.name}: its rows cannot be read: {error}")
+                continue
+            for what, is_so, says in zip(names.split(", ")[1:], [*found, None], said or ()):
+                if is_so != says:
+                    which = f"the row of {path.name}: {what} is {says}, and not {is_so}"
+                    self.say("changed", "segments", which)
+
+    def statistics(self, path):
+        """Compare them with the rows; return how many those are, their times, and the columns."""
+        file, ask = str(path), lambda *words: self.free.execute(*words).fetchall()
+        columns = dict(row[:2] for row in ask("DESCRIBE FROM read_parquet(?)", [[file]]))
+        fields = "row_group_id, row_group_num_rows, path_in_schema, num_values, stats_null_count"
+        fields += (
+            ", [stats_min, stats_min_value], [stats_max, stats_max_value], bloom_filter_offset"
+        )
+        chunks = ask(f"SELECT {fields} FROM parquet_metadata(?)", [file])
+        groups, end = "CASE", 0
+        for group, rows in sorted({chunk[:2] for chunk in chunks}):
+            end += rows
+            groups += f" WHEN file_row_number < {end} THEN {group}"
+        groups += " ELSE -1 END" if chunks else " WHEN true THEN 0 END"
+        source = "FROM read_parquet(?, file_row_number = true)"
+        parts = [aggregates(quoted(name), kind) for name, kind in columns.items()]
+        found = ask(
+            f"SELECT {groups} AS g, count(*), {', '.join(parts)} {source} GROUP BY g", [[file]]
+        )
+        found = {group: (rows, dict(zip(columns, values))) for group, rows, *values in found}
+        for group, rows, name, values, nulls, lows, highs, bloom in chunks:
+            column = name.partition(", ")[0]
+            kind, place = columns[column], f"{path.name}, row group {group}, column {column}"
+            have, there = found.get(group, (0, {}))
+            count, gone, low, high = there.get(column, (0, 0, None, None))
+            if (rows, values) != (have, count) or nulls not in (None, gone):
+                self.say("changed", "segments", f"{place}: it says other numbers of rows or NULLs")
+            for said, is_wrong in ((lows, low.__lt__), (highs, high.__gt__)):
+                for text in said if low is not None else ():
+                    sql = "SELECT " + KINDS[kind].format(f"TRY_CAST(? AS {kind.strip('[]')})")
+                    value = None if text is None else ask(sql, [text])[0][0]
+                    if text is not None and (value is None or is_wrong(value)):
+                        self.say("changed", "segments", f"{place}: {text[:80]!r} is not one end")
+            if bloom is not None:
+                column = quoted(column)
+                sql = f"SELECT DISTINCT encode({column}) FROM (SELECT {column}, {groups} AS g"
+                sql += f" {source}) WHERE g = ? AND {column} IS NOT NULL"
+                try:
+                    bits = bits_of(path, bloom)
+                    wrong = [one for (one,) in ask(sql, [[file], group]) if denied(bits, one)][:1]
+                except (ValueError, duckdb.Error) as error:
+                    wrong = [error]
+                for one in wrong:
+                    self.say("changed", "segments", f"{place}: its Bloom filter denies {one}")
+        count = sum(rows for rows, _ in found.values())
+        ((said,),) = ask("SELECT num_rows FROM parquet_file_metadata(?)", [file])
+        if said != count:
+            self.say("changed", "segments", f"{path.name}: it says {said} rows, and has {count}")
+        times = [there["time_ns"] for _, there in found.values() if there.get("time_ns")]
+        ends = [
+            min((one[2] for one in times), default=0),
+            max((one[3] for one in times), default=0),
+        ]
+        return [count, *ends, len(columns)]
 
     def checkpoints(self):
         copies = {path: lines(path) for path in [self.file, *self.anchors] if path.exists()}
@@ -286,8 +435,11 @@ class Check:
     def events(self):
         names = [row[0] for row in self.rows(f"DESCRIBE FROM {self.all_events}")]
         names = sorted(name for name in names if name not in ("host", "batch", "kind", "when"))
-        sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM {self.all_events}"
+        filled = "* REPLACE (coalesce(number, -1) AS number, coalesce(kind, '') AS kind)"
+        sql = f"SELECT batch, kind, {', '.join(map(quoted, names))} FROM"
+        sql += f" (SELECT {filled} FROM {self.all_events})"
         sql += " WHERE host = ? AND batch BETWEEN ? AND ? ORDER BY batch, kind, number"
+        seen, last = 0, None
         for run in windows(self.chains()):
             host, found = run[0][0], {}
             rows = self.rows(sql, host, run[0][1], run[-1][1])
@@ -296,11 +448,22 @@ class Check:
                 filled = {name: all_ for name, all_ in columns if set(map(type, all_)) != NOTHING}
                 found.setdefault(batch, {})[kind] = filled
             for _, batch, first, count, leaves, fork, gone, parts in run:
+                here = [len(columns["number"]) for columns in found.get(batch, {}).values()]
+                seen, last = seen + ((host, batch) != last) * sum(here), (host, batch)
                 self.gone += gone.get("", sum(gone.values()))
                 if not fork and gone:
                     self.rest(host, batch, leaves, found.get(batch, {}), gone, parts)
                 elif not fork:
                     self.batch(host, batch, first, count, leaves, found.get(batch, {}))
+        self.db.execute(UNBELIEVING)
+        ((count, _, _),) = self.rows(
+            f"SELECT count(*), max(host), max(batch) FROM {self.all_events}"
+        )
+        self.db.execute("RESET disabled_optimizers")
+        if count != seen:
+            self.say(
+                "inserted", "events", f"{count} are there, {seen} were found by host and batch"
+            )
         odd = '"when" IS DISTINCT FROM make_timestamp(time_ns // 1000) GROUP BY ALL ORDER BY ALL'
         odd = f"SELECT host, batch, count(*) FROM {self.all_events} WHERE {odd}"
         for host, batch, count in self.rows(odd):
@@ -353,10 +516,16 @@ class Check:
                 self.table(name, columns, states)
             else:
                 self.say("dropped", name, "the whole table")
+        self.files()
         if "tombstones" in self.tables:
             self.tombstones()
         buried = sum(map(len, self.graves.values()))
-        self.events()
+        try:
+            self.events()
+        except duckdb.Error as error:
+            if not self.wrong:
+                raise
+            self.say("changed", "events", f"the rest cannot be read: {error}")
         state = "anchored" if self.anchors else "unanchored, unless an anchor has its checkpoints"
         if not self.keys:
             state += "; NO PUBLIC KEY was given to check by"
@@ -400,6 +569,17 @@ def without(these, others):
 
 def quoted(name):
     return f'"{name}"'
+
+
+def aggregates(column, kind):  # values, NULLs, the least and the greatest, as Parquet counts them
+    low, high = (f"min({column})", f"max({column})")
+    values, nulls = "count(*)", f"count(*) - count({column})"
+    if kind == "VARCHAR[]":  # an absent list and an empty one are one NULL each
+        low, high = f"min(list_min({column}))", f"max(list_max({column}))"
+        values = f"sum(greatest(coalesce(len({column}), 0), 1))"
+        nulls = f"sum(coalesce(nullif(len({column}), 0) - list_count({column}), 1))"
+    low, high = KINDS[kind].format(low), KINDS[kind].format(high)
+    return f"({values}::BIGINT, {nulls}::BIGINT, {low}, {high})"
 
 
 if __name__ == "__main__":

@@ -168,14 +168,19 @@ def change_events(directory: Path, statement: str) -> int:
         )
         found = connection.execute(statement).fetchone()
         # Latest first, as no collector would write them.
-        connection.execute(f"COPY (FROM events ORDER BY number DESC) TO '{files[0]}'")
+        connection.execute(
+            f"COPY (FROM events ORDER BY number DESC) TO '{files[0]}' (WRITE_BLOOM_FILTER false)"
+        )
         for file in files[1:]:
             file.unlink()
         connection.execute("DELETE FROM trail.segments WHERE file != ?", [files[0].name])
         connection.execute("DELETE FROM trail.events_tail")
         connection.execute(
-            "UPDATE trail.segments SET bytes = ?, rows = (SELECT count(*) FROM events)",
-            [files[0].stat().st_size],
+            "UPDATE trail.segments SET bytes = ?, columns = ?,"
+            " rows = (SELECT count(*) FROM events),"
+            " first_ns = (SELECT min(time_ns) FROM events),"
+            " last_ns = (SELECT max(time_ns) FROM events)",
+            [files[0].stat().st_size, len(schema.STORED)],
         )
         return int(found[0]) if found else 0
 

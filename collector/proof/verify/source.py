@@ -1,6 +1,7 @@
 """The files of a trail, opened to be read, and what the check asks of them."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from collector.trail.segments.view import parquet
 
 _CHUNK = 2000
 _NAMES = ("trail.duckdb", "views.duckdb")
+# Conditions stay above the scan, and nothing is made of statistics.
+_UNBELIEVING = "SET disabled_optimizers = 'filter_pushdown,statistics_propagation'"
+_QUOTED = re.compile(r"'((?:[^']|'')+\.parquet)'")
 _OPTIONS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -42,14 +46,19 @@ class Source:
         row = self.connection.execute(f"SELECT any_value(trail) FROM {about}").fetchone()  # noqa: S608
         self.trail = str(row[0]) if row else ""
         self.live = about == "about"
+        # Where the files lie that the rows of `segments` name; None where views name them.
+        self.segments: Path | None = None
+        if not self.live and "segments" in self._tables:
+            self.segments = root_beside(self.file) / self.trail
+        self.unbelieving = unbelieving()
         self.lost: list[tuple[str, str]] = []  # segments that cannot be read, and why
         self.events = f"({self._events()})"  # for a FROM
 
     def _events(self) -> str:
         """Return the SELECT over all events, of the segments that lie beside the file now."""
-        if self.live or "segments" not in self._tables:
+        directory = self.segments
+        if directory is None:
             return self._with_when("FROM events")
-        directory = root_beside(self.file) / self.trail
         found: dict[int, list[str]] = {}
         for name, columns in self.connection.execute(
             "SELECT file, columns FROM segments"
@@ -71,8 +80,27 @@ class Source:
             return f"SELECT * {part}"
         return f'SELECT *, make_timestamp(time_ns // 1000) AS "when" {part}'
 
+    def files(self) -> list[str]:
+        """Return the Parquet files that the views of `views.duckdb` read, of every table."""
+        views = self.query("SELECT sql FROM duckdb_views() WHERE NOT internal")
+        return sorted({one.replace("''", "'") for (sql,) in views for one in _QUOTED.findall(sql)})
+
+    def all_events(self) -> int:
+        """Return how many events there are: by reading them, whatever files say of themselves."""
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(_UNBELIEVING)
+            row = cursor.execute(
+                f"SELECT count(*), max(host), max(batch), max(number) FROM {self.events}"  # noqa: S608
+            ).fetchone()
+        finally:
+            cursor.execute("RESET disabled_optimizers")
+            cursor.close()
+        return int(row[0]) if row else 0
+
     def close(self) -> None:
         """Close the file."""
+        self.unbelieving.close()
         self.connection.close()
 
     def tables(self) -> frozenset[str]:
@@ -118,6 +146,13 @@ class Source:
         if "anchors" not in self._tables:
             return []
         return [row[0] for row in self.query("SELECT checkpoint FROM anchors")]
+
+
+def unbelieving() -> duckdb.DuckDBPyConnection:
+    """Return a connection of its own to read files, whatever they say of themselves."""
+    connection = duckdb.connect(config=_OPTIONS)
+    connection.execute(_UNBELIEVING)
+    return connection
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:

@@ -33,16 +33,16 @@ class Copy:
         report = verify(self.directory, trusted=frozenset({key} if key else ()), anchors=anchors)
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            alone = _alone().Check(self.directory, [key] if key else [], list(anchors))
-            ended = alone.run()
-            alone.db.close()
+            short = alone().Check(self.directory, [key] if key else [], list(anchors))
+            ended = short.run()
+            short.db.close()
         lines = said.getvalue().splitlines()[:-1]
         assert ended == bool(lines)
         return [str(one) for one in report.findings], lines
 
 
 @functools.cache
-def _alone() -> Any:
+def alone() -> Any:
     """The short verifier, which is no module of ours."""
     spec = importlib.util.spec_from_file_location("verify_alone", ALONE)
     assert spec is not None and spec.loader is not None
