@@ -189,6 +189,7 @@ CASES: tuple[Case, ...] = (
         program="node.mjs",
         about="node's children, files and sockets",
         holds={"exec": 5, "open": 6, "connect": 2},
+        gate_holds={"open": 1, "create": 5},
         needs="node",
     ),
     Case(
