@@ -29,7 +29,7 @@ from agent.subjects import resolve
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
 _BPFFS = Path("/sys/fs/bpf")
-_LIMIT_S = 30
+_LIMIT_S = 120
 _X32_GETPID = 0x4000_0000 | 39
 
 
