@@ -197,10 +197,7 @@ class Machine:
 
 def _qemu(root: Root, stock: Stock, shape: Shape, place: Path, start: Path) -> list[str]:
     modules = security_modules(stock.config, shape.hooks)
-    # Of its clocks the kernel trusts the one least that costs least to emulate: each look at another
-    # leaves the processor.
-    words = ["console=ttyS0", "panic=-1", "quiet", "tsc=reliable", "net.ifnames=0"]
-    words.append(f"lsm={modules}")
+    words = ["console=ttyS0", "panic=-1", "quiet", f"lsm={modules}", "net.ifnames=0"]
     if shape.systemd:
         words.append("holdfast.systemd")
     drive = "if=virtio,format=raw"
