@@ -112,8 +112,8 @@ class _Found:
         missing = [number for number in wanted if number not in here]
         extra = [number for number in self.numbers if number not in wanted]
         twice = len(self.numbers) - len(here)
-        if not batch.checkable and (twice or extra):
-            return  # of a fork: nobody can say which of them is whose
+        if batch.forked and (twice or extra):
+            return  # nobody can say which of them is whose
         if missing:
             report.add(What.DROPPED, place, f"{_ranges(missing)} of batch {batch.sequence}")
         if extra or twice:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -49,9 +50,15 @@ def _newest(trail: Copy) -> Path:
     return segments_of(trail.directory)[-1]
 
 
-def _written(trail: Copy, change_: Callable[[pa.Table], list[pa.Table]], *, sought: bool) -> Path:
+def _written(
+    trail: Copy,
+    change_: Callable[[pa.Table], list[pa.Table]],
+    *,
+    sought: bool,
+    file: Path | None = None,
+) -> Path:
     """Write a file anew as the collector does, its parts as row groups of their own."""
-    file = _newest(trail)
+    file = file or _newest(trail)
     rows = pq.read_table(file)
     first, *others = change_(rows)
     file.unlink()
@@ -258,6 +265,20 @@ def test_an_inserted_row_of_no_host_or_batch_is_named(trail: Copy, column: str) 
     file = _written(trail, changed, sought=False)
     assert _ask(file, f"path = '{PLANTED}'") == 1
     _both(trail.wrong(), "inserted: events")
+
+
+def test_an_inserted_row_in_a_batch_of_an_earlier_agent_is_named(trail: Copy) -> None:
+    """Its rows are no leaves, but how many there are is known, and that is no fork."""
+
+    def changed(rows: pa.Table) -> list[pa.Table]:
+        one = _planted(rows.filter(pc.equal(rows["batch"], 1)))
+        place = one.schema.get_field_index("number")
+        other = pa.array([10**6], one.schema.field("number").type)
+        return [pa.concat_tables([rows, one.set_column(place, one.schema.field(place), other)])]
+
+    (file, *_) = [one for one in segments_of(trail.directory) if _ask(one, "batch = 1")]
+    _written(trail, changed, sought=False, file=file)
+    _both(trail.wrong(), "inserted: events of")
 
 
 LISTED = {
